@@ -1,0 +1,1 @@
+"""The family of datasets: one file per member."""

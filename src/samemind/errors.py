@@ -1,0 +1,45 @@
+"""Every error that samemind raises on purpose.
+
+Each says what was asked, what was found and what to do next. The command line prints them
+without a traceback; anything that is not one of these is a bug and keeps its traceback.
+"""
+
+
+class SamemindError(Exception):
+    """The base of all errors that are meant for the reader of a terminal."""
+
+    def __str__(self) -> str:
+        # KeyError (a base of UnknownName) would otherwise show the message in quotes.
+        return str(self.args[0]) if self.args else self.__class__.__name__
+
+
+class UnknownName(SamemindError, KeyError):
+    """A measure, architecture, dataset, figure or study that no one registered."""
+
+
+class InvalidInput(SamemindError, ValueError):
+    """Something the caller gave cannot be used: a study file, an array, an option."""
+
+
+class UndefinedScore(SamemindError, ArithmeticError):
+    """A measure has no value for these inputs; it says why instead of inventing one."""
+
+
+class StoreError(SamemindError, OSError):
+    """An artifact is missing, damaged or not the one asked for, or cannot be written."""
+
+
+class DataError(SamemindError, OSError):
+    """A dataset on disk is missing, incomplete or unreadable."""
+
+
+class CheckpointError(SamemindError, ValueError):
+    """A checkpoint cannot be read safely, or does not fit the architecture."""
+
+
+class TrainingFailed(SamemindError, RuntimeError):
+    """Training diverged or stayed at chance; there is no model to compare."""
+
+
+class MissingExtra(SamemindError, ImportError):
+    """An optional dependency is needed; the message names the extra that brings it."""

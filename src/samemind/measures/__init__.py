@@ -1,0 +1,1 @@
+"""The family of measures: one file per member."""
