@@ -1,0 +1,163 @@
+"""Box plots over ε: the drawing that most figures share.
+
+Each box holds one score per pair of models; every pair is drawn as a point, because boxes of
+twelve points hide that they are twelve. Pairs of one architecture with other random seeds are
+kept out of the boxes and give the ceiling instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from samemind.figures._style import COLOUR, epsilon_text
+from samemind.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from matplotlib.axes import Axes
+else:
+    np = LazyModule("numpy")
+
+MANY_POINTS = 150
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Boxes that stand together: one dataset and kind of input, ε rising from left to right."""
+
+    label: str
+    inputs: str
+    rows: pd.DataFrame
+    is_out_of_distribution: bool = False
+
+
+def across_architectures(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of pairs whose architectures differ; all rows where no pair has that."""
+    across = rows[rows["architecture_a"] != rows["architecture_b"]]
+    return across if len(across) else rows
+
+
+def across_random_seeds(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of pairs of one architecture with different random seeds, beside others."""
+    same = rows["architecture_a"] == rows["architecture_b"]
+    if same.all():
+        return rows[:0]
+    return rows[same & (rows["random_seed_a"] != rows["random_seed_b"])]
+
+
+def groups_of(rows: pd.DataFrame) -> list[Group]:
+    """One group per (dataset, inputs, dataset of the inputs), natural inputs first."""
+    keys = ["dataset", "inputs_dataset", "inputs"]
+    found = []
+    several = rows[["dataset", "inputs_dataset"]].drop_duplicates().shape[0] > 1
+    order = rows.assign(_late=rows["inputs"] != "natural").groupby(keys, sort=False)
+    for (dataset, inputs_dataset, inputs), part in order:
+        away = inputs_dataset != dataset
+        place = f"{dataset} on {inputs_dataset}" if away else str(dataset)
+        label = f"{place}\n{inputs}" if several else f"{inputs} inputs"
+        found.append(Group(label, str(inputs), part, away))
+    return sorted(found, key=lambda g: (g.is_out_of_distribution, g.inputs != "natural"))
+
+
+def draw_groups(axis: Axes, groups: Sequence[Group]) -> None:
+    """Draws the boxes of all groups on one axis, with floors, ceilings and a label per group."""
+    position, ticks, labels, centres = 0.0, [], [], []
+    for group in groups:
+        first = position
+        for epsilon, rows in _levels(group.rows):
+            _draw_box(axis, position, group, rows)
+            ticks.append(position)
+            labels.append(epsilon_text(epsilon))
+            position += 1
+        centres.append(((first + position - 1) / 2, group.label))
+        position += 0.7
+    axis.set_xticks(ticks, labels)
+    axis.set_xlim(-0.7, position - 1)
+    axis.grid(axis="y")
+    axis.set_xlabel("ε" if len(groups) == 1 else "")
+    if len(groups) > 1:
+        for centre, label in centres:
+            axis.annotate(
+                label,
+                (centre, 0),
+                xycoords=("data", "axes fraction"),
+                xytext=(0, -16),
+                textcoords="offset points",
+                ha="center",
+                va="top",
+                fontsize=7,
+                annotation_clip=False,
+            )
+
+
+def _levels(rows: pd.DataFrame) -> Iterator[tuple[float, pd.DataFrame]]:
+    for epsilon, part in rows.groupby("epsilon", sort=True):
+        yield float(epsilon), part  # pyright: ignore[reportArgumentType]
+
+
+def _draw_box(axis: Axes, position: float, group: Group, rows: pd.DataFrame) -> None:
+    colour = COLOUR[group.inputs]
+    scores = across_architectures(rows)["score"].to_numpy(dtype=float)
+    box = axis.boxplot(
+        scores,
+        positions=[position],
+        widths=0.62,
+        showfliers=False,
+        patch_artist=True,
+        manage_ticks=False,
+        medianprops={"color": COLOUR["ink"], "linewidth": 1.3},
+        whiskerprops={"color": colour, "linewidth": 0.8},
+        capprops={"color": colour, "linewidth": 0.8},
+        boxprops={"edgecolor": colour, "facecolor": colour + "40", "linewidth": 0.8},
+    )
+    if group.is_out_of_distribution:
+        box["boxes"][0].set_hatch("////")
+    # A fixed pattern instead of a random one: the same results give the same figure.
+    spread = ((np.arange(len(scores)) * 0.618034) % 1 - 0.5) * 0.42
+    size = 5 if len(scores) < MANY_POINTS else 1.5
+    axis.scatter(position + spread, scores, s=size, color=colour, alpha=0.6, linewidths=0, zorder=3)
+    _mark_level(axis, position, rows["floor"].to_numpy(dtype=float), "floor", (0, (2, 1.5)))
+    ceiling = across_random_seeds(rows)["score"].to_numpy(dtype=float)
+    _mark_level(axis, position, ceiling, "ceiling", "solid")
+
+
+def _mark_level(
+    axis: Axes, position: float, values: np.ndarray, kind: str, linestyle: object
+) -> None:
+    if values.size and np.isfinite(values).any():
+        axis.hlines(
+            float(np.nanmedian(values)),
+            position - 0.42,
+            position + 0.42,
+            colors=COLOUR[kind],
+            linestyles=linestyle,  # pyright: ignore[reportArgumentType]
+            linewidths=1.4,
+            zorder=4,
+        )
+
+
+def legend_handles(rows: pd.DataFrame) -> list:
+    """The legend of the colours and lines that `rows` bring into a box plot."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list = [
+        Patch(edgecolor=COLOUR[kind], facecolor=COLOUR[kind] + "40", label=f"{kind} inputs")
+        for kind in ("natural", "inverted")
+        if (rows["inputs"] == kind).any()
+    ]
+    if rows["floor"].notna().any():
+        handles.append(
+            Line2D([], [], color=COLOUR["floor"], linestyle=(0, (2, 1.5)), label="floor")
+        )
+    if len(across_random_seeds(rows)):
+        handles.append(Line2D([], [], color=COLOUR["ceiling"], label="ceiling (other random seed)"))
+    return handles
+
+
+def measures_in(rows: pd.DataFrame, wanted: Callable[[str], bool] = bool) -> list[str]:
+    """The measures of the rows in their order of appearance, as far as wanted."""
+    return [str(name) for name in rows["measure"].unique() if wanted(str(name))]

@@ -1,0 +1,288 @@
+"""What a figure is, and the results it is drawn from.
+
+A figure is a pure function from `Results` to a matplotlib figure, with its title, what it shows
+and what it needs as data beside it, so that `samemind list figures` and a report can say why a
+figure is not there. Nothing here imports matplotlib or pandas before a figure is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from samemind.errors import InvalidInput
+from samemind.lazy import LazyModule
+from samemind.registry import Registry
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+    import numpy as np
+    import pandas as pd
+else:
+    np = LazyModule("numpy")
+    pd = LazyModule("pandas")
+
+# fmt: off
+PAIR_COLUMNS = (
+    "dataset", "epsilon", "model_a", "model_b", "inputs", "inputs_dataset", "inverted_by",
+    "measure",
+)
+SCORE_COLUMNS = (
+    *PAIR_COLUMNS, "architecture_a", "architecture_b", "random_seed_a", "random_seed_b", "layer",
+    "score", "standard_error", "floor", "floor_p95", "n_inputs", "reason",
+)
+MODEL_COLUMNS = (
+    "model", "dataset", "architecture", "epsilon", "random_seed", "parameters",
+    "representation_size", "clean_accuracy", "adversarial_accuracy", "attack_epsilon", "attack",
+    "n_test", "is_weak",
+)
+CONTRIBUTION_COLUMNS = (*PAIR_COLUMNS, "input", "contribution")
+PROBE_COLUMNS = (*PAIR_COLUMNS, "heads", "score")
+SUBGROUP_COLUMNS = (*PAIR_COLUMNS, "group", "score", "n_inputs")
+# fmt: on
+
+
+@dataclass(frozen=True, eq=False)
+class GalleryItem:
+    """One inversion to show: three images of shape (H, W) or (C, H, W) in [0, 1]."""
+
+    model: str
+    epsilon: float
+    architecture: str
+    seed: np.ndarray
+    target: np.ndarray
+    inverted: np.ndarray
+    seed_label: str = ""
+    target_label: str = ""
+    relative_loss: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Contributions:
+    """What single inputs add to the score of a pair, and the images to show them with.
+
+    - `table`: a row per (pair, inputs, measure, input) with `CONTRIBUTION_COLUMNS`; `input` is the
+      row number within the inputs, and the mean of `contribution` over a pair's rows is its score.
+      Optional columns: `label`, `prediction_a`, `prediction_b` (class names or numbers) and
+      `neighbours_a`, `neighbours_b` (lists of input numbers, nearest first).
+    - `images`: what to show for `(inputs, inverted_by, input)`, with `inverted_by` None for
+      natural inputs; (H, W) or (C, H, W) in [0, 1]. Images of inputs that are not among the most
+      or least contributing may be left out.
+    """
+
+    table: pd.DataFrame
+    images: Mapping[tuple[str, str | None, int], np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Everything a report is made from: the tables of one study, and what is optional.
+
+    - `scores`: a row per (pair, inputs, measure), with `SCORE_COLUMNS`.
+    - `models`: a row per model, with `MODEL_COLUMNS`; an optional column `robustness_curve` holds
+      a list of (attack epsilon, adversarial accuracy).
+    - `gallery`: inversions to show, a standard and a robust model of the same targets.
+    - `study_text`: the study file as run. `environment`: versions, host, commit.
+    - `classes`: how many classes each dataset has, for the bounds that accuracies impose.
+    - `contributions`: which inputs drive a pair's score.
+    - `probes`: scores of the original and the retrained heads, with `PROBE_COLUMNS`; `heads` is
+      "original" or "probe".
+    - `subgroups`: scores on the inputs where a pair agrees and where it disagrees, with
+      `SUBGROUP_COLUMNS`; `group` is "agree" or "disagree".
+    - `recipes`: which recipes (names in the store) a number rests on, by what they made.
+
+    **Raises:** `InvalidInput` when a table lacks a column.
+    """
+
+    name: str
+    scores: pd.DataFrame
+    models: pd.DataFrame
+    gallery: Sequence[GalleryItem] = ()
+    study_text: str = ""
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    classes: Mapping[str, int] = field(default_factory=dict)
+    contributions: Contributions | None = None
+    probes: pd.DataFrame | None = None
+    subgroups: pd.DataFrame | None = None
+    recipes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        tables = [("scores", self.scores, SCORE_COLUMNS), ("models", self.models, MODEL_COLUMNS)]
+        if self.contributions is not None:
+            tables.append(("contributions", self.contributions.table, CONTRIBUTION_COLUMNS))
+        if self.probes is not None:
+            tables.append(("probes", self.probes, PROBE_COLUMNS))
+        if self.subgroups is not None:
+            tables.append(("subgroups", self.subgroups, SUBGROUP_COLUMNS))
+        for kind, table, columns in tables:
+            missing = [column for column in columns if column not in table.columns]
+            if missing:
+                raise InvalidInput(
+                    f"The table of {kind} of '{self.name}' lacks {', '.join(missing)}. "
+                    f"Found: {', '.join(map(str, table.columns))}. Make it with a run of the study."
+                )
+
+    @cached_property
+    def defined(self) -> pd.DataFrame:
+        """The rows of `scores` that have a score."""
+        return self.scores[self.scores["score"].notna()]
+
+    @cached_property
+    def weak_models(self) -> frozenset[tuple[str, str]]:
+        """(dataset, model) of the models below the accuracy that their study states."""
+        weak = self.models[self.models["is_weak"].astype(bool)]
+        return frozenset(zip(weak["dataset"], weak["model"], strict=True))
+
+    def only(self, **conditions: Any) -> Results:
+        """The same results with those rows of `scores` only; a condition is a value or a list."""
+        rows = self.scores
+        for column, wanted in conditions.items():
+            values = wanted if isinstance(wanted, (list, tuple, set, frozenset)) else [wanted]
+            rows = rows[rows[column].isin(list(values))]
+        return replace(self, scores=rows)
+
+    def only_common_models(self) -> Results:
+        """The same results with the models that every ε of their dataset has.
+
+        A changing set of models can look like an effect of ε: the paper's own ImageNet study
+        compares eight models at ε = 0 and 3 and six in between.
+        """
+        common = set()
+        for dataset, models in self.models.groupby("dataset"):
+            levels = models["epsilon"].nunique()
+            counts = models.groupby(["architecture", "random_seed"])["epsilon"].nunique()
+            common |= {(dataset, *key) for key in counts[counts == levels].index}
+
+        def is_common(table: pd.DataFrame, suffix: str) -> list[bool]:
+            columns = [f"architecture{suffix}", f"random_seed{suffix}"]
+            keys = zip(table["dataset"], table[columns[0]], table[columns[1]], strict=True)
+            return [key in common for key in keys]
+
+        scores = self.scores[is_common(self.scores, "_a")]
+        return replace(
+            self,
+            scores=scores[is_common(scores, "_b")],
+            models=self.models[is_common(self.models, "")],
+        )
+
+
+Draw = Callable[[Results], "matplotlib.figure.Figure"]
+
+# What a figure can need, as a test on the results and as the words for its absence.
+NEEDS: dict[str, tuple[Callable[[Results], bool], str]] = {
+    "scores": (lambda r: len(r.defined) > 0, "no pair has a score"),
+    "natural": (lambda r: bool((r.defined["inputs"] == "natural").any()), "no natural inputs"),
+    "inverted": (lambda r: bool((r.defined["inputs"] == "inverted").any()), "no inverted inputs"),
+    "predictions": (
+        lambda r: bool((r.defined["layer"] == "logits").any()),
+        "no measure on predictions",
+    ),
+    "representations": (
+        lambda r: bool((r.defined["layer"] != "logits").any()),
+        "no measure on representations",
+    ),
+    "several_epsilons": (lambda r: r.defined["epsilon"].nunique() > 1, "only one ε"),
+    "several_measures": (lambda r: r.defined["measure"].nunique() > 1, "only one measure"),
+    "several_datasets": (lambda r: r.defined["dataset"].nunique() > 1, "only one dataset"),
+    "several_models": (
+        lambda r: pd.concat([r.defined["model_a"], r.defined["model_b"]]).nunique() > 2,
+        "fewer than three models",
+    ),
+    "out_of_distribution": (
+        lambda r: bool((r.defined["inputs_dataset"] != r.defined["dataset"]).any()),
+        "no inputs from another dataset than the models were trained on",
+    ),
+    "random_seeds": (
+        lambda r: bool(
+            (
+                (r.defined["architecture_a"] == r.defined["architecture_b"])
+                & (r.defined["random_seed_a"] != r.defined["random_seed_b"])
+            ).any()
+        ),
+        "no two models of one architecture with different random seeds",
+    ),
+    "floors": (lambda r: bool(r.defined["floor"].notna().any()), "no floors"),
+    "gallery": (lambda r: len(r.gallery) > 0, "no gallery of inverted images"),
+    "models": (lambda r: len(r.models) > 0, "no table of models"),
+    "contributions": (
+        lambda r: r.contributions is not None and len(r.contributions.table) > 0,
+        "no contributions of single inputs",
+    ),
+    "probes": (lambda r: r.probes is not None and len(r.probes) > 0, "no linear probes"),
+    "subgroups": (
+        lambda r: r.subgroups is not None and len(r.subgroups) > 0,
+        "no comparison by agreement",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the report: how to draw it, what it shows and what it needs.
+
+    - `paper`: the figure of the paper that it is the like of, if any.
+    - `is_by_epsilon`: it shows something over ε, so that the variant with the models present at
+      every ε says something else whenever the models change.
+    - `is_per_measure`: drawn once for all measures and once for each.
+    """
+
+    name: str
+    title: str
+    shows: str
+    draw: Draw
+    needs: tuple[str, ...] = ()
+    paper: str = ""
+    is_by_epsilon: bool = False
+    is_per_measure: bool = False
+
+    def missing(self, results: Results) -> list[str]:
+        """What the results lack for this figure, in words; empty when it can be drawn."""
+        return [NEEDS[need][1] for need in self.needs if not NEEDS[need][0](results)]
+
+    def __call__(self, results: Results) -> matplotlib.figure.Figure:
+        """The figure, drawn in the house style.
+
+        **Raises:** `InvalidInput` when the results lack what the figure needs.
+        """
+        missing = self.missing(results)
+        if missing:
+            raise InvalidInput(
+                f"The figure '{self.name}' cannot be drawn from '{results.name}': "
+                f"{'; '.join(missing)}. Add that to the study and run it again."
+            )
+        from samemind.figures._style import house_style
+
+        with house_style():
+            return self.draw(results)
+
+
+FIGURES: Registry[Figure] = Registry("figure", "samemind.figures")
+
+
+def figure(
+    name: str,
+    title: str,
+    *,
+    shows: str,
+    needs: Sequence[str] = (),
+    paper: str = "",
+    is_by_epsilon: bool = False,
+    is_per_measure: bool = False,
+) -> Callable[[Draw], Figure]:
+    """Registers the function below as a figure. `shows` is also its text for who cannot see it."""
+    unknown = [need for need in needs if need not in NEEDS]
+    if unknown:
+        raise InvalidInput(
+            f"The figure '{name}' needs {', '.join(unknown)}, which nothing can tell. "
+            f"Known needs: {', '.join(sorted(NEEDS))}."
+        )
+
+    def register(draw: Draw) -> Figure:
+        member = Figure(
+            name, title, shows, draw, tuple(needs), paper, is_by_epsilon, is_per_measure
+        )
+        return FIGURES.register(name, member)
+
+    return register

@@ -1,0 +1,61 @@
+"""The paper's Figure 2: what a model's representation keeps of an image."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from samemind.figures._style import TWO_COLUMNS, as_picture, epsilon_text, new_figure
+from samemind.figures.base import GalleryItem, Results, figure
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+KINDS = ("seed", "target", "inverted")
+MOST_PER_MODEL = 3
+MOST_ARCHITECTURES = 2
+
+
+@figure(
+    "gallery",
+    "Seed, target and inverted images",
+    shows="For a standard and a robust model, the seed image the inversion starts from, the "
+    "target image, and the inverted image that the model represents like the target.",
+    needs=("gallery",),
+    paper="Figure 2",
+)
+def gallery(results: Results) -> matplotlib.figure.Figure:
+    """A row per model, standard above robust, with triples of seed, target, inverted image."""
+    by_model: dict[tuple[str, float, str], list[GalleryItem]] = defaultdict(list)
+    for item in results.gallery:
+        by_model[item.architecture, item.epsilon, item.model].append(item)
+    architectures = list(dict.fromkeys(key[0] for key in by_model))[:MOST_ARCHITECTURES]
+    chosen = sorted(
+        (key for key in by_model if key[0] in architectures),
+        key=lambda key: (architectures.index(key[0]), key[1], key[2]),
+    )
+    triples = min(MOST_PER_MODEL, max(len(by_model[key]) for key in chosen))
+    width = TWO_COLUMNS if triples > 1 else TWO_COLUMNS / 2
+    cell = (width - 1.0) / (3.12 * triples)
+    drawing = new_figure(width, 0.35 + len(chosen) * (cell + 0.04))
+    grid = drawing.add_gridspec(len(chosen), 3 * triples, wspace=0.02, hspace=0.02)
+    for row, key in enumerate(chosen):
+        for triple, item in enumerate(by_model[key][:triples]):
+            for column, kind in enumerate(KINDS):
+                axis = drawing.add_subplot(grid[row, 3 * triple + column])
+                picture = as_picture(getattr(item, kind))
+                axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+                axis.set_xticks([])
+                axis.set_yticks([])
+                axis.spines[:].set_visible(False)
+                if row == 0:
+                    axis.set_title(kind, loc="center", fontsize=7.5)
+                if triple == 0 and column == 0:
+                    axis.set_ylabel(
+                        f"{key[0]}\nε = {epsilon_text(key[1])}",
+                        rotation=0,
+                        ha="right",
+                        va="center",
+                        fontsize=7.5,
+                    )
+    return drawing

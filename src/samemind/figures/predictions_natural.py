@@ -1,0 +1,25 @@
+"""The paper's Figure 1: do predictions converge?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from samemind.figures._predictions import draw_predictions
+from samemind.figures.base import Results, figure
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+
+@figure(
+    "predictions_natural",
+    "Predictions on natural inputs",
+    shows="Agreement and JSDSim of all pairs on natural inputs, by ε, with the mean of the "
+    "bounds that the two models' accuracies impose on their agreement.",
+    needs=("natural", "predictions"),
+    paper="Figure 1",
+    is_by_epsilon=True,
+)
+def predictions_natural(results: Results) -> matplotlib.figure.Figure:
+    """Agreement and JSDSim on natural inputs, with the bounds that accuracies impose."""
+    return draw_predictions(results, "natural", has_bounds=True)

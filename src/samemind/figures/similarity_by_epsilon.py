@@ -1,0 +1,34 @@
+"""Box plots over ε, a panel per measure: the first look at a study."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from samemind.figures._boxes import draw_groups, groups_of, legend_handles, measures_in
+from samemind.figures._style import letter, measure_label, panels
+from samemind.figures.base import Results, figure
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+
+@figure(
+    "similarity_by_epsilon",
+    "Similarity by robustness",
+    shows="Box plots of each measure over all pairs of models, by the ε they were trained at, "
+    "on natural and on inverted inputs, with the floor that unrelated models would reach.",
+    needs=("scores",),
+    is_by_epsilon=True,
+    is_per_measure=True,
+)
+def similarity_by_epsilon(results: Results) -> matplotlib.figure.Figure:
+    """Box plots of every measure by ε, natural and inverted inputs side by side."""
+    rows = results.defined
+    measures = measures_in(rows)
+    drawing, axes = panels(len(measures))
+    for axis, measure in zip(axes, measures, strict=True):
+        draw_groups(axis, groups_of(rows[rows["measure"] == measure]))
+        axis.set_title(measure_label(measure))
+    letter(axes)
+    drawing.legend(handles=legend_handles(rows), loc="outside lower center", ncols=4)
+    return drawing

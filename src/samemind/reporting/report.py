@@ -1,0 +1,198 @@
+"""Writing a report: a folder that appears complete or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from samemind.errors import InvalidInput, StoreError
+from samemind.figures.base import FIGURES, Figure, Results
+from samemind.lazy import LazyModule
+from samemind.reporting.page import page_of
+from samemind.reporting.tables import tables_of, write_table
+from samemind.reporting.together import together
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = LazyModule("pandas")
+
+OURS = (
+    *("index.html", "figures", "tables", "scores.parquet", "models.parquet", "study.toml"),
+    *("environment.json", "verdict.json", "recipes.json"),
+    *("contributions.parquet", "probes.parquet", "subgroups.parquet"),
+)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure in the report: the files that hold it (without ending) and what it shows."""
+
+    name: str
+    title: str
+    shows: str
+    paper: str
+    file: str
+    variant: str = ""
+    measure: str = ""
+
+
+@dataclass(frozen=True)
+class Undrawn:
+    """A figure that these results do not carry, and why."""
+
+    name: str
+    title: str
+    missing: tuple[str, ...]
+
+
+def write_report(
+    results: Results | Sequence[Results],
+    out: Path,
+    *,
+    on_progress: Callable[[int, int, str], None] | None = None,
+) -> Path:
+    """The path of `index.html` of a report on one study, or on several drawn together.
+
+    The report is made in a hidden sibling of `out` and swapped in when it is complete. What `out`
+    held before is replaced only if it is a report.
+
+    - `on_progress`: called with (done, of how many, what comes next).
+
+    **Raises:** `InvalidInput` if `out` is no folder, holds something that is not a report, or no
+    results were given; `StoreError` if it cannot be written.
+    """
+    study = together([results] if isinstance(results, Results) else list(results))
+    out = Path(out)
+    _check_replaceable(out)
+    draft = out.parent / f".{out.name}-draft-{uuid.uuid4().hex[:8]}"
+    try:
+        (draft / "figures").mkdir(parents=True)
+        (draft / "tables").mkdir()
+        _fill(draft, study, on_progress or _silent)
+        _swap(draft, out)
+    except OSError as error:
+        raise StoreError(
+            f"Cannot write the report to {out}: {error.strerror or error}. "
+            f"Name another folder with --out, or make room there."
+        ) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return out / "index.html"
+
+
+def _silent(done: int, total: int, what: str) -> None:
+    del done, total, what
+
+
+def _check_replaceable(out: Path) -> None:
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise InvalidInput(f"{out} is a file, but a report is a folder. Name another one.")
+    foreign = sorted(path.name for path in out.iterdir() if path.name not in OURS)
+    if foreign:
+        raise InvalidInput(
+            f"{out} holds '{foreign[0]}', which no report has, so it was left as it is. "
+            f"Name an empty or new folder for the report."
+        )
+
+
+def _fill(draft: Path, study: Results, on_progress: Callable[[int, int, str], None]) -> None:
+    _write_data(draft, study)
+    tables = tables_of(study)
+    for table in tables:
+        write_table(table, draft / "tables")
+    drawn, undrawn = draw_all(study, draft / "figures", on_progress)
+    page = page_of(study, tables, drawn, undrawn, draft / "figures")
+    (draft / "index.html").write_text(page, encoding="utf-8")
+
+
+def _write_data(draft: Path, study: Results) -> None:
+    study.scores.to_parquet(draft / "scores.parquet", index=False)
+    study.models.to_parquet(draft / "models.parquet", index=False)
+    optional = {
+        "contributions": study.contributions and study.contributions.table,
+        "probes": study.probes,
+        "subgroups": study.subgroups,
+    }
+    for name, table in optional.items():
+        if table is not None:
+            table.to_parquet(draft / f"{name}.parquet", index=False)
+    (draft / "study.toml").write_text(study.study_text, encoding="utf-8")
+    described = json.dumps(dict(study.environment), indent=1, sort_keys=True, default=str)
+    (draft / "environment.json").write_text(described + "\n", encoding="utf-8")
+
+
+def draw_all(
+    study: Results, folder: Path, on_progress: Callable[[int, int, str], None]
+) -> tuple[list[Drawn], list[Undrawn]]:
+    """Draws every figure that the results carry, in all its variants, as PDF and PNG."""
+    undrawn, plan = [], []
+    for member in FIGURES.values():
+        missing = member.missing(study)
+        if missing:
+            undrawn.append(Undrawn(member.name, member.title, tuple(missing)))
+        else:
+            plan += variants(member, study)
+    for number, (member, variant_results, entry) in enumerate(plan):
+        on_progress(number, len(plan), entry.file)
+        save(member, variant_results, folder / entry.file)
+    on_progress(len(plan), len(plan), "")
+    return [entry for _, _, entry in plan], undrawn
+
+
+def variants(member: Figure, study: Results) -> list[tuple[Figure, Results, Drawn]]:
+    """The figure itself, once for each measure, and with the models present at every ε only."""
+
+    def entry(file: str, variant: str = "", measure: str = "") -> Drawn:
+        return Drawn(member.name, member.title, member.shows, member.paper, file, variant, measure)
+
+    found = [(member, study, entry(member.name))]
+    if member.is_per_measure:
+        for measure in study.defined["measure"].unique():
+            alone = study.only(measure=measure)
+            if not member.missing(alone):
+                file = f"{member.name}-{safe_file_name(str(measure))}"
+                found.append((member, alone, entry(file, measure=str(measure))))
+    if member.is_by_epsilon:
+        common = study.only_common_models()
+        if len(common.models) < len(study.models) and not member.missing(common):
+            variant = "only the models present at every ε"
+            found.append((member, common, entry(f"{member.name}-common-models", variant)))
+    return found
+
+
+def save(member: Figure, results: Results, path: Path) -> None:
+    """Writes a figure as PDF (fonts embedded) and as PNG, both at print size."""
+    from samemind.figures._style import house_style
+
+    drawing = member(results)
+    with house_style():
+        drawing.savefig(path.with_name(f"{path.name}.png"))
+        # Without a date the same results give the same bytes.
+        drawing.savefig(path.with_name(f"{path.name}.pdf"), metadata={"CreationDate": None})
+
+
+def safe_file_name(name: str) -> str:
+    """The name with everything that a file name should not hold replaced by a hyphen."""
+    return "".join(c if c.isalnum() or c in "_-." else "-" for c in name)
+
+
+def _swap(draft: Path, out: Path) -> None:
+    if not out.exists():
+        draft.rename(out)
+        return
+    old = out.parent / f".{out.name}-old-{uuid.uuid4().hex[:8]}"
+    out.rename(old)
+    try:
+        draft.rename(out)
+    except OSError:
+        old.rename(out)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,192 @@
+"""The tables of a report, as CSV for machines and as LaTeX (booktabs) for papers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from samemind.figures.base import Results
+from samemind.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = LazyModule("pandas")
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A table with its file name, caption and numbers; the first `n_keys` columns are text."""
+
+    name: str
+    title: str
+    caption: str
+    frame: pd.DataFrame
+    formats: dict[str, str]
+    paper: str = ""
+
+    def texts(self) -> list[list[str]]:
+        """The cells as they are printed, row by row; what is undefined is an en dash."""
+        columns = [(column, self.formats.get(str(column), "")) for column in self.frame.columns]
+        return [
+            [text_of(row[column], form) for column, form in columns]
+            for row in self.frame.to_dict("records")
+        ]
+
+
+def text_of(value: object, form: str = "") -> str:
+    """A number or a name as it is printed; an en dash for what is not there."""
+    if value is None or value != value:
+        return "–"
+    return format(value, form) if form else str(value)
+
+
+def tables_of(results: Results) -> list[Table]:
+    """Every table that the results carry."""
+    found = [accuracies(results, str(name)) for name in results.models["dataset"].unique()]
+    found += [parameters(results), summary(results)]
+    return [table for table in found if len(table.frame)]
+
+
+def accuracies(results: Results, dataset: str) -> Table:
+    """The paper's Tables 1–4: parameters, and accuracies per ε, a row per architecture."""
+    models = results.models[results.models["dataset"] == dataset]
+    levels = sorted(models["epsilon"].unique())
+    several = models.groupby(["architecture", "epsilon"]).size().max() > 1
+    rows = []
+    for architecture, part in models.groupby("architecture", sort=False):
+        row: dict[str, object] = {
+            "Architecture": architecture,
+            "Parameters": int(part["parameters"].iloc[0]),
+        }
+        for level in levels:
+            cell = part[part["epsilon"] == level]
+            mark = "*" if cell["is_weak"].astype(bool).any() else ""
+            row[f"Acc. (ε = {level:g})"] = _percent(cell["clean_accuracy"], mark)
+            row[f"Adv. Acc. (ε = {level:g})"] = _percent(cell["adversarial_accuracy"], mark)
+        rows.append(row)
+    attacks = sorted({str(text) for text in models["attack"].dropna().unique()})
+    radius = models[models["epsilon"] == 0]["attack_epsilon"].dropna().unique()
+    standard = f" Models with ε = 0 are attacked at ε = {radius[0]:g}." if len(radius) else ""
+    mean = " Means over the random seeds." if several else ""
+    weak = " * marks models below the accuracy that the study states." if _has_weak(models) else ""
+    return Table(
+        f"accuracies-{dataset}",
+        f"Accuracies: {dataset}",
+        f"Parameters, clean accuracy (Acc.) and adversarial accuracy (Adv. Acc.) in per cent of "
+        f"the models trained on {dataset}.{standard}{mean}{weak} "
+        f"Attack: {'; '.join(attacks) or 'not stated'}.",
+        pd.DataFrame(rows),
+        {"Parameters": ","},
+        {"imagenet1k": "Table 1", "imagenet100": "Table 2", "imagenet50": "Table 3",
+         "cifar10": "Table 4"}.get(dataset, "the like of Tables 1–4"),
+    )  # fmt: skip
+
+
+def _percent(values: pd.Series, mark: str) -> str:
+    return text_of(100 * values.mean(), ".2f") + mark
+
+
+def _has_weak(models: pd.DataFrame) -> bool:
+    return bool(models["is_weak"].astype(bool).any())
+
+
+def parameters(results: Results) -> Table:
+    """A row per model: parameters, width of the representation, accuracies, the attack."""
+    columns = {
+        "dataset": "Dataset",
+        "model": "Model",
+        "architecture": "Architecture",
+        "epsilon": "ε",
+        "random_seed": "Random seed",
+        "parameters": "Parameters",
+        "representation_size": "Representation",
+        "clean_accuracy": "Clean accuracy",
+        "adversarial_accuracy": "Adversarial accuracy",
+        "attack_epsilon": "Attack ε",
+        "n_test": "Test inputs",
+        "is_weak": "Weak",
+    }
+    frame = results.models[list(columns)].rename(columns=columns)
+    frame["Weak"] = ["yes" if weak else "no" for weak in frame["Weak"].astype(bool)]
+    return Table(
+        "models",
+        "Models",
+        "Every model of the study. A weak model is below the accuracy that the study states.",
+        frame,
+        {
+            "ε": "g", "Parameters": ",", "Representation": ",", "Attack ε": "g",
+            "Clean accuracy": ".4f", "Adversarial accuracy": ".4f",
+        },
+    )  # fmt: skip
+
+
+def summary(results: Results) -> Table:
+    """The distribution of each measure over pairs: a row per (dataset, ε, inputs, measure)."""
+    keys = ["dataset", "inputs_dataset", "inputs", "measure", "epsilon"]
+    rows = []
+    for key, part in results.scores.groupby(keys, sort=True):
+        scores = part["score"]
+        rows.append(
+            dict(zip(keys, key, strict=True))  # pyright: ignore[reportArgumentType, reportCallIssue]
+            | {
+                "pairs": int(scores.notna().sum()),
+                "undefined": int(scores.isna().sum()),
+                "mean": scores.mean(),
+                "lower quartile": scores.quantile(0.25),
+                "median": scores.median(),
+                "upper quartile": scores.quantile(0.75),
+                "floor": part["floor"].mean(),
+            }
+        )
+    digits = dict.fromkeys(["mean", "lower quartile", "median", "upper quartile", "floor"], ".4f")
+    return Table(
+        "scores-summary",
+        "Scores by ε",
+        "The distribution of each measure over the pairs of models. Inverted inputs: ordered "
+        "pairs, both models on the inverted images of the first.",
+        pd.DataFrame(rows),
+        {"epsilon": "g"} | digits,
+    )
+
+
+def write_table(table: Table, folder: Path) -> None:
+    """Writes NAME.csv (full precision) and NAME.tex (as printed)."""
+    name = re.sub(r"[^\w.-]+", "-", table.name)
+    table.frame.to_csv(folder / f"{name}.csv", index=False)
+    (folder / f"{name}.tex").write_text(latex(table), encoding="utf-8")
+
+
+def latex(table: Table, escape: Callable[[str], str] | None = None) -> str:
+    """The table in LaTeX with booktabs rules: numbers to the right, text to the left."""
+    escape = escape or escape_latex
+    texts = table.texts()
+    is_text = [
+        not all(re.fullmatch(r"[−–\-+]?[\d.,]*\*?", row[i]) for row in texts)
+        for i in range(len(table.frame.columns))
+    ]
+    spec = "".join("l" if text else "r" for text in is_text)
+    head = " & ".join(escape(str(column)) for column in table.frame.columns)
+    body = "\n".join("  " + " & ".join(map(escape, row)) + r" \\" for row in texts)
+    return (
+        "% needs \\usepackage{booktabs}\n"
+        "\\begin{table}\n  \\centering\n"
+        f"  \\caption{{{escape(table.caption)}}}\n"
+        f"  \\begin{{tabular}}{{{spec}}}\n  \\toprule\n  {head} \\\\\n  \\midrule\n"
+        f"{body}\n  \\bottomrule\n  \\end{{tabular}}\n\\end{{table}}\n"
+    )
+
+
+LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "ε": r"$\varepsilon$", "–": "--", "−": "$-$", "×": r"$\times$", "<": "$<$", ">": "$>$",
+}  # fmt: skip
+
+
+def escape_latex(text: str) -> str:
+    """The text with everything that LaTeX would read as a command made literal."""
+    return "".join(LATEX.get(c, c) for c in text)

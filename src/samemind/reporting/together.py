@@ -1,0 +1,103 @@
+"""Several studies as one: their tables under each other, told apart where they would collide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from samemind.errors import InvalidInput
+from samemind.figures.base import Contributions, Results
+from samemind.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = LazyModule("pandas")
+
+SAME_PAIR = ["dataset", "epsilon", "model_a", "model_b", "inputs", "inputs_dataset", "measure"]
+
+
+def together(studies: Sequence[Results]) -> Results:
+    """One `Results` that holds all the studies; a single one is returned as it is.
+
+    Rows that two studies share word for word (an out-of-distribution study has the models of the
+    in-distribution one) are kept once. Where two studies have other models under the same
+    dataset and name, the dataset is renamed to `dataset (study)` so that no box mixes them.
+
+    **Raises:** `InvalidInput` when there is nothing to draw.
+    """
+    if not studies:
+        raise InvalidInput("A report needs the results of one study or more; none were given.")
+    if len(studies) == 1:
+        return studies[0]
+    studies = _told_apart(studies)
+    models = pd.concat([study.models for study in studies], ignore_index=True)
+    scores = pd.concat([study.scores for study in studies], ignore_index=True)
+    tables = [study.contributions for study in studies if study.contributions is not None]
+    contributions = Contributions(
+        pd.concat([held.table for held in tables], ignore_index=True),
+        {key: image for held in tables for key, image in held.images.items()},
+    ) if tables else None  # fmt: skip
+    return Results(
+        name=" + ".join(study.name for study in studies),
+        scores=scores.drop_duplicates([*SAME_PAIR, "inverted_by", "layer"], ignore_index=True),
+        models=models.drop_duplicates(["dataset", "model"], ignore_index=True),
+        gallery=[item for study in studies for item in study.gallery],
+        study_text="\n".join(f"# study: {s.name}\n{s.study_text.rstrip()}\n" for s in studies),
+        environment={study.name: dict(study.environment) for study in studies},
+        classes={name: count for study in studies for name, count in study.classes.items()},
+        contributions=contributions,
+        probes=_stacked([study.probes for study in studies]),
+        subgroups=_stacked([study.subgroups for study in studies]),
+        recipes={study.name: dict(study.recipes) for study in studies},
+    )
+
+
+def _stacked(tables: Sequence[pd.DataFrame | None]) -> pd.DataFrame | None:
+    held = [table for table in tables if table is not None]
+    return pd.concat(held, ignore_index=True) if held else None
+
+
+def _told_apart(studies: Sequence[Results]) -> list[Results]:
+    columns = ["dataset", "model", "parameters", "clean_accuracy", "adversarial_accuracy"]
+    seen: dict[tuple[str, str], tuple] = {}
+    found = []
+    for study in studies:
+        mine = {
+            row[:2]: row[2:] for row in study.models[columns].itertuples(index=False, name=None)
+        }
+        clash = {key[0] for key, facts in mine.items() if seen.get(key, facts) != facts}
+        if clash:
+            study = _renamed(study, {name: f"{name} ({study.name})" for name in clash})
+        seen |= mine
+        found.append(study)
+    return found
+
+
+def _renamed(study: Results, names: dict[str, str]) -> Results:
+    def rename(table: pd.DataFrame | None) -> pd.DataFrame | None:
+        if table is None:
+            return None
+        new = table.copy()
+        for column in {"dataset", "inputs_dataset"} & set(table.columns):
+            new[column] = table[column].replace(names)
+        return new
+
+    scores, models = rename(study.scores), rename(study.models)
+    assert scores is not None
+    assert models is not None
+    contributions = study.contributions
+    if contributions is not None:
+        table = rename(contributions.table)
+        assert table is not None
+        contributions = replace(contributions, table=table)
+    return replace(
+        study,
+        scores=scores,
+        models=models,
+        classes={names.get(name, name): count for name, count in study.classes.items()},
+        contributions=contributions,
+        probes=rename(study.probes),
+        subgroups=rename(study.subgroups),
+    )

@@ -1,0 +1,178 @@
+"""Results of studies whose true similarities are known, for the tests of the report.
+
+Every model i at level ε has a loading z in (0, 1): how much of it is the signal that all models
+share. Two models are alike by z_a z_b of the way from the floor to 1, so pairs that share a model
+are dependent, as they are in a study.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from samemind.figures.base import Contributions, GalleryItem, Results
+
+FLOORS = {
+    "agreement": 0.1,
+    "jensen_shannon_similarity": 0.15,
+    "linear_cka": 0.08,
+    "debiased_linear_cka": 0.0,
+    "procrustes_similarity": 0.3,
+    "knn_jaccard": 0.01,
+}
+PREDICTIONS = ("agreement", "jensen_shannon_similarity")
+ARCHITECTURES = ("residual", "deep_residual", "wide_residual", "aggregated", "dense", "vgg", "vit")
+
+
+def simulated(
+    *,
+    name: str = "simulated",
+    dataset: str = "digits",
+    inputs_dataset: str | None = None,
+    architectures: Sequence[str] = ARCHITECTURES,
+    epsilons: Sequence[float] = (0.0, 0.25, 0.5, 1.0),
+    random_seeds: Sequence[int] = (0,),
+    measures: Sequence[str] = tuple(FLOORS),
+    rise: float = 0.4,
+    absent: Sequence[tuple[str, float]] = (),
+    random_seed: int = 0,
+    has_extras: bool = False,
+) -> Results:
+    """A study in which similarity rises by about `rise` of the way from the floor to 1."""
+    draws = np.random.default_rng(random_seed)
+    levels = {epsilon: place for place, epsilon in enumerate(epsilons)}
+    models = pd.DataFrame(
+        [
+            {
+                "model": f"{architecture}-eps{epsilon:g}-seed{number}",
+                "dataset": dataset,
+                "architecture": architecture,
+                "epsilon": float(epsilon),
+                "random_seed": number,
+                "parameters": 10_000 * (1 + list(architectures).index(architecture)),
+                "representation_size": 64,
+                "clean_accuracy": 0.98 - 0.02 * levels[epsilon] - 0.01 * draws.random(),
+                "adversarial_accuracy": 0.2 + 0.6 * (epsilon > 0) - 0.1 * draws.random(),
+                "attack_epsilon": float(epsilon or 0.25),
+                "attack": "PGD, L2, 3 steps of ⅔ε",
+                "n_test": 500,
+                "is_weak": False,
+            }
+            for architecture in architectures
+            for epsilon in epsilons
+            for number in random_seeds
+            if (architecture, epsilon) not in absent
+        ]
+    )
+    share = np.arange(len(epsilons)) / max(1, len(epsilons) - 1)
+    base = {epsilon: np.sqrt(0.3 + rise * share[levels[epsilon]]) for epsilon in epsilons}
+    own = {a: draws.normal(0, 0.04) for a in architectures}
+    loading = {
+        row.model: np.clip(base[row.epsilon] + own[row.architecture] + draws.normal(0, 0.02), 0, 1)
+        for row in models.itertuples()
+    }
+    rows = []
+    for _, cell in models.groupby("epsilon"):
+        records = cell.to_dict("records")
+        for a in range(len(records)):
+            for b in range(len(records)):
+                for inputs in ("natural", "inverted"):
+                    if a == b or (inputs == "natural" and b < a):
+                        continue
+                    rows += pair_rows(
+                        records[a], records[b], inputs, inputs_dataset or dataset, measures,
+                        loading, draws,
+                    )  # fmt: skip
+    results = Results(
+        name=name,
+        scores=pd.DataFrame(rows),
+        models=models,
+        gallery=gallery_of(models, draws),
+        study_text=f'[study]\nname = "{name}"\n',
+        environment={"python": "3.11", "samemind": "0.1.0", "commit": "abc"},
+        classes={dataset: 10},
+    )
+    return with_extras(results, draws) if has_extras else results
+
+
+def pair_rows(a, b, inputs, inputs_dataset, measures, loading, draws):
+    is_same = a["architecture"] == b["architecture"]
+    shared = 0.95 if is_same else loading[a["model"]] * loading[b["model"]]
+    shared *= 0.9 if inputs == "inverted" else 1.0
+    for measure in measures:
+        floor = FLOORS.get(measure, 0.05)
+        yield {
+            "dataset": a["dataset"],
+            "epsilon": a["epsilon"],
+            "model_a": a["model"],
+            "model_b": b["model"],
+            "architecture_a": a["architecture"],
+            "architecture_b": b["architecture"],
+            "random_seed_a": a["random_seed"],
+            "random_seed_b": b["random_seed"],
+            "inputs": inputs,
+            "inputs_dataset": inputs_dataset,
+            "inverted_by": a["model"] if inputs == "inverted" else None,
+            "layer": "logits" if measure in PREDICTIONS else "penultimate",
+            "measure": measure,
+            "score": floor + (1 - floor) * shared + draws.normal(0, 0.005),
+            "standard_error": 0.01,
+            "floor": floor,
+            "floor_p95": floor + 0.01,
+            "n_inputs": 500,
+            "reason": None,
+        }
+
+
+def gallery_of(models, draws):
+    size = (8, 8)
+    chosen = models[models["architecture"].isin(models["architecture"].unique()[:2])]
+    return [
+        GalleryItem(
+            row.model, row.epsilon, row.architecture,
+            draws.random(size), draws.random(size), draws.random(size), "3", "7", 0.1,
+        )
+        for row in chosen.itertuples()
+        if row.epsilon in (0.0, chosen["epsilon"].max())
+        for _ in range(3)
+    ]  # fmt: skip
+
+
+def with_extras(results: Results, draws) -> Results:
+    """The same with contributions, probes and subgroups."""
+    from dataclasses import replace
+
+    top = results.scores[results.scores["epsilon"] == results.scores["epsilon"].max()]
+    pair = top[(top["inputs"] == "natural") & (top["measure"] == "linear_cka")].iloc[0]
+    keys = ["dataset", "epsilon", "model_a", "model_b", "inputs", "inputs_dataset", "inverted_by"]
+    table = pd.DataFrame(
+        [
+            {key: pair[key] for key in [*keys, "measure"]}
+            | {
+                "input": number,
+                "contribution": pair["score"] + draws.normal(0, 0.2),
+                "label": str(number % 10),
+                "prediction_a": str(number % 10),
+                "prediction_b": str(number * 7 % 10),
+                "neighbours_a": [(number + 1) % 40, (number + 2) % 40],
+                "neighbours_b": [(number + 1) % 40, (number + 3) % 40],
+            }
+            for number in range(40)
+        ]
+    )
+    images = {("natural", None, number): draws.random((8, 8)) for number in range(40)}
+    heads = top[top["measure"] == "agreement"][[*keys, "measure", "score"]]
+    probes = pd.concat(
+        [heads.assign(heads="original"), heads.assign(heads="probe", score=heads["score"] + 0.03)]
+    )
+    parts = results.scores[results.scores["measure"].isin(["linear_cka", "knn_jaccard"])]
+    parts = parts[[*keys, "measure", "score"]]
+    subgroups = pd.concat(
+        [
+            parts.assign(group="agree", score=parts["score"] + 0.02, n_inputs=400),
+            parts.assign(group="disagree", score=parts["score"] - 0.1, n_inputs=100),
+        ]
+    )
+    return replace(
+        results, contributions=Contributions(table, images), probes=probes, subgroups=subgroups
+    )
