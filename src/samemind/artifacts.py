@@ -295,6 +295,7 @@ def owner() -> str:
 
 
 def is_alive(process: int) -> bool:
+    """Whether a process of this host is still there."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -305,6 +306,7 @@ def is_alive(process: int) -> bool:
 
 
 def flush_to_disk(path: Path) -> None:
+    """Returns when the file or folder is on the disk, not merely in the system's memory."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
