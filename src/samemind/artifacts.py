@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from samemind.errors import StoreError
+from samemind.errors import DamagedArtifact, StoreError
 
 RECIPE_FILE = "recipe.json"
 CHECKSUMS_FILE = "checksums.json"
@@ -175,9 +175,11 @@ class Store:
         if fault:
             aside = self._set_aside(path)
             where = f"It was set aside as {aside}" if aside else "It could not be set aside"
-            raise DamagedArtifact(
+            error = DamagedArtifact(
                 f"{recipe.name} is damaged: {fault}. {where}; run the study again to rebuild it."
             )
+            error.is_set_aside = aside is not None
+            raise error
         return Artifact(path)
 
     @staticmethod
@@ -243,12 +245,16 @@ class Store:
 
     def scratch(self, recipe: Recipe) -> Path:
         """A folder for the resume state of a long build, named after its recipe."""
-        path = self.root / "scratch" / recipe.name.replace("/", "-")
+        path = self.scratch_path(recipe)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(storage_trouble(self.root, error)) from error
         return path
+
+    def scratch_path(self, recipe: Recipe) -> Path:
+        """Where the scratch folder of a recipe is, if there is one."""
+        return self.root / "scratch" / recipe.name.replace("/", "-")
 
     def check_writable(self) -> None:
         """Raises `StoreError` with what to do when nothing can be written here."""
@@ -277,10 +283,6 @@ class Store:
             return path.rename(aside)
         except OSError:
             return None
-
-
-class DamagedArtifact(StoreError):
-    """An artifact whose content is not what was written; a run rebuilds it."""
 
 
 def checksum(file: Path) -> str:

@@ -29,6 +29,15 @@ class StoreError(SamemindError, OSError):
     """An artifact is missing, damaged or not the one asked for, or cannot be written."""
 
 
+class DamagedArtifact(StoreError):
+    """An artifact whose content is not what was written; a run builds it again.
+
+    `is_set_aside` is False where the folder could not be moved out of the way.
+    """
+
+    is_set_aside = False
+
+
 class DataError(SamemindError, OSError):
     """A dataset on disk is missing, incomplete or unreadable."""
 

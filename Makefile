@@ -1,0 +1,54 @@
+# Every developer command. `make demo` and `make test` do all their own set-up.
+PYTHON ?= python3
+BIN := .venv/bin
+SAMEMIND := $(BIN)/samemind
+RUNTIME := .venv/.runtime
+DEV := .venv/.dev
+# Two processes of one thread do more than one of two on networks this small.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help setup demo test test-all check bench docs clean
+
+help:
+	@echo "make demo    run a complete study on real images and name the report (installs first)"
+	@echo "make test    the fast tests (installs first); make test-all: every test this machine can run"
+	@echo "make check   format, lint, types, import contracts"
+	@echo "make bench   every claim of speed, as a ratio measured in one run"
+	@echo "make docs    the documentation site"
+	@echo "make setup   the development environment in .venv"
+
+setup: $(DEV)
+
+$(BIN)/uv:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+# --compile-bytecode: without it, where PYTHONDONTWRITEBYTECODE is set, every start compiles torch.
+$(RUNTIME): requirements/runtime.txt pyproject.toml | $(BIN)/uv
+	@echo "Installing what samemind needs (PyTorch is large: a few minutes on a slow line) ..."
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode --require-hashes -r requirements/runtime.txt
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps -e .
+	@touch $@
+
+$(DEV): requirements/dev.txt $(RUNTIME)
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode --require-hashes -r requirements/dev.txt
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps -e .
+	@touch $@
+
+demo: $(RUNTIME)
+	$(SAMEMIND) run digits
+
+test: $(DEV)
+	$(BIN)/pytest
+
+test-all: $(DEV)
+	$(BIN)/pytest -m ""
+
+check: $(DEV)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+clean:
+	rm -rf .venv runs dist build docs/_build

@@ -1,0 +1,5 @@
+"""`python -m samemind`: the command line."""
+
+from samemind.cli import main
+
+main()

@@ -1,0 +1,156 @@
+"""A classifier: pixels in [0, 1] in, logits and representation out.
+
+The classifier owns its normalisation, so that attacks and inversion live in pixel space. The
+representation has one definition for every architecture: what the last linear layer reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from samemind.errors import InvalidInput, SamemindError
+from samemind.registry import did_you_mean
+
+if TYPE_CHECKING:
+    from samemind.architectures.base import Architecture
+    from samemind.datasets.base import Dataset
+
+
+class Output(NamedTuple):
+    """What a classifier says of N images."""
+
+    logits: Tensor  # (N, C)
+    representation: Tensor  # (N, D): head(representation) is logits
+
+
+class Classifier(nn.Module):
+    """A network on pixels in [0, 1] that also gives what its last linear layer reads.
+
+    **Arguments:**
+
+    - `network`: maps normalised images (N, channels, H, W) to logits (N, C).
+    - `head`: the dotted name of its last linear layer.
+    - `mean`, `std`: per channel, of the normalisation the network was trained with.
+    """
+
+    def __init__(
+        self, network: nn.Module, *, head: str, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
+        super().__init__()
+        if any(s <= 0 for s in std):
+            raise InvalidInput(f"Standard deviations are above 0, but {tuple(std)} was given.")
+        self.network = network
+        self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).reshape(1, -1, 1, 1), persistent=False)
+        self._read_by_head: list[Tensor] = []
+        self.head = submodule(network, head)
+        self.head.register_forward_pre_hook(self._remember)
+
+    def _remember(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self._read_by_head.append(inputs[0])
+
+    def forward(self, images: Tensor) -> Output:
+        self._read_by_head.clear()
+        try:
+            logits = self.network((images - self.mean) / self.std)
+            if len(self._read_by_head) != 1 or self._read_by_head[0].ndim != 2:
+                shapes = [tuple(r.shape) for r in self._read_by_head]
+                raise InvalidInput(
+                    f"The head should read one (N, D) representation for each batch, but it read "
+                    f"{shapes or 'nothing'}. Name the last linear layer of the network as head."
+                )
+            return Output(logits, self._read_by_head[0])
+        finally:
+            # Nothing of a batch may outlive its forward pass: the graph would stay in memory.
+            self._read_by_head.clear()
+
+
+def submodule(network: nn.Module, name: str) -> nn.Module:
+    """The layer of a dotted name, or an error that suggests one."""
+    try:
+        return network.get_submodule(name)
+    except AttributeError:
+        known = [n for n, _ in network.named_modules() if n]
+        raise InvalidInput(
+            f"{type(network).__name__} has no layer '{name}'. {did_you_mean(name, known)}"
+            f"Its last layers: {', '.join(known[-5:])}."
+        ) from None
+
+
+def find_head(network: nn.Module, images: Tensor) -> str:
+    """The dotted name of the linear layer whose output is the network's output, exactly.
+
+    **Raises:** `InvalidInput` where no single linear layer gives the logits.
+
+    **Cost:** one forward pass of `images`; a handful is enough.
+    """
+    outputs_of: dict[str, list[Tensor]] = {}
+    hooks = [
+        layer.register_forward_hook(
+            lambda _, __, out, name=name: outputs_of.setdefault(name, []).append(out)
+        )
+        for name, layer in network.named_modules()
+        if isinstance(layer, nn.Linear)
+    ]
+    try:
+        with torch.no_grad():
+            logits = network.eval()(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        raise InvalidInput(
+            f"A classifier returns logits of shape (N, C), but {type(network).__name__} returned "
+            f"{tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__}. "
+            f"Wrap it in a module that returns the logits alone."
+        )
+    for name, found in reversed(outputs_of.items()):
+        if len(found) == 1 and found[0].shape == logits.shape and torch.equal(found[0], logits):
+            return name
+    raise InvalidInput(
+        f"{type(network).__name__} has no single linear layer whose output is its logits "
+        f"(linear layers: {', '.join(outputs_of) or 'none'}). Name the head, or compare "
+        f"activations that you extract yourself."
+    )
+
+
+def new_classifier(architecture: Architecture, dataset: Dataset, *, random_seed: int) -> Classifier:
+    """A freshly initialised classifier of an architecture for a dataset's classes."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(random_seed)
+        network = architecture.build(len(dataset.classes), dataset.image_size)
+    return Classifier(network, head=architecture.head, mean=dataset.mean, std=dataset.std)
+
+
+@torch.no_grad()
+def outputs(
+    classifier: Classifier, images: Tensor, *, batch_size: int, device: torch.device
+) -> Output:
+    """Logits and representations of all images, in evaluation mode, on the CPU as float32.
+
+    **Cost:** one forward pass per image; memory for one batch on the device.
+    """
+    from samemind.arrays import as_pixels
+
+    classifier.eval()
+    logits, representations = [], []
+    for batch in images.split(batch_size):
+        out = classifier(as_pixels(batch).to(device))
+        logits.append(out.logits.float().cpu())
+        representations.append(out.representation.float().cpu())
+    return Output(torch.cat(logits), torch.cat(representations))
+
+
+def check_head(classifier: Classifier, images: Tensor) -> None:
+    """Raises unless the head turns the representation into exactly the logits."""
+    with torch.no_grad():
+        out = classifier.eval()(images)
+        if not torch.equal(classifier.head(out.representation), out.logits):
+            raise SamemindError(
+                "The logits are not what the head makes of the representation: the network "
+                "changes them after its last linear layer. Name another head."
+            )

@@ -1,0 +1,263 @@
+"""The command line. It chooses what to do and where; what is scientific is in the study file."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from samemind import __version__
+from samemind.artifacts import Store
+from samemind.devices import Execution
+from samemind.errors import InvalidInput, SamemindError
+
+app = typer.Typer(
+    name="samemind",
+    help="Do your models think alike? Compare trained networks in what they predict and represent.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+console = Console(highlight=False)
+
+StudyName = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY", help="A study that ships (see `list studies`) or a .toml file."
+    ),
+]
+StorePath = Annotated[
+    Path, typer.Option("--store", envvar="SAMEMIND_STORE", help="Folder of the finished artifacts.")
+]
+OutPath = Annotated[
+    Path | None, typer.Option("--out", help="Folder of the results [default: runs/STUDY].")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+DEFAULT_STORE = Path("runs/store")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        console.print(f"samemind {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Do your models think alike? Compare trained networks in what they predict and represent."""
+
+
+@app.command()
+def run(
+    study: StudyName,
+    store: StorePath = DEFAULT_STORE,
+    out: OutPath = None,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Worker processes; 0 takes one per core, or one per GPU.")
+    ] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Images per forward pass where it does not matter.")
+    ] = 256,
+) -> None:
+    """Build what a study still lacks, and write its report. Run it again to continue."""
+    from samemind.executors import executor_for
+    from samemind.progress import StageProgress
+    from samemind.study import advance, read_study
+
+    plan_of = read_study(study)
+    artifacts = Store(store)
+    artifacts.check_writable()
+    artifacts.remove_abandoned_drafts()
+    execution = Execution(device=device, batch_size=batch_size)
+    executor = executor_for(workers or _useful_workers(device))
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        result = advance(
+            plan_of, artifacts, executor, execution, watch=StageProgress(artifacts, console)
+        )
+    except KeyboardInterrupt:
+        raise SamemindError(
+            "Interrupted. What was finished is kept: run the same command to continue."
+        ) from None
+    finally:
+        executor.close()
+    for outcome in result.failed:
+        typer.echo(f"\n{outcome.item.name}\n{outcome.trace or outcome.error}", err=True)
+    if result.failed:
+        raise SamemindError(
+            f"{len(result.failed)} of the study's parts failed (above), and {result.blocked} wait "
+            f"for them; the rest is finished and kept. Mend the cause and run again."
+        )
+    if not result.built:
+        console.print("Everything was there already; nothing was built.")
+    _write_report(plan_of, artifacts, out)
+
+
+def _end(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _useful_workers(device: str) -> int:
+    """One process per core on the CPU; with a GPU this process alone."""
+    if device == "cpu":
+        return os.cpu_count() or 1
+    import torch
+
+    wants_gpu = device.startswith("cuda") or torch.cuda.is_available()
+    return 1 if wants_gpu else len(os.sched_getaffinity(0))
+
+
+def _write_report(study: Any, store: Store, out: Path | None) -> None:
+    from samemind.collecting import collect
+    from samemind.reporting import write_report
+
+    page = write_report(collect(study, store), (out or Path("runs") / study.name) / "report")
+    console.print(f"The report is in {page}")
+
+
+@app.command()
+def report(study: StudyName, store: StorePath = DEFAULT_STORE, out: OutPath = None) -> None:
+    """Write tables, figures and the page of a study from what is finished."""
+    from samemind.study import read_study
+
+    _write_report(read_study(study), Store(store), out)
+
+
+@app.command()
+def plan(study: StudyName, store: StorePath = DEFAULT_STORE, as_json: AsJson = False) -> None:
+    """Say what a study consists of, what is there and what is missing, before anything runs."""
+    from samemind.study import read_study
+
+    read = read_study(study)
+    rows = _progress_rows(read, Store(store))
+    if as_json:
+        typer.echo(json.dumps({"study": read.name, "store": str(store), "stages": rows}, indent=1))
+        return
+    console.print(f"Study '{read.name}'{f': {read.title}' if read.title else ''}")
+    console.print(
+        f"{len(read.checkpoints)} models of {len(read.architectures)} architectures on "
+        f"{read.dataset}, ε in {', '.join(f'{e:g}' for e in read.epsilons)} ({read.norm})."
+    )
+    _print_rows(rows, ("stage", "parts", "done", "missing"))
+    if any(row["missing"] for row in rows):
+        console.print(f"`samemind run {study}` builds what is missing.")
+
+
+@app.command()
+def status(study: StudyName, store: StorePath = DEFAULT_STORE, as_json: AsJson = False) -> None:
+    """Say how far a study is, stage by stage."""
+    from samemind.study import read_study
+
+    rows = _progress_rows(read_study(study), Store(store))
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+    else:
+        _print_rows(rows, ("stage", "parts", "done", "missing", "in work"))
+
+
+def _progress_rows(study: Any, store: Store) -> list[dict[str, Any]]:
+    from samemind.resume import fraction_done
+
+    rows = []
+    for stage in study.stages:
+        missing = [r for r in stage.recipes if not store.has(r)]
+        in_work = [fraction_done(store.scratch_path(r)) for r in missing]
+        rows.append(
+            {
+                "stage": stage.name,
+                "parts": len(stage.recipes),
+                "done": len(stage.recipes) - len(missing),
+                "missing": len(missing),
+                "in work": sum(f is not None for f in in_work),
+            }
+        )
+    return rows
+
+
+FAMILIES = ("measures", "architectures", "datasets", "figures", "studies")
+
+
+@app.command(name="list")
+def list_members(
+    family: Annotated[str, typer.Argument(metavar="FAMILY", help=f"One of {', '.join(FAMILIES)}.")],
+    as_json: AsJson = False,
+) -> None:
+    """List the measures, architectures, datasets, figures or studies there are."""
+    rows = _members(family)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    shown = {
+        "measures": ("name", "reads", "bounds", "direction", "summary"),
+        "architectures": ("name", "parameters", "representation_size", "summary"),
+        "datasets": ("name", "classes", "image_size", "splits", "summary"),
+    }.get(family, ("name", "summary"))
+    _print_rows(rows, shown)
+
+
+def _members(family: str) -> list[dict[str, Any]]:
+    from samemind.registry import did_you_mean
+
+    if family == "studies":
+        from samemind.study import read_study, shipped_studies
+
+        return [{"name": n, "summary": read_study(n).title} for n in shipped_studies()]
+    if family not in FAMILIES:
+        raise InvalidInput(
+            f"There is no family '{family}'. {did_you_mean(family, list(FAMILIES))}"
+            f"Known: {', '.join(FAMILIES)}."
+        )
+    from importlib import import_module
+
+    registry = getattr(import_module(f"samemind.{family}"), family.upper())
+    return [member.as_json() for member in registry.values()]
+
+
+def _print_rows(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        numeric = all(isinstance(row.get(column), int) for row in rows)
+        table.add_column(column.replace("_", " "), justify="right" if numeric else "left")
+    for row in rows:
+        table.add_row(*(_cell(row.get(column)) for column in columns))
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(
+            f"{k}: {v:,}" if isinstance(v, int) else f"{k}: {v}" for k, v in value.items()
+        )
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_cell(v) for v in value)
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "–"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def main() -> None:
+    """The entry point: errors meant for the reader are printed without a traceback."""
+    try:
+        app()
+    except SamemindError as error:
+        typer.echo(f"samemind: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

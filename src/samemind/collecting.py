@@ -1,0 +1,120 @@
+"""What a study has so far, gathered from the store for its report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from samemind import environment
+from samemind.arrays import as_pixels
+from samemind.artifacts import Store
+from samemind.comparison import SCORES_FILE
+from samemind.datasets import DATASETS
+from samemind.errors import InvalidInput
+from samemind.figures.base import GalleryItem, Results
+from samemind.inversion import INPUTS_FILE, Inverted
+from samemind.lazy import LazyModule
+from samemind.study import Study
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+else:
+    np = LazyModule("numpy")
+    pd = LazyModule("pandas")
+
+GALLERY_TARGETS = 6
+
+
+def collect(study: Study, store: Store) -> Results:
+    """The results of a study as far as they are in the store.
+
+    **Raises:** `InvalidInput` when no comparison is finished yet.
+    """
+    finished = [s for s in study.scores if store.has(s)]
+    if not finished:
+        raise InvalidInput(
+            f"The study '{study.name}' has no finished comparison in {store.root} yet. Run it "
+            f"first: `samemind run {study.name}`."
+        )
+    return Results(
+        name=study.name,
+        scores=pd.concat([store.open(s).table(SCORES_FILE) for s in finished], ignore_index=True),
+        models=table_of_models(study, store),
+        gallery=gallery(study, store),
+        study_text=study.text,
+        environment=environment.described(),
+        classes={study.dataset: len(DATASETS[study.dataset].classes)},
+        recipes={f"{s.dataset} ε={s.epsilon:g} {s.inputs}": s.name for s in finished},
+    )
+
+
+def table_of_models(study: Study, store: Store) -> pd.DataFrame:
+    """A row per evaluated model: what it is and how accurate it is."""
+    rows = []
+    for evaluation in study.evaluations:
+        if not store.has(evaluation):
+            continue
+        checkpoint = evaluation.checkpoint
+        found = store.open(evaluation).json("evaluation.json")
+        rows.append(
+            {
+                "model": checkpoint.model,
+                "dataset": checkpoint.dataset,
+                "architecture": checkpoint.architecture,
+                "epsilon": checkpoint.epsilon,
+                "random_seed": checkpoint.random_seed,
+                **found,
+                "attack_epsilon": evaluation.ball.epsilon,
+                "attack": f"{evaluation.ball.norm} {evaluation.attack.summary}",
+                "is_weak": found["clean_accuracy"] < study.evaluation.weak_below,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def gallery(study: Study, store: Store) -> list[GalleryItem]:
+    """Seeds, targets and inverted images of one architecture, standard and most robust.
+
+    The rule: the first architecture of the study that was inverted at its lowest and its highest
+    ε, and the first target of each of the first classes.
+    """
+    finished = [i for i in study.inverted if store.has(i)]
+    by_architecture: dict[str, list[Inverted]] = {}
+    for inverted in finished:
+        by_architecture.setdefault(inverted.checkpoint.architecture, []).append(inverted)
+    for found in by_architecture.values():
+        found.sort(key=lambda i: i.checkpoint.epsilon)
+        if found[0].checkpoint.epsilon < found[-1].checkpoint.epsilon:
+            return _items(study, store, (found[0], found[-1]))
+    return _items(study, store, finished[:1])
+
+
+def _items(study: Study, store: Store, shown: Sequence[Inverted]) -> list[GalleryItem]:
+    if not shown:
+        return []
+    targets = store.open(study.natural).arrays(INPUTS_FILE)
+    seeds = store.open(study.seeds).arrays(INPUTS_FILE)
+    _, first_of_class = np.unique(targets["labels"], return_index=True)
+    classes = DATASETS[study.natural.dataset].classes
+    items = []
+    for recipe in shown:
+        inverted = store.open(recipe).arrays(INPUTS_FILE)
+        for i in first_of_class[:GALLERY_TARGETS]:
+            seed, target, image = (
+                as_pixels(a["images"][i : i + 1])[0].numpy() for a in (seeds, targets, inverted)
+            )
+            items.append(
+                GalleryItem(
+                    model=recipe.checkpoint.model,
+                    epsilon=recipe.checkpoint.epsilon,
+                    architecture=recipe.checkpoint.architecture,
+                    seed=seed,
+                    target=target,
+                    inverted=image,
+                    seed_label=classes[seeds["labels"][i]],
+                    target_label=classes[targets["labels"][i]],
+                    relative_loss=float(inverted["stored_relative_loss"][i]),
+                )
+            )
+    return items

@@ -1,0 +1,271 @@
+"""Scores: every measure on every pair of a cell, as one tidy table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from samemind.arrays import Array
+from samemind.artifacts import Recipe, Store
+from samemind.devices import Execution
+from samemind.errors import InvalidInput, UndefinedScore
+from samemind.extraction import Activations, load_activations
+from samemind.inversion import Inverted, load_inputs
+from samemind.lazy import LazyModule
+from samemind.measures import measure
+from samemind.measures.base import Measure, Pair, Side
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+    from torch import nn
+else:
+    pd = LazyModule("pandas")
+    torch = LazyModule("torch")
+
+SCORES_FILE = "scores.parquet"
+
+# Debiased CKA beside the biased one: with few inputs the biased estimator is far above zero for
+# models that have nothing in common.
+STUDY_MEASURES = (
+    "agreement",
+    "jensen_shannon_similarity",
+    "linear_cka",
+    "debiased_linear_cka",
+    "procrustes_similarity",
+    "knn_jaccard",
+)
+
+COLUMNS = {
+    "dataset": "str",
+    "epsilon": "float64",
+    "model_a": "str",
+    "model_b": "str",
+    "architecture_a": "str",
+    "architecture_b": "str",
+    "random_seed_a": "int64",
+    "random_seed_b": "int64",
+    "inputs": "str",
+    "inputs_dataset": "str",
+    "inverted_by": "str",
+    "layer": "str",
+    "measure": "str",
+    "score": "float64",
+    "standard_error": "float64",
+    "floor": "float64",
+    "floor_p95": "float64",
+    "n_inputs": "int64",
+    "reason": "str",
+}
+
+
+# -- recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores(Recipe):
+    """All pairs of one cell (dataset, ε) on one kind of input.
+
+    - `activations`: of every model on the natural inputs; or, for inverted inputs, of every model
+      on the inverted images of each.
+    - `permutations`: of the rows of one side, for the floor of each score.
+    """
+
+    kind: ClassVar[str] = "scores"
+
+    dataset: str
+    epsilon: float
+    activations: tuple[Activations, ...]
+    measures: tuple[str, ...]
+    permutations: int
+    random_seed: int
+
+    @property
+    def inputs(self) -> str:
+        return "inverted" if isinstance(self.activations[0].inputs, Inverted) else "natural"
+
+    @property
+    def label(self) -> str:
+        return f"{self.dataset}-eps{self.epsilon:g}-{self.inputs}"
+
+
+# -- pure functions
+
+
+class Scored(NamedTuple):
+    """One measure on one pair; `reason` says why a score is undefined, and is else None."""
+
+    score: float
+    standard_error: float
+    floor: float
+    floor_p95: float
+    reason: str | None
+
+
+def score_pair(
+    pair: Pair, chosen: Measure, *, permutations: int = 0, random_seed: int = 0
+) -> Scored:
+    """Score, standard error and floor of one measure; an undefined score is said, not invented."""
+    try:
+        score = chosen.score(pair)
+    except UndefinedScore as error:
+        return Scored(np.nan, np.nan, np.nan, np.nan, str(error))
+    deviation = chosen.standard_error(pair)
+    floor = None
+    if permutations:
+        floor = chosen.floor(pair, permutations=permutations, random_seed=random_seed)
+    return Scored(
+        score,
+        np.nan if deviation is None else deviation,
+        np.nan if floor is None else floor.mean,
+        np.nan if floor is None else floor.p95,
+        None,
+    )
+
+
+def score_pairs(
+    sides: Mapping[str, Side],
+    pairs: Sequence[tuple[str, str]],
+    measures: Sequence[str],
+    *,
+    both_ways: bool = True,
+    permutations: int = 0,
+    random_seed: int = 0,
+) -> Iterator[dict[str, Any]]:
+    """A row for every pair and measure: names, score, standard error, floor and reason.
+
+    **Arguments:**
+
+    - `sides`: what each model says of the same inputs in the same order.
+    - `both_ways`: score an asymmetric measure in the other direction too.
+    """
+    for a, b in pairs:
+        pair = Pair(sides[a], sides[b])
+        for name in measures:
+            chosen = measure(name)
+            directions = [(a, b, pair)]
+            if both_ways and not chosen.is_symmetric:
+                directions.append((b, a, Pair(sides[b], sides[a])))
+            for first, second, oriented in directions:
+                scored = score_pair(
+                    oriented, chosen, permutations=permutations, random_seed=random_seed
+                )
+                layer = "logits" if chosen.reads == "logits" else "penultimate"
+                yield {"model_a": first, "model_b": second, "layer": layer, "measure": name} | (
+                    scored._asdict()
+                )
+
+
+def tidy(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows as a table with the columns, types and order of `COLUMNS`, where they have them."""
+    table = pd.DataFrame(list(rows))
+    columns = [name for name in COLUMNS if name in table]
+    others = [name for name in table if name not in COLUMNS]
+    kinds = {c: COLUMNS[c] for c in columns if COLUMNS[c] != "str"}
+    return table.astype(kinds)[columns + others]
+
+
+def compare(
+    models: Mapping[str, nn.Module] | Sequence[nn.Module],
+    images: Array,
+    *,
+    measures: Sequence[str] = STUDY_MEASURES,
+    labels: Array | None = None,
+    permutations: int = 20,
+    batch_size: int = 256,
+    device: str = "auto",
+) -> pd.DataFrame:
+    """Every measure on every pair of models, as a tidy table.
+
+    **Arguments:**
+
+    - `models`: modules that map images to logits (N, C), by name; a list is named by position.
+      The representation is what the last linear layer reads; it is found and verified.
+    - `images`: (N, channels, H, W), as the models expect them.
+    - `measures`: names from `samemind list measures`.
+    - `labels`: (N,) class numbers, for the measures that need them.
+    - `permutations`: for the floor of each score; 0 leaves the floors out.
+
+    **Returns:** a pandas DataFrame, one row per pair and measure: score, standard error and floor
+    (what the measure gives when the inputs of one side are shuffled).
+
+    **Raises:** `InvalidInput` for fewer than two models, or a model without a linear head.
+
+    **Cost:** one forward pass per model and image, plus that of the measures.
+    """
+    from samemind.classifier import Classifier, find_head, outputs
+
+    named = (
+        models if isinstance(models, Mapping) else {f"model {i}": m for i, m in enumerate(models)}
+    )
+    if len(named) < 2:
+        raise InvalidInput(f"A comparison needs at least two models, but {len(named)} was given.")
+    target = Execution(device=device, batch_size=batch_size).start()
+    tensor = torch.as_tensor(images)
+    sides = {}
+    for name, network in named.items():
+        if not isinstance(network, Classifier):
+            channels = tensor.shape[1]
+            head = find_head(network.to(target), tensor[:2].float().to(target))
+            network = Classifier(network, head=head, mean=[0.0] * channels, std=[1.0] * channels)
+        found = outputs(network.to(target), tensor, batch_size=batch_size, device=target)
+        sides[name] = Side(logits=found.logits, representation=found.representation, labels=labels)
+    rows = score_pairs(sides, list(combinations(sides, 2)), measures, permutations=permutations)
+    return tidy([row | {"n_inputs": len(tensor)} for row in rows])
+
+
+# -- build
+
+
+def build_scores(recipe: Scores, store: Store, execution: Execution) -> None:
+    """Compares all pairs of a cell and writes the table."""
+    execution.start()
+    rows: list[dict[str, Any]] = []
+    for inputs in dict.fromkeys(a.inputs for a in recipe.activations):
+        here = [a for a in recipe.activations if a.inputs == inputs]
+        rows += _rows_of_one_input_set(recipe, here, store)
+    with store.create(recipe) as draft:
+        draft.write_table(SCORES_FILE, tidy(rows))
+
+
+def _rows_of_one_input_set(
+    recipe: Scores, activations: Sequence[Activations], store: Store
+) -> Iterator[dict[str, Any]]:
+    inputs = activations[0].inputs
+    labels = load_inputs(inputs, store)["labels"]
+    by_model = {a.checkpoint.model: a.checkpoint for a in activations}
+    sides = {
+        a.checkpoint.model: Side(**load_activations(a, store), labels=labels) for a in activations
+    }
+    if isinstance(inputs, Inverted):
+        owner = inputs.checkpoint.model
+        pairs = [(owner, other) for other in sides if other != owner]
+    else:
+        owner = None
+        pairs = list(combinations(sides, 2))
+    for row in score_pairs(
+        sides,
+        pairs,
+        recipe.measures,
+        # On inverted inputs every ordered pair comes by itself, on the images of its first model.
+        both_ways=owner is None,
+        permutations=recipe.permutations,
+        random_seed=recipe.random_seed,
+    ):
+        a, b = by_model[row["model_a"]], by_model[row["model_b"]]
+        yield row | {
+            "dataset": recipe.dataset,
+            "epsilon": recipe.epsilon,
+            "architecture_a": a.architecture,
+            "architecture_b": b.architecture,
+            "random_seed_a": a.random_seed,
+            "random_seed_b": b.random_seed,
+            "inputs": recipe.inputs,
+            "inputs_dataset": (inputs.targets if isinstance(inputs, Inverted) else inputs).dataset,
+            "inverted_by": owner,
+            "n_inputs": len(labels),
+        }

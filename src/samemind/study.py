@@ -1,0 +1,419 @@
+"""A study: what to compare, read from TOML or built in Python, and its stages in order."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from samemind.architectures import ARCHITECTURES
+from samemind.artifacts import Recipe, Store
+from samemind.attacks import Attack, ball_of
+from samemind.building import build, upstream
+from samemind.comparison import STUDY_MEASURES, Scores
+from samemind.datasets import DATASETS
+from samemind.devices import Execution
+from samemind.errors import DamagedArtifact, InvalidInput, UnknownName
+from samemind.executors import Executor, Outcome
+from samemind.extraction import Activations
+from samemind.inversion import Descent, Inverted, Natural, Seeds
+from samemind.measures import MEASURES
+from samemind.registry import did_you_mean
+from samemind.training import Evaluated, Schedule, Trained
+
+Count = Annotated[int, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Radius = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A part of a study file: unknown keys are errors, and nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Training(Section):
+    """How checkpoints are trained; see `samemind.training.Schedule`."""
+
+    epochs: Count
+    batch_size: Count
+    learning_rate: Positive
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Radius = 5e-4
+    policy: str = "step"
+    step_epochs: Count = 30
+    augmentation: str = "none"
+    precision: str = "float32"
+
+    @property
+    def schedule(self) -> Schedule:
+        return Schedule(**self.model_dump())
+
+
+class AttackSection(Section):
+    """Projected gradient descent of training and evaluation; see `samemind.attacks.Attack`."""
+
+    steps: Count = 3
+    relative_step: Positive = 2 / 3
+    random_start: bool = False
+    restarts: Count = 1
+    keep_best: bool = True
+
+
+class Evaluation(Section):
+    """What accuracies are measured on; standard models are attacked at `standard_epsilon`."""
+
+    split: str = "test"
+    standard_epsilon: Positive = 0.25
+    weak_below: Annotated[float, Field(ge=0, le=1)] = 0.0  # clean accuracy; marked in the report
+
+
+class InputsSection(Section):
+    """The images that models are compared on: all of a split, or `count` at random."""
+
+    dataset: str | None = None  # another one than the models': out of distribution
+    split: str = "test"
+    count: Count | None = None
+    random_seed: int = 0
+
+
+class Inversion(Section):
+    """How seed images are moved; see `samemind.inversion.Descent`. `steps = 0` leaves it out."""
+
+    steps: Annotated[int, Field(ge=0)] = 1000
+    step_size: Positive = 0.125
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    precision: str = "float32"
+    storage: str = "float16"
+
+
+class Comparison(Section):
+    """Which measures, and how many permutations for their floors."""
+
+    measures: tuple[str, ...] = STUDY_MEASURES
+    permutations: Annotated[int, Field(ge=0)] = 20
+    random_seed: int = 0
+
+    @field_validator("measures")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(known(MEASURES, name) for name in names)
+
+
+class Excluded(Section):
+    """Models that a study leaves out."""
+
+    architecture: str
+    epsilons: tuple[Radius, ...] | None = None  # None: at every ε
+
+
+def known(registry: Any, name: str) -> str:
+    """The name, if the registry has it; its message with a suggestion otherwise."""
+    try:
+        registry[name]
+    except UnknownName as error:
+        raise ValueError(str(error)) from None
+    return name
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Recipes that do not need one another, and the verb for what is done to them."""
+
+    name: str
+    recipes: tuple[Recipe, ...]
+
+
+class Study(Section):
+    """The grid of a study. Its stages are recipes only: nothing runs before `advance`."""
+
+    name: str
+    title: str = ""
+    dataset: str
+    architectures: Annotated[tuple[str, ...], Field(min_length=1)]
+    epsilons: Annotated[tuple[Radius, ...], Field(min_length=1)]
+    random_seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    norm: str = "L2"
+    exclude: tuple[Excluded, ...] = ()
+    training: Training
+    attack: AttackSection = AttackSection()
+    evaluation: Evaluation = Evaluation()
+    inputs: InputsSection = InputsSection()
+    inversion: Inversion = Inversion()
+    comparison: Comparison = Comparison()
+    _text: str = PrivateAttr(default="")  # the study file as it was read
+
+    @field_validator("dataset")
+    @classmethod
+    def _dataset(cls, name: str) -> str:
+        return known(DATASETS, name)
+
+    @field_validator("architectures")
+    @classmethod
+    def _architectures(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(known(ARCHITECTURES, name) for name in names)
+
+    @field_validator("architectures", "epsilons", "random_seeds")
+    @classmethod
+    def _no_repeats(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError("Each value may be listed once; remove the repeated ones")
+        return values
+
+    @model_validator(mode="after")
+    def _radii_fit_the_norm(self) -> Study:
+        for epsilon in (*self.epsilons, self.evaluation.standard_epsilon):
+            ball_of(self.norm, epsilon)
+        return self
+
+    @property
+    def text(self) -> str:
+        """The study file as it was read; for a study built in Python, its fields as JSON."""
+        return self._text or self.model_dump_json(indent=1)
+
+    # -- the recipes
+
+    @cached_property
+    def checkpoints(self) -> tuple[Trained, ...]:
+        return tuple(
+            self._checkpoint(architecture, epsilon, random_seed)
+            for epsilon in self.epsilons
+            for architecture in self.architectures
+            for random_seed in self.random_seeds
+            if not self._is_excluded(architecture, epsilon)
+        )
+
+    def _is_excluded(self, architecture: str, epsilon: float) -> bool:
+        return any(
+            e.architecture == architecture and (e.epsilons is None or epsilon in e.epsilons)
+            for e in self.exclude
+        )
+
+    def _checkpoint(self, architecture: str, epsilon: float, random_seed: int) -> Trained:
+        return Trained(
+            dataset=self.dataset,
+            architecture=architecture,
+            ball=ball_of(self.norm, epsilon) if epsilon else None,
+            attack=Attack(**self.attack.model_dump()) if epsilon else None,
+            schedule=self.training.schedule,
+            random_seed=random_seed,
+        )
+
+    @cached_property
+    def evaluations(self) -> tuple[Evaluated, ...]:
+        return tuple(
+            Evaluated(
+                checkpoint=checkpoint,
+                split=self.evaluation.split,
+                ball=checkpoint.ball or ball_of(self.norm, self.evaluation.standard_epsilon),
+                attack=Attack(**self.attack.model_dump()),
+                random_seed=0,
+            )
+            for checkpoint in self.checkpoints
+        )
+
+    @cached_property
+    def natural(self) -> Natural:
+        return Natural(
+            dataset=self.inputs.dataset or self.dataset,
+            split=self.inputs.split,
+            count=self.inputs.count,
+            random_seed=self.inputs.random_seed,
+        )
+
+    @cached_property
+    def seeds(self) -> Seeds:
+        return Seeds(targets=self.natural, random_seed=self.inputs.random_seed)
+
+    @cached_property
+    def inverted(self) -> tuple[Inverted, ...]:
+        if not self.inversion.steps:
+            return ()
+        return tuple(
+            Inverted(
+                checkpoint=checkpoint,
+                targets=self.natural,
+                seeds=self.seeds,
+                descent=Descent(**self.inversion.model_dump(exclude={"storage"})),
+                storage=self.inversion.storage,
+            )
+            for checkpoint in self.checkpoints
+        )
+
+    @cached_property
+    def scores(self) -> tuple[Scores, ...]:
+        """For every ε with at least two models: natural inputs, then inverted ones."""
+        found = []
+        for epsilon in self.epsilons:
+            models = [c for c in self.checkpoints if c.epsilon == epsilon]
+            if len(models) < 2:
+                continue
+            input_sets: list[tuple[Natural | Inverted, ...]] = [(self.natural,)]
+            inverted = tuple(i for i in self.inverted if i.checkpoint.epsilon == epsilon)
+            input_sets += [inverted] if inverted else []
+            found += [
+                Scores(
+                    dataset=self.dataset,
+                    epsilon=epsilon,
+                    activations=tuple(
+                        Activations(checkpoint=m, inputs=i) for i in inputs for m in models
+                    ),
+                    measures=self.comparison.measures,
+                    permutations=self.comparison.permutations,
+                    random_seed=self.comparison.random_seed,
+                )
+                for inputs in input_sets
+            ]
+        return tuple(found)
+
+    @cached_property
+    def stages(self) -> tuple[Stage, ...]:
+        """The whole study in order; a stage needs only the ones before it."""
+        activations = dict.fromkeys(a for s in self.scores for a in s.activations)
+        return (
+            Stage("training", self.checkpoints),
+            Stage("evaluation", self.evaluations),
+            Stage("inputs", (self.natural,)),
+            Stage("seeds", (self.seeds,) if self.inverted else ()),
+            Stage("inversion", self.inverted),
+            Stage("extraction", tuple(activations)),
+            Stage("comparison", self.scores),
+        )
+
+
+# -- reading
+
+
+def read_study(source: str | Path) -> Study:
+    """The study of a TOML file, or one that ships with samemind, by its name.
+
+    **Raises:** `InvalidInput` or `UnknownName`, naming the key, what it holds and what would be
+    right.
+    """
+    path = study_path(source)
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput(f"{path} is not valid TOML: {error}. Mend that line.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"The study file {path} cannot be read: {error}.") from None
+    try:
+        study = Study(**{"name": path.stem} | content)
+    except ValidationError as error:
+        raise InvalidInput(_explained(path, error)) from None
+    study._text = text
+    return study
+
+
+def study_path(source: str | Path) -> Path:
+    """The file of a study: a path that exists, or the name of one that ships."""
+    path = Path(source)
+    if path.suffix == ".toml":
+        if path.is_file():
+            return path
+        near = did_you_mean(path.name, [p.name for p in path.parent.glob("*.toml")])
+        raise InvalidInput(
+            f"There is no study file {path}. {near}`samemind list studies` shows those that ship; "
+            f"`samemind init {path.name}` writes a new one."
+        )
+    shipped = shipped_studies()
+    if str(source) in shipped:
+        return shipped[str(source)]
+    raise UnknownName(
+        f"No study is called '{source}'. {did_you_mean(str(source), list(shipped))}Known: "
+        f"{', '.join(shipped)}. A study of your own is a .toml file: give its path."
+    )
+
+
+def shipped_studies() -> dict[str, Path]:
+    """The files of the studies that ship, by name."""
+    folder = Path(str(files("samemind.studies")))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def _explained(path: Path, error: ValidationError) -> str:
+    """All that is wrong with a study file: key, what was found and what would be right."""
+    lines = []
+    for found in error.errors():
+        key = ".".join(str(part) for part in found["loc"]) or "the study"
+        message = found["msg"].removeprefix("Value error, ").rstrip(".")
+        if found["type"] == "extra_forbidden":
+            message = f"there is no such key. {_keys_near(found['loc'])}".rstrip(" .")
+        elif found["type"] == "missing":
+            message = "this key is needed and is missing"
+        else:
+            message += f" (found: {found['input']!r})"
+        lines.append(f"  {key}: {message}.")
+    return f"The study {path} cannot be run:\n" + "\n".join(lines)
+
+
+def _keys_near(location: tuple[int | str, ...]) -> str:
+    model: Any = Study
+    for part in location[:-1]:
+        annotation = getattr(model, "model_fields", {}).get(part)
+        model = annotation.annotation if annotation else None
+    keys = list(getattr(model, "model_fields", {}))
+    return f"{did_you_mean(str(location[-1]), keys)}Known: {', '.join(keys)}" if keys else ""
+
+
+# -- running
+
+Watch = Callable[[Stage, Sequence[Recipe], Iterator[Outcome[Recipe]]], Iterator[Outcome[Recipe]]]
+
+
+@dataclass(frozen=True)
+class Advance:
+    """What a run did: how many artifacts it built, and what went wrong."""
+
+    built: int
+    failed: tuple[Outcome[Recipe], ...]
+    blocked: int  # could not be tried, because something they need failed
+
+
+def advance(
+    study: Study,
+    store: Store,
+    executor: Executor,
+    execution: Execution,
+    *,
+    watch: Watch | None = None,
+) -> Advance:
+    """Builds what is missing and can be built, stage by stage, like `make`.
+
+    An artifact that turns out damaged is set aside where it is opened, and built again.
+
+    **Arguments:**
+
+    - `watch`: sees the outcomes of each stage on their way, to show progress.
+    """
+    built = 0
+    while True:
+        failed: list[Outcome[Recipe]] = []
+        blocked = 0
+        for stage in study.stages:
+            missing = [r for r in stage.recipes if not store.has(r)]
+            ready = [r for r in missing if all(store.has(u) for u in upstream(r))]
+            blocked += len(missing) - len(ready)
+            if not ready:
+                continue
+            outcomes = executor.map(partial(build, root=store.root, execution=execution), ready)
+            for outcome in watch(stage, ready, outcomes) if watch else outcomes:
+                built += outcome.error is None
+                failed += [outcome] if outcome.error else []
+        if not any(isinstance(o.error, DamagedArtifact) and o.error.is_set_aside for o in failed):
+            return Advance(built, tuple(failed), blocked)

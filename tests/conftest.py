@@ -1,0 +1,36 @@
+"""What all tests share: one thread, and a place to say where the real data sets are."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+from samemind.artifacts import Store
+from samemind.devices import Execution
+
+torch.set_num_threads(1)
+# The first call of anything compiles and imports: a deadline would only measure that.
+settings.register_profile("samemind", deadline=None)
+settings.load_profile("samemind")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def execution() -> Execution:
+    return Execution(device="cpu")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets; a test that asks for it is skipped where it is absent."""
+    default = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("SAMEMIND_TEST_DATA", default))
+    if not folder.is_dir():
+        pytest.skip("The real data sets are not here; name their folder in SAMEMIND_TEST_DATA.")
+    return folder

@@ -1,0 +1,187 @@
+"""The store: identity, atomic writes, damage found on opening, and many writers at once."""
+
+import json
+import multiprocessing
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from samemind.artifacts import Recipe, Store, described, identity_of, later
+from samemind.errors import DamagedArtifact, StoreError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thing(Recipe):
+    kind: ClassVar[str] = "things"
+    size: float
+    colour: str = "red"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pile(Recipe):
+    kind: ClassVar[str] = "piles"
+    things: tuple[Thing, ...]
+
+
+def make(store: Store, recipe: Recipe, value: float = 1.0) -> None:
+    with store.create(recipe) as draft:
+        draft.write_arrays("data.safetensors", {"x": np.full(3, value)})
+
+
+def test_the_same_fields_give_the_same_name_and_other_fields_another():
+    assert Thing(size=1).name == Thing(size=1.0).name
+    names = {Thing(size=1).name, Thing(size=2).name, Thing(size=1, colour="blue").name}
+    assert len(names) == 3
+
+
+def test_what_is_upstream_is_part_of_the_identity():
+    assert Pile(things=(Thing(size=1),)).name != Pile(things=(Thing(size=2),)).name
+
+
+def test_the_version_of_a_recipe_class_is_part_of_the_identity():
+    class Thing2(Thing):
+        version: ClassVar[int] = 2
+
+    before, after = described(Thing(size=1)), described(Thing2(size=1))
+    assert (before["version"], after["version"]) == (1, 2)
+
+
+def test_a_field_added_later_leaves_old_artifacts_where_they_are():
+    @dataclass(frozen=True, kw_only=True)
+    class Extended(Thing):
+        weight: float | None = later(None)
+        shape: str = later("ball", as_before="cube")
+
+    def content(recipe: Recipe) -> dict:
+        return described(recipe) | {"type": "Thing"}
+
+    old = Thing(size=1)
+    assert identity_of(content(Extended(size=1, shape="cube"))) == old.identity
+    assert identity_of(content(Extended(size=1))) != old.identity
+    assert identity_of(content(Extended(size=1, shape="cube", weight=2))) != old.identity
+
+
+def test_an_artifact_holds_exactly_what_was_hashed(store: Store):
+    recipe = Pile(things=(Thing(size=1), Thing(size=2)))
+    make(store, recipe)
+    held = store.open(recipe).json("recipe.json")
+    assert identity_of(held) == recipe.identity
+    # The identity of each part can be worked out from the description of the whole.
+    assert identity_of(held["things"][1]) == Thing(size=2).identity
+
+
+def test_arrays_come_back_as_they_were(store: Store):
+    make(store, Thing(size=1), 0.1)
+    found = store.open(Thing(size=1)).arrays("data.safetensors")["x"]
+    np.testing.assert_array_equal(found, np.full(3, 0.1))
+
+
+def test_an_error_while_making_leaves_nothing(store: Store):
+    def interrupted() -> None:
+        with store.create(Thing(size=1)) as draft:
+            draft.write_json("half.json", 1)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        interrupted()
+    assert not store.has(Thing(size=1))
+    assert not list((store.root / "things").iterdir())
+
+
+def test_the_first_writer_wins(store: Store):
+    with store.create(Thing(size=1)) as slow:
+        make(store, Thing(size=1), value=1.0)
+        slow.write_arrays("data.safetensors", {"x": np.full(3, 2.0)})
+    assert store.open(Thing(size=1)).arrays("data.safetensors")["x"][0] == 1.0
+    assert len(list((store.root / "things").iterdir())) == 1
+
+
+def test_opening_what_is_not_there_says_what_to_run(store: Store):
+    with pytest.raises(StoreError, match=r"things/thing-\w+ is not in the store .* Run the study"):
+        store.open(Thing(size=1))
+
+
+@given(where=st.integers(0, 10**6), bit=st.integers(0, 7), file=st.integers(0, 2))
+def test_any_flipped_bit_is_found(tmp_path_factory, where: int, bit: int, file: int):
+    store = Store(tmp_path_factory.mktemp("store"))
+    make(store, Thing(size=1))
+    path = store.path(Thing(size=1))
+    name = ["data.safetensors", "recipe.json", "checksums.json"][file]
+    content = bytearray((path / name).read_bytes())
+    content[where % len(content)] ^= 1 << bit
+    (path / name).write_bytes(content)
+    with pytest.raises(DamagedArtifact, match="is damaged"):
+        store.open(Thing(size=1))
+    assert not store.has(Thing(size=1))
+    make(store, Thing(size=1))
+    store.open(Thing(size=1))
+
+
+@pytest.mark.parametrize("name", ["data.safetensors", "recipe.json"])
+@pytest.mark.parametrize("damage", ["truncated", "deleted"])
+def test_truncated_and_deleted_files_are_found(store: Store, name: str, damage: str):
+    make(store, Thing(size=1))
+    file = store.path(Thing(size=1)) / name
+    if damage == "deleted":
+        file.unlink()
+    else:
+        os.truncate(file, file.stat().st_size // 2)
+    with pytest.raises(DamagedArtifact, match=name if damage == "deleted" else "damaged"):
+        store.open(Thing(size=1))
+
+
+def test_a_folder_under_another_name_is_refused(store: Store):
+    make(store, Thing(size=1))
+    store.path(Thing(size=1)).rename(store.path(Thing(size=2)))
+    with pytest.raises(DamagedArtifact, match="not the recipe that its name stands for"):
+        store.open(Thing(size=2))
+
+
+def _write(root: Path, value: float) -> None:
+    make(Store(root), Thing(size=1), value)
+
+
+def test_eight_writers_at_once_leave_one_whole_artifact(store: Store):
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=_write, args=(store.root, float(i))) for i in range(8)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+        assert writer.exitcode == 0
+    values = store.open(Thing(size=1)).arrays("data.safetensors")["x"]
+    assert len(set(values)) == 1
+    assert len(list((store.root / "things").iterdir())) == 1
+
+
+def test_a_store_that_cannot_be_written_says_what_to_do(tmp_path: Path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match=r"Cannot write to the store .*--store"):
+        Store(tmp_path / "file").check_writable()
+
+
+def test_drafts_of_dead_processes_are_removed_and_those_of_living_ones_stay(store: Store):
+    host = socket.gethostname()
+    folder = store.root / "things"
+    dead = folder / f".draft-thing-0-{host}-{2**22 + 1}-00000000"
+    alive = folder / f".draft-thing-0-{host}-{os.getpid()}-00000000"
+    elsewhere = folder / ".draft-thing-0-otherhost-1-00000000"
+    for draft in (dead, alive, elsewhere):
+        draft.mkdir(parents=True)
+    assert store.remove_abandoned_drafts() == 1
+    assert [d.exists() for d in (dead, alive, elsewhere)] == [False, True, True]
+
+
+def test_the_time_and_place_are_kept_but_no_checksum_depends_on_them(store: Store):
+    make(store, Thing(size=1))
+    path = store.path(Thing(size=1))
+    made = json.loads((path / "made.json").read_text())
+    assert {"samemind", "torch", "host", "time", "seconds"} <= set(made)
+    assert "made.json" not in json.loads((path / "checksums.json").read_text())
