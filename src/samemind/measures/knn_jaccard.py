@@ -1,0 +1,53 @@
+"""k-NN Jaccard: the share of nearest neighbours that two representations have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from samemind.lazy import LazyModule
+from samemind.measures.base import Invariance, Pair, measure
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
+
+
+def _overlaps(pair: Pair, *, k: int) -> Tensor:
+    shared = pair.a.neighbours(k).shared_with(pair.b.neighbours(k)).double()
+    return shared / (2 * k - shared)
+
+
+@measure(
+    reads="representation",
+    family="neighbours",
+    bounds=(0.0, 1.0),
+    identical=1.0,
+    invariances={
+        Invariance.UNIT_PERMUTATION,
+        Invariance.ORTHOGONAL,
+        Invariance.ISOTROPIC_SCALING,
+        Invariance.TRANSLATION,
+    },
+    reference="Schumacher et al. (2021), The effects of randomness on node embeddings; "
+    "Klabunde et al. (2025), ACM CSUR 57(9)",
+    cost="O(N² / 8) bytes per pair and k, after O(N² D) per model for all k",
+    per_input=_overlaps,
+)
+def knn_jaccard(pair: Pair, *, k: int = 10) -> Tensor:
+    r"""Mean Jaccard index of the k nearest neighbours of each input, in [0, 1]; k = 10.
+
+    $$\frac1N \sum_i \frac{|N_k^R(i) \cap N_k^S(i)|}{|N_k^R(i) \cup N_k^S(i)|}$$
+
+    Neighbours are by cosine on centred columns. The input itself is left out by its index, so
+    duplicate inputs are neighbours like any other; of equal cosines the lower index is nearer.
+    An input whose representation is the mean itself has cosine 0 with every other. The name
+    `knn_jaccard@100` means k = 100.
+
+    >>> R = [[0.0, 1.0], [0.1, 1.2], [1.0, 0.0], [1.2, 0.1]]
+    >>> knn_jaccard.at(1)(R, [[0.0], [0.1], [1.0], [1.2]])
+    1.0
+    """
+    representation_is_constant = (pair.a.norm == 0) | (pair.b.norm == 0)
+    return torch.where(representation_is_constant, torch.nan, _overlaps(pair, k=k).mean())

@@ -1,0 +1,60 @@
+"""Linear centred kernel alignment: biased, as equation 4 of the paper prints it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from samemind.measures.base import Invariance, Pair, measure
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def _norms(pair: Pair) -> Tensor:
+    return (pair.a.gram_norm_squared * pair.b.gram_norm_squared).sqrt()
+
+
+def _shares(pair: Pair) -> Tensor:
+    return pair.n_inputs * pair.cross_rows / _norms(pair)
+
+
+def _influence(pair: Pair) -> Tensor:
+    # The numerator is the squared norm of a covariance of second order in the inputs' weights,
+    # and so are both norms below it; each part's influence is twice its share, less its total.
+    n = pair.n_inputs
+    of_cross = 2 * pair.cross_rows / pair.cross_norm_squared
+    of_first = pair.a.gram_row_squares / pair.a.gram_norm_squared
+    of_second = pair.b.gram_row_squares / pair.b.gram_norm_squared
+    return linear_cka.compute(pair) * n * (of_cross - of_first - of_second)
+
+
+@measure(
+    reads="representation",
+    family="kernel alignment",
+    bounds=(0.0, 1.0),
+    identical=1.0,
+    invariances={
+        Invariance.UNIT_PERMUTATION,
+        Invariance.ORTHOGONAL,
+        Invariance.ISOTROPIC_SCALING,
+        Invariance.TRANSLATION,
+    },
+    reference="Kornblith et al. (2019), arXiv:1905.00414",
+    cost="O(N D1 D2) per pair, after O(N D²) per model",
+    per_input=_shares,
+    influence=_influence,
+)
+def linear_cka(pair: Pair) -> Tensor:
+    r"""Linear centred kernel alignment of two representations, biased, in [0, 1].
+
+    With centred columns,
+
+    $$\frac{\|R^\top S\|_F^2}{\|R^\top R\|_F \, \|S^\top S\|_F}$$
+
+    which is also the RV coefficient. Two unrelated representations score about D / (N + D), not
+    0: see the floor, or `debiased_linear_cka`.
+
+    >>> linear_cka([[0.0, 1.0], [1.0, 0.0], [2.0, 5.0]], [[1.0, 0.0], [0.0, -1.0], [5.0, -2.0]])
+    1.0
+    """
+    return pair.cross_norm_squared / _norms(pair)

@@ -1,0 +1,180 @@
+"""What every measure does to an array first: checking, centring, products, nuclear norms.
+
+Sums run in float64 whatever the input; the large products run in float32 when the arrays are
+large, where that costs less than 1e-6 of a score, and in float64 otherwise.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from math import isfinite
+from typing import TYPE_CHECKING
+
+from samemind.errors import InvalidInput, UndefinedScore
+from samemind.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from samemind.arrays import Array
+else:
+    torch = LazyModule("torch")
+
+#: Arrays of at most this many numbers are worked on in float64: it costs nothing that is felt.
+SMALL = 2**22
+#: Rows that are widened to float64 at a time: the piece stays near the processor's cache.
+ROWS_AT_ONCE = 512
+
+
+def as_matrix(values: Array, what: str) -> Tensor:
+    """The array as a 2-D floating-point tensor on its own device, checked to be usable.
+
+    Half precision is widened to float32, integers to float64. NaN and +∞ are refused, as is −∞
+    except in logits, where it stands for a probability of zero.
+
+    **Raises:** `InvalidInput` for another shape, an empty array or a value that is not a number.
+    """
+    tensor = torch.as_tensor(values).detach()
+    if tensor.ndim != 2:
+        raise InvalidInput(
+            f"The {what} of a model has the shape (inputs, values), but {tuple(tensor.shape)} "
+            f"was found. Flatten it, or average over space, so that each input has one row."
+        )
+    if 0 in tensor.shape:
+        raise InvalidInput(
+            f"The {what} has the shape {tuple(tensor.shape)}, so there is nothing to compare. "
+            f"Give at least one input and one value per input."
+        )
+    if tensor.is_complex():
+        raise InvalidInput(f"The {what} is complex ({tensor.dtype}). Give real numbers.")
+    if tensor.dtype not in (torch.float32, torch.float64):
+        tensor = tensor.to(torch.float32 if tensor.is_floating_point() else torch.float64)
+    _refuse_non_finite(tensor, what)
+    return tensor
+
+
+def _refuse_non_finite(tensor: Tensor, what: str) -> None:
+    # The extremes pass NaN and infinity on, and finding them is one pass over the array.
+    low, high = (float(extreme) for extreme in torch.aminmax(tensor))
+    if isfinite(high) and isfinite(low):
+        return
+    is_bad = ~torch.isfinite(tensor)
+    if what == "logits":
+        is_bad &= tensor != -float("inf")
+        is_bad |= (tensor == -float("inf")).all(1, keepdim=True)
+    if not bool(is_bad.any()):
+        return
+    row, column = (int(index) for index in torch.nonzero(is_bad)[0])
+    raise InvalidInput(
+        f"The {what} has {int(is_bad.sum())} values that are not finite, the first "
+        f"({float(tensor[row, column])}) in row {row}, column {column}. "
+        f"Find out where the model overflows; nothing is dropped or replaced here."
+    )
+
+
+def working_precision(n_values: int, dtype: torch.dtype) -> torch.dtype:
+    """float64 for float64 and for small arrays, float32 for large float32 arrays."""
+    return torch.float64 if dtype == torch.float64 or n_values <= SMALL else torch.float32
+
+
+def column_means(values: Tensor) -> Tensor:
+    """The mean of each column in float64, `(D,)`; of a constant column, exactly its value."""
+    # Sums run over differences from the first row: no digits are lost to a mean far from zero,
+    # and a constant column has differences of exactly zero.
+    first = values[0].double()
+    total = torch.zeros_like(first)
+    for start in range(0, len(values), ROWS_AT_ONCE):
+        total += (values[start : start + ROWS_AT_ONCE].double() - first).sum(0)
+    return first + total / len(values)
+
+
+def centre_and_scale(values: Tensor, precision: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """The columns with mean zero and the whole with Frobenius norm one.
+
+    **Returns:** the scaled matrix `(N, D)` in the given precision; the squared norm of each of
+    its rows `(N,)` and the Frobenius norm that was divided by, `()`, both in float64. A constant
+    representation comes back as zeros with norm zero.
+    """
+    means = column_means(values)
+    squares = torch.empty(len(values), dtype=torch.float64, device=values.device)
+    for start in range(0, len(values), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        squares[rows] = (values[rows].double() - means).square_().sum(1)
+    norm = squares.sum().sqrt()
+    # What varies by no more than the last digit of its format is rounding, not variation.
+    last_digit = torch.finfo(values.dtype).eps * means.abs().max()
+    is_constant = norm <= 2 * last_digit * len(values) ** 0.5
+    norm = torch.where(is_constant, torch.zeros_like(norm), norm)
+    factor = torch.where(is_constant, torch.zeros_like(norm), 1 / norm)
+    unit = torch.empty(values.shape, dtype=precision, device=values.device)
+    for start in range(0, len(values), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        unit[rows] = (values[rows].double() - means) * factor
+    return unit, squares * factor.square(), norm
+
+
+def product(first: Tensor, second: Tensor) -> Tensor:
+    """`first @ second.T`, `(A, B)` from `(A, K)` and `(B, K)`, by the faster library for it."""
+    is_large = first.shape[0] * second.shape[0] * first.shape[1] > SMALL
+    is_float32_on_cpu = first.dtype == torch.float32 and first.device.type == "cpu"
+    if is_large and is_float32_on_cpu and onednn_is_faster():
+        return _onednn_product(first, second)
+    return first @ second.T
+
+
+def _onednn_product(first: Tensor, second: Tensor) -> Tensor:
+    linear = torch.ops.mkldnn._linear_pointwise
+    return linear(first.contiguous(), second.contiguous(), None, "none", [], "")
+
+
+@cache
+def onednn_is_faster() -> bool:
+    """Whether oneDNN beats the default library at float32 products here; tried once."""
+    from time import process_time
+
+    if not torch.backends.mkldnn.is_available():
+        return False
+    trial = torch.linspace(-1, 1, 512 * 1024).reshape(512, 1024)
+    seconds = []
+    for multiply in (_onednn_product, lambda a, b: a @ b.T):
+        try:
+            multiply(trial, trial)
+        except (RuntimeError, AttributeError):  # a build of torch without this operator
+            return False
+        start = process_time()
+        for _ in range(4):
+            multiply(trial, trial)
+        seconds.append(process_time() - start)
+    return seconds[0] < seconds[1]
+
+
+def symmetric_eigenvalues(matrix: Tensor) -> Tensor:
+    """The eigenvalues of a symmetric float64 matrix, ascending, on the matrix's device."""
+    if matrix.device.type != "cpu":
+        return torch.linalg.eigvalsh(matrix)
+    from scipy.linalg import LinAlgError, eigvalsh
+
+    try:
+        values = eigvalsh(matrix.numpy(), driver="evd", check_finite=False, overwrite_a=True)
+    except LinAlgError as error:
+        raise UndefinedScore(
+            f"The eigenvalues of a {matrix.shape[0]}-wide covariance were not found ({error}). "
+            f"Look for extreme values in the representations."
+        ) from error
+    return torch.from_numpy(values)
+
+
+def singular_values(matrix: Tensor) -> Tensor:
+    """The singular values of a matrix in float64, ascending, `(min(A, B),)`.
+
+    Small matrices go through the singular value decomposition itself. Large ones through the
+    eigenvalues of the product with the own transpose on the smaller side, which is three to five
+    times cheaper: squaring costs half the digits of the *smallest* values, at most 1.5e-8 of
+    the largest each, and their sum keeps its own.
+    """
+    narrow = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    narrow = narrow.double().contiguous()
+    if narrow.shape[0] <= 128:
+        return torch.linalg.svdvals(narrow).flip(0)
+    return symmetric_eigenvalues(narrow @ narrow.T).clamp_min(0).sqrt()

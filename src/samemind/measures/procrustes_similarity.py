@@ -1,0 +1,80 @@
+"""Orthogonal Procrustes: what is left after the best rotation, in the paper's two readings."""
+
+from __future__ import annotations
+
+from math import nan, sqrt
+from typing import TYPE_CHECKING
+
+from samemind.lazy import LazyModule
+from samemind.measures.base import Invariance, Pair, measure
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
+
+_REFERENCE = "Ding et al. (2021), arXiv:2108.01661; Williams et al. (2021), arXiv:2110.14739"
+_COST = "O(N D1 D2 + D1 D2 min(D1, D2)) per pair"
+_INVARIANCES = {
+    Invariance.UNIT_PERMUTATION,
+    Invariance.ORTHOGONAL,
+    Invariance.ISOTROPIC_SCALING,
+    Invariance.TRANSLATION,
+}
+
+
+def _nuclear_norm(pair: Pair) -> Tensor:
+    # A constant side has a cross-covariance of zeros, which would pass for "nothing in common".
+    is_defined = (pair.a.norm > 0) & (pair.b.norm > 0)
+    return torch.where(is_defined, pair.nuclear_norm, nan)
+
+
+@measure(
+    reads="representation",
+    family="alignment",
+    bounds=(0.0, 1.0),
+    identical=1.0,
+    invariances=_INVARIANCES,
+    reference=_REFERENCE,
+    cost=_COST,
+)
+def procrustes_similarity(pair: Pair) -> Tensor:
+    r"""Similarity left after the best rotation of one representation onto the other, in [0, 1].
+
+    With centred columns and unit Frobenius norm, the squared Procrustes distance is
+
+    $$d^2(R, S) = \min_{Q^\top Q = I} \|RQ - S\|_F^2 = 2 - 2\,\|R^\top S\|_*$$
+
+    and this is $1 - d^2/2 = \|R^\top S\|_*$, the nuclear norm of the cross-covariance: what the
+    paper's figures show. Representations of different widths need no padding. Equation 5 as
+    printed, with its root, is `procrustes_similarity_root`.
+
+    >>> R = [[0.0, 1.0], [1.0, 0.0], [2.0, 5.0]]
+    >>> procrustes_similarity(R, [[7 - 3 * y, 7 + 3 * x] for x, y in R])
+    1.0
+    """
+    return _nuclear_norm(pair)
+
+
+@measure(
+    reads="representation",
+    family="alignment",
+    bounds=(1 - sqrt(0.5), 1.0),
+    identical=1.0,
+    invariances=_INVARIANCES,
+    reference=_REFERENCE,
+    cost=_COST,
+)
+def procrustes_similarity_root(pair: Pair) -> Tensor:
+    r"""Equation 5 of the paper as printed: (2 - d) / 2 with the Procrustes distance d itself.
+
+    $$1 - \tfrac12 \sqrt{2 - 2\,\|R^\top S\|_*}$$
+
+    Its range is [1 - √½, 1] ≈ [0.293, 1], not [0, 1]; `procrustes_similarity` is the one of the
+    figures, which takes the square of the distance.
+
+    >>> round(procrustes_similarity_root([[1.0, 0.0], [0.0, 1.0]], [[1.0], [0.0]]), 6)
+    1.0
+    """
+    return 1 - ((1 - _nuclear_norm(pair)).clamp_min(0) / 2).sqrt()
