@@ -1,0 +1,60 @@
+"""What an architecture is: a record that can be read without torch, and the family's registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from samemind.errors import InvalidInput
+from samemind.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """A network with random weights, and where its representation is found.
+
+    The representation is what the last linear layer reads: `head(representation) == logits`.
+    """
+
+    name: str
+    summary: str
+    """One line for `samemind list architectures`."""
+    family: str
+    """The kind of network: 'residual', 'wide residual', 'vision transformer', …"""
+    build: Callable[[int, int], nn.Module]
+    """(classes, image size) → the network, with random weights drawn from torch's generator."""
+    head: str
+    """The dotted name of the last linear layer within the network."""
+    representation_size: int
+    """The number of units that the last linear layer reads."""
+    image_size: int
+    """Height and width, in pixels, of the images that it was designed for."""
+    channels: int = 3
+    parameters: Mapping[int, int]
+    """Number of classes → exact number of parameters (batch-norm statistics not counted)."""
+    reference: str
+
+    def check_images(self, channels: int, image_size: int) -> None:
+        """Raises `InvalidInput` unless images of this shape can be read."""
+        if channels != self.channels:
+            raise InvalidInput(
+                f"The architecture '{self.name}' reads images of {self.channels} channel(s), but "
+                f"these have {channels}. Choose another architecture or dataset."
+            )
+        if image_size < self.image_size // 8:
+            raise InvalidInput(
+                f"The architecture '{self.name}' is made for images of {self.image_size} pixels; "
+                f"those of {image_size} are too small for it. Choose another architecture."
+            )
+
+
+ARCHITECTURES: Registry[Architecture] = Registry("architecture", "samemind.architectures")
+
+
+def architecture(record: Architecture) -> Architecture:
+    """Registers an architecture under its name and returns it."""
+    return ARCHITECTURES.register(record.name, record)

@@ -1,0 +1,108 @@
+"""What a dataset is: a record that can be read without torch, its splits, and the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from samemind.errors import UnknownName
+from samemind.registry import Registry, did_you_mean
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class Split(Protocol):
+    """Some images of a dataset, in a fixed order; image `i` has the label `labels[i]`."""
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(N,) int64."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Images (n, channels, H, W), preprocessed as the dataset's record says.
+
+        uint8 in 0 … 255, or float32 in [0, 1]; one dtype for the whole dataset.
+
+        **Raises:** `DataError` with the file's name where an image cannot be read.
+        """
+        ...
+
+    def open_image(self, index: int) -> Image:
+        """The image as it was published, before preprocessing: what training augments."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Labelled images with fixed splits and a fixed preprocessing."""
+
+    name: str
+    summary: str
+    """One line for `samemind list datasets`."""
+    classes: tuple[str, ...]
+    """Names in the order of the labels."""
+    image_size: int
+    """Height and width, in pixels, after preprocessing."""
+    channels: int = 3
+    mean: tuple[float, ...]
+    """Of each channel, for pixels in [0, 1]; classifiers normalise by it."""
+    std: tuple[float, ...]
+    splits: Mapping[str, int]
+    """Name → number of images. The first is for training, the last for evaluation."""
+    preprocessing: str
+    """What is done to an image before it is used, in words that a recipe can hold."""
+    licence: str
+    citation: str
+    open_split: Callable[[str, Path | None], Split]
+    """(split, data folder or None for the usual one) → the split. Call `split` instead."""
+
+    def split(self, name: str, root: Path | None = None) -> Split:
+        """One split of the dataset, opened; `root` is the data folder, if not the usual one.
+
+        **Raises:** `UnknownName` for a split that there is not; `DataError` where the files are
+        missing or damaged.
+        """
+        if name not in self.splits:
+            raise UnknownName(
+                f"The dataset '{self.name}' has no split '{name}'. "
+                f"{did_you_mean(name, list(self.splits))}Known: {', '.join(self.splits)}."
+            )
+        return self.open_split(name, root)
+
+
+DATASETS: Registry[Dataset] = Registry("dataset", "samemind.datasets")
+
+
+def dataset(record: Dataset) -> Dataset:
+    """Registers a dataset under its name and returns it."""
+    return DATASETS.register(record.name, record)
+
+
+@dataclass(frozen=True)
+class ArraySplit:
+    """A split whose images are in memory: (N, channels, H, W), uint8 or float32 in [0, 1]."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        return self.images[np.asarray(indices, dtype=np.int64)]
+
+    def open_image(self, index: int) -> Image:
+        from PIL import Image
+
+        pixels = self.images[index]
+        if pixels.dtype != np.uint8:
+            pixels = np.round(pixels * 255).astype(np.uint8)
+        return Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
