@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -203,6 +204,7 @@ def list_members(
     shown = {
         "measures": ("name", "reads", "bounds", "direction", "summary"),
         "architectures": ("name", "parameters", "representation_size", "summary"),
+        "figures": ("name", "title", "paper"),
         "datasets": ("name", "classes", "image_size", "splits", "summary"),
     }.get(family, ("name", "summary"))
     _print_rows(rows, shown)
@@ -222,8 +224,16 @@ def _members(family: str) -> list[dict[str, Any]]:
         )
     from importlib import import_module
 
-    registry = getattr(import_module(f"samemind.{family}"), family.upper())
-    return [member.as_json() for member in registry.values()]
+    registry = getattr(import_module(f"samemind.{family}.base"), family.upper())
+    return [_record(member) for member in registry.values()]
+
+
+def _record(member: Any) -> dict[str, Any]:
+    """What can be said of a member in JSON; its functions are left out."""
+    if hasattr(member, "as_record"):
+        return member.as_record()
+    held = {f.name: getattr(member, f.name) for f in fields(member)}
+    return {name: value for name, value in held.items() if not callable(value)}
 
 
 def _print_rows(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:

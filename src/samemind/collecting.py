@@ -9,7 +9,7 @@ from samemind import environment
 from samemind.arrays import as_pixels
 from samemind.artifacts import Store
 from samemind.comparison import SCORES_FILE
-from samemind.datasets import DATASETS
+from samemind.datasets.base import DATASETS
 from samemind.errors import InvalidInput
 from samemind.figures.base import GalleryItem, Results
 from samemind.inversion import INPUTS_FILE, Inverted

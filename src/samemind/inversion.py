@@ -15,7 +15,7 @@ import numpy as np
 from samemind.arrays import as_pixels
 from samemind.artifacts import Recipe, Store
 from samemind.attacks import frozen_for_attack, norms, value_and_gradient
-from samemind.datasets import DATASETS
+from samemind.datasets.base import DATASETS
 from samemind.devices import Execution
 from samemind.errors import InvalidInput
 from samemind.lazy import LazyModule

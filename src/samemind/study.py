@@ -20,12 +20,12 @@ from pydantic import (
     model_validator,
 )
 
-from samemind.architectures import ARCHITECTURES
+from samemind.architectures.base import ARCHITECTURES
 from samemind.artifacts import Recipe, Store
 from samemind.attacks import Attack, ball_of
 from samemind.building import build, upstream
 from samemind.comparison import STUDY_MEASURES, Scores
-from samemind.datasets import DATASETS
+from samemind.datasets.base import DATASETS
 from samemind.devices import Execution
 from samemind.errors import DamagedArtifact, InvalidInput, UnknownName
 from samemind.executors import Executor, Outcome

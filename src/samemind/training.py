@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from samemind.architectures import ARCHITECTURES
+from samemind.architectures.base import ARCHITECTURES
 from samemind.arrays import as_pixels
 from samemind.artifacts import Recipe, Store
 from samemind.attacks import (
@@ -19,7 +19,7 @@ from samemind.attacks import (
     frozen_for_attack,
     projected_gradient_descent,
 )
-from samemind.datasets import DATASETS
+from samemind.datasets.base import DATASETS
 from samemind.devices import Execution
 from samemind.errors import InvalidInput, TrainingFailed
 from samemind.lazy import LazyModule

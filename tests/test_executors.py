@@ -1,0 +1,94 @@
+"""Executors: every item once, an error stops no other, a dead worker costs its own item only."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from samemind.errors import InvalidInput
+from samemind.executors import InProcess, LocalProcesses, executor_for
+
+
+def record(folder: Path, item: int) -> None:
+    if item == 3:
+        raise InvalidInput("three is not wanted")
+    if item == 4:
+        raise ZeroDivisionError("a bug")
+    (folder / str(item)).write_text("done")
+
+
+def kill_on_two(folder: Path, item: int) -> None:
+    if item == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    record(folder, item)
+
+
+@pytest.fixture(params=["in this process", "in two processes"])
+def executor(request):
+    executor = InProcess() if request.param == "in this process" else LocalProcesses(2)
+    yield executor
+    executor.close()
+
+
+def test_every_item_is_done_once_and_an_error_stops_no_other(executor, tmp_path: Path):
+    outcomes = list(executor.map(partial(record, tmp_path), range(8)))
+    assert sorted(o.item for o in outcomes) == list(range(8))
+    failed = {o.item: o for o in outcomes if o.error}
+    assert set(failed) == {3, 4}
+    assert str(failed[3].error) == "three is not wanted"
+    assert not failed[3].trace
+    assert "ZeroDivisionError: a bug" in failed[4].trace
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["0", "1", "2", "5", "6", "7"]
+
+
+def test_a_worker_that_is_killed_costs_its_own_item_only(tmp_path: Path):
+    executor = LocalProcesses(2)
+    try:
+        outcomes = list(executor.map(partial(kill_on_two, tmp_path), [0, 1, 2, 5, 6, 7]))
+    finally:
+        executor.close()
+    failed = [o for o in outcomes if o.error]
+    assert [o.item for o in failed] == [2]
+    assert "--workers 1" in str(failed[0].error)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["0", "1", "5", "6", "7"]
+
+
+SLEEPER = """
+import os, sys, time
+from samemind.executors import LocalProcesses
+def sleep(item):
+    open(os.path.join(sys.argv[1], str(os.getpid())), "w").close()
+    time.sleep(600)
+if __name__ == "__main__":
+    list(LocalProcesses(2).map(sleep, [1, 2]))
+"""
+
+
+def test_workers_end_with_their_parent(tmp_path: Path):
+    script = tmp_path / "sleeper.py"
+    script.write_text(SLEEPER)
+    pids = tmp_path / "pids"
+    pids.mkdir()
+    parent = subprocess.Popen([sys.executable, str(script), str(pids)])
+    deadline = time.monotonic() + 60
+    while len(list(pids.iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    workers = [int(p.name) for p in pids.iterdir()]
+    assert len(workers) == 2
+    parent.kill()
+    parent.wait()
+    while any(Path(f"/proc/{w}").exists() for w in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{w}").exists() for w in workers)
+
+
+def test_one_worker_is_this_process():
+    assert isinstance(executor_for(1), InProcess)
+    assert isinstance(executor_for(2), LocalProcesses)
+    with pytest.raises(InvalidInput, match="At least one worker"):
+        LocalProcesses(0)
