@@ -90,9 +90,9 @@ def test_a_wrong_study_file_is_told_what_is_wrong(tmp_path: Path, old: str, new:
 
 
 def test_an_unknown_study_gets_a_suggestion():
-    with pytest.raises(UnknownName, match="No study is called 'digitz'. Did you mean 'digits'"):
+    with pytest.raises(UnknownName, match=r"No study is called 'digitz'\. Did you mean 'digits'"):
         read_study("digitz")
-    with pytest.raises(InvalidInput, match="There is no study file nowhere/mine.toml"):
+    with pytest.raises(InvalidInput, match=r"There is no study file nowhere/mine\.toml"):
         read_study("nowhere/mine.toml")
 
 
