@@ -6,8 +6,8 @@ representation has one definition for every architecture: what the last linear l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,8 @@ class Classifier(nn.Module):
         if any(s <= 0 for s in std):
             raise InvalidInput(f"Standard deviations are above 0, but {tuple(std)} was given.")
         self.network = network
+        self.mean: Tensor
+        self.std: Tensor
         self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).reshape(1, -1, 1, 1), persistent=False)
         self._read_by_head: list[Tensor] = []
@@ -88,11 +90,13 @@ def find_head(network: nn.Module, images: Tensor) -> str:
 
     **Cost:** one forward pass of `images`; a handful is enough.
     """
-    outputs_of: dict[str, list[Tensor]] = {}
+    outputs_of: dict[str, list[Any]] = {}
+
+    def remember(name: str) -> Callable[..., None]:
+        return lambda _, __, output: outputs_of.setdefault(name, []).append(output)
+
     hooks = [
-        layer.register_forward_hook(
-            lambda _, __, out, name=name: outputs_of.setdefault(name, []).append(out)
-        )
+        layer.register_forward_hook(remember(name))
         for name, layer in network.named_modules()
         if isinstance(layer, nn.Linear)
     ]

@@ -252,7 +252,8 @@ def _cell(value: Any) -> str:
             f"{k}: {v:,}" if isinstance(v, int) else f"{k}: {v}" for k, v in value.items()
         )
     if isinstance(value, (list, tuple)):
-        return ", ".join(_cell(v) for v in value)
+        # ImageNet has a thousand classes: --json has them all.
+        return ", ".join(_cell(v) for v in value) if len(value) <= 10 else f"{len(value):,}"
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "–"}[value]
     if isinstance(value, int):

@@ -238,9 +238,12 @@ def _rows_of_one_input_set(
     inputs = activations[0].inputs
     labels = load_inputs(inputs, store)["labels"]
     by_model = {a.checkpoint.model: a.checkpoint for a in activations}
-    sides = {
-        a.checkpoint.model: Side(**load_activations(a, store), labels=labels) for a in activations
-    }
+    sides = {}
+    for recipe_of_one in activations:
+        held = load_activations(recipe_of_one, store)
+        sides[recipe_of_one.checkpoint.model] = Side(
+            representation=held["representation"], logits=held["logits"], labels=labels
+        )
     if isinstance(inputs, Inverted):
         owner = inputs.checkpoint.model
         pairs = [(owner, other) for other in sides if other != owner]

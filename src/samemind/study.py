@@ -313,7 +313,7 @@ def read_study(source: str | Path) -> Study:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"The study file {path} cannot be read: {error}.") from None
     try:
-        study = Study(**{"name": path.stem} | content)
+        study = Study.model_validate({"name": path.stem} | content)
     except ValidationError as error:
         raise InvalidInput(_explained(path, error)) from None
     study._text = text
@@ -326,7 +326,8 @@ def study_path(source: str | Path) -> Path:
     if path.suffix == ".toml":
         if path.is_file():
             return path
-        near = did_you_mean(path.name, [p.name for p in path.parent.glob("*.toml")])
+        here = [p.name for p in path.parent.glob("*.toml") if p.name != "pyproject.toml"]
+        near = did_you_mean(path.name, here)
         raise InvalidInput(
             f"There is no study file {path}. {near}`samemind list studies` shows those that ship; "
             f"`samemind init {path.name}` writes a new one."
