@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samemind.lazy import LazyModule
-from samemind.measures.base import Floor, Invariance, Pair, measure, normal_p95
+from samemind.measures.base import Floor, Invariance, Pair, measure
+from samemind.measures.shuffling import linear_statistic_variance, normal_floor
 
 if TYPE_CHECKING:
     import torch
@@ -20,8 +21,7 @@ def _matches(pair: Pair) -> Tensor:
 
 def _floor(pair: Pair) -> Floor:
     # With rows shuffled, the matches are a sum over i of c[i, σ(i)] with c[i, j] = 1 where
-    # a_i = b_j. Its mean is the mean of c times N; its variance is the sum of the squares of c
-    # centred both ways, over N - 1 (Hoeffding 1951). Both follow from the counts of each class.
+    # a_i = b_j. Its mean and variance follow from the counts of each class.
     n, n_classes = pair.n_inputs, pair.a.n_classes
     first, second = (
         torch.bincount(side.predictions, minlength=n_classes).double() for side in (pair.a, pair.b)
@@ -31,13 +31,7 @@ def _floor(pair: Pair) -> Floor:
     c = torch.eye(n_classes, dtype=torch.float64, device=first.device)
     centred = c - by_row[:, None] - by_column[None, :] + mean
     total = float((first[:, None] * second[None, :] * centred.square()).sum())
-    variance = total / (n - 1) / n**2 if n > 1 else 0.0
-    return Floor(
-        mean=mean,
-        p95=min(normal_p95(mean, variance), 1.0),
-        permutations=0,
-        is_closed_form=True,
-    )
+    return normal_floor(mean, linear_statistic_variance(total, n))
 
 
 @measure(

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from math import ceil, isfinite, sqrt
+from math import ceil, isfinite
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from samemind.errors import InvalidInput, UndefinedScore, UnknownName
@@ -61,8 +61,8 @@ class Floor:
     """What a measure gives when the rows of one side are shuffled, so that nothing corresponds.
 
     `p95` is the score that five in a hundred shuffles go beyond, towards "more alike". With
-    `is_closed_form` the mean is exact over all shuffles and `p95` follows from the exact variance
-    by the gamma or normal distribution; otherwise both come from `permutations` shuffles.
+    `is_closed_form` the mean is exact over all shuffles and `p95` follows from their variance by
+    the gamma or normal distribution; otherwise both come from `permutations` shuffles.
     """
 
     mean: float
@@ -239,7 +239,8 @@ class Measure:
     def floor(self, pair: Pair, permutations: int = 20, random_seed: int = 0) -> Floor | None:
         """The score when nothing corresponds; in closed form where there is one.
 
-        None for a measure that has no identity to be far from.
+        None for a measure that has no identity to be far from, and where shuffling makes the
+        score undefined.
 
         **Cost:** next to nothing in closed form, else `permutations` times that of the part of
         the score that depends on the pair.
@@ -248,8 +249,11 @@ class Measure:
             return None
         self.score(pair)
         if self.closed_form_floor is not None:
-            return self.closed_form_floor(pair, **self.settings)
-        scores = self.shuffled(pair, permutations, random_seed)
+            return self._within_bounds(self.closed_form_floor(pair, **self.settings))
+        try:
+            scores = self.shuffled(pair, permutations, random_seed)
+        except UndefinedScore:
+            return None
         return Floor(
             mean=sum(scores) / len(scores),
             p95=self._threshold(scores),
@@ -280,6 +284,12 @@ class Measure:
             threshold=threshold,
             permutations=permutations,
         )
+
+    def _within_bounds(self, floor: Floor) -> Floor | None:
+        if not isfinite(floor.mean):
+            return None
+        low, high = self.bounds
+        return replace(floor, p95=min(max(floor.p95, low), high))
 
     def _threshold(self, scores: list[float]) -> float:
         ascending = sorted(scores, reverse=not self.larger_is_more_similar)
@@ -402,8 +412,3 @@ def measure(
         return MEASURES.register(member.name, member)
 
     return register
-
-
-def normal_p95(mean: float, variance: float) -> float:
-    """The 95th percentile of a normal distribution."""
-    return mean + 1.6448536269514722 * sqrt(max(variance, 0.0))

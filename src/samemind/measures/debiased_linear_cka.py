@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from math import nan
+from math import nan, sqrt
 from typing import TYPE_CHECKING
 
 from samemind.lazy import LazyModule
-from samemind.measures.base import Invariance, Pair, Side, measure
+from samemind.measures.base import Floor, Invariance, Pair, Side, measure
+from samemind.measures.shuffling import alignment_moments, skewed_floor
 
 if TYPE_CHECKING:
     import torch
@@ -32,11 +33,65 @@ def _own(side: Side) -> Tensor:
     return _debiased(side.gram_norm_squared, squares, squares)
 
 
+def _norms(pair: Pair) -> Tensor:
+    first, second = (side.whole("debiased_norm", _own) for side in (pair.a, pair.b))
+    # A norm that is not positive has no root: NaN, and so an error, never an invented score.
+    return first.sqrt() * second.sqrt()
+
+
 def _score(pair: Pair) -> Tensor:
     cross = _debiased(pair.cross_norm_squared, pair.a.unit_row_squares, pair.b.unit_row_squares)
-    norms = [side.whole("debiased_norm", _own) for side in (pair.a, pair.b)]
-    # A norm that is not positive has no root: NaN, and so an error, never an invented score.
-    return cross / (norms[0].sqrt() * norms[1].sqrt())
+    return cross / _norms(pair)
+
+
+def _row_parts(biased: Tensor, a: Side, b: Side) -> Tensor:
+    """The sum over j of A_ij B_ij, `(N,)`, for the U-centred Gram matrices A and B.
+
+    `biased` is the same for the Gram matrices themselves. Székely & Rizzo (2014): off the
+    diagonal, A_ij = K_ij - m_i - m_j; on it, 0; and its rows sum to 0.
+    """
+    k, m = a.unit_row_squares, _row_shift(a)
+    other_k, other_m = b.unit_row_squares, _row_shift(b)
+    return (
+        (biased - k * other_k)
+        + other_m * k
+        - (_gram_times(a, other_m) - k * other_m)
+        - (_gram_times(b, m) - other_k * m)
+        + other_m * (m.sum() - m)
+        + (m @ other_m - m * other_m)
+    )
+
+
+def _row_shift(side: Side) -> Tensor:
+    squares, n = side.unit_row_squares, side.n_inputs
+    return squares.sum() / (2 * (n - 1) * (n - 2)) - squares / (n - 2)
+
+
+def _gram_times(side: Side, weights: Tensor) -> Tensor:
+    factor = side.factor
+    return (factor @ (factor.T @ weights.to(factor.dtype))).double()
+
+
+def _shares(pair: Pair) -> Tensor:
+    return pair.n_inputs * _row_parts(pair.cross_rows, pair.a, pair.b) / _norms(pair)
+
+
+def _own_shares(side: Side) -> Tensor:
+    parts = _row_parts(side.gram_row_squares, side, side)
+    return side.n_inputs * parts / side.whole("debiased_norm", _own)
+
+
+def _influence(pair: Pair) -> Tensor:
+    own = [side.rows("debiased_shares", _own_shares) for side in (pair.a, pair.b)]
+    return 2 * _shares(pair) - _score(pair) * (own[0] + own[1])
+
+
+def _floor(pair: Pair) -> Floor:
+    # U-centred matrices have a zero diagonal and rows that sum to zero. Over all orders the mean
+    # of their product is then 0, and its variance 2‖A‖²‖B‖² / N(N - 3), whatever they hold.
+    n = pair.n_inputs
+    mean, variance = alignment_moments(pair.a, pair.b)
+    return skewed_floor(0.0, 2 / (n * (n - 3)), 2 * sqrt(max(variance, 0.0)) / mean)
 
 
 @measure(
@@ -52,6 +107,9 @@ def _score(pair: Pair) -> Tensor:
     },
     reference="Song et al. (2012), JMLR 13; Nguyen et al. (2021), arXiv:2010.15327",
     cost="O(N D1 D2) per pair, after O(N D²) per model",
+    per_input=_shares,
+    influence=_influence,
+    floor=_floor,
 )
 def debiased_linear_cka(pair: Pair) -> Tensor:
     r"""Linear centred kernel alignment by the unbiased HSIC, in [-1, 1]; 0 for unrelated models.

@@ -6,7 +6,8 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from samemind.lazy import LazyModule
-from samemind.measures.base import Invariance, Pair, measure
+from samemind.measures.base import Floor, Invariance, Pair, Side, measure
+from samemind.measures.shuffling import linear_statistic_variance, normal_floor
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +37,29 @@ def _make_divergences(pair: Pair) -> Tensor:
     return divergences.clamp_min(0)
 
 
+class _Moments:
+    """Means and centred products of the probabilities and their logarithms, of one model."""
+
+    def __init__(self, side: Side) -> None:
+        p, log_p = side.probabilities.double(), side.log_probabilities.double()
+        self.own = float(torch.linalg.vecdot(p, log_p).mean())
+        self.p, self.log_p = p.mean(0), log_p.mean(0)
+        p, log_p = p - self.p, log_p - self.log_p
+        self.pp, self.ll, self.pl = p.T @ p, log_p.T @ log_p, p.T @ log_p
+
+
+def _floor(pair: Pair) -> Floor:
+    if pair.a.has_impossible_classes or pair.b.has_impossible_classes:
+        return normal_floor(inf, 0.0)
+    # c[i, j] = (p_i - q_j)(log p_i - log q_j) / 2 splits into a part of i, a part of j and two
+    # products, so its mean over all (i, j) and its variation follow from C x C moments.
+    a, b = (side.whole("jeffreys_moments", _Moments) for side in (pair.a, pair.b))
+    mean = (a.own + b.own - float(a.p @ b.log_p + a.log_p @ b.p)) / 2
+    squares = (a.pp * b.ll).sum() + (a.ll * b.pp).sum() + 2 * (a.pl * b.pl.T).sum()
+    variance = linear_statistic_variance(float(squares) / 4, pair.n_inputs)
+    return normal_floor(mean, variance, larger_is_more_similar=False)
+
+
 @measure(
     reads="logits",
     family="soft predictions",
@@ -46,6 +70,7 @@ def _make_divergences(pair: Pair) -> Tensor:
     reference="Jeffreys (1946), doi:10.1098/rspa.1946.0056",
     cost="O(N C) per pair, after one softmax per model",
     per_input=_divergences,
+    floor=_floor,
 )
 def jeffreys_divergence(pair: Pair) -> Tensor:
     r"""The mean symmetrised Kullback-Leibler divergence in nats: half the sum of both directions.

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samemind.lazy import LazyModule
-from samemind.measures.base import Invariance, Pair, measure
+from samemind.measures.base import Floor, Invariance, Pair, Side, measure
+from samemind.measures.shuffling import (
+    GraphCounts,
+    expected_overlap_moments,
+    normal_floor,
+    overlap_variance,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -17,6 +23,27 @@ else:
 def _overlaps(pair: Pair, *, k: int) -> Tensor:
     shared = pair.a.neighbours(k).shared_with(pair.b.neighbours(k)).double()
     return shared / (2 * k - shared)
+
+
+def _counts(side: Side, k: int) -> GraphCounts:
+    sets = side.neighbours(k)
+    incoming = sets.in_degrees()
+    return GraphCounts(torch.full_like(incoming, k), incoming, sets.n_mutual())
+
+
+def _floor(pair: Pair, *, k: int) -> Floor:
+    # Shuffled, the neighbours of an input are k of the N - 1 others at random. The mean over such
+    # draws is exact; the variance is that of the number shared, times the slope of the index.
+    shared, chance = expected_overlap_moments(pair.n_inputs - 1, k)
+    index = shared / (2 * k - shared)
+    mean, mean_shared = chance @ index, chance @ shared
+    spread = chance @ (shared - mean_shared).square()
+    slope = chance @ ((index - mean) * (shared - mean_shared)) / spread if spread > 0 else 0.0
+    a, b = (
+        side.whole(f"neighbour counts@{k}", lambda s: _counts(s, k)) for side in (pair.a, pair.b)
+    )
+    variance = float(slope) ** 2 * overlap_variance(a, b) / pair.n_inputs**2
+    return normal_floor(float(mean), variance)
 
 
 @measure(
@@ -34,6 +61,7 @@ def _overlaps(pair: Pair, *, k: int) -> Tensor:
     "Klabunde et al. (2025), ACM CSUR 57(9)",
     cost="O(N² / 8) bytes per pair and k, after O(N² D) per model for all k",
     per_input=_overlaps,
+    floor=_floor,
 )
 def knn_jaccard(pair: Pair, *, k: int = 10) -> Tensor:
     r"""Mean Jaccard index of the k nearest neighbours of each input, in [0, 1]; k = 10.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import TYPE_CHECKING
 
-from samemind.measures.base import Invariance, Pair, measure
+from samemind.measures.base import Floor, Invariance, Pair, measure
+from samemind.measures.shuffling import alignment_moments, skewed_floor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +30,12 @@ def _influence(pair: Pair) -> Tensor:
     return linear_cka.compute(pair) * n * (of_cross - of_first - of_second)
 
 
+def _floor(pair: Pair) -> Floor:
+    mean, variance = alignment_moments(pair.a, pair.b)
+    # Of a sum of squares with this mean and variance (Satterthwaite 1946).
+    return skewed_floor(mean, variance, 2 * sqrt(max(variance, 0.0)) / mean)
+
+
 @measure(
     reads="representation",
     family="kernel alignment",
@@ -43,6 +51,7 @@ def _influence(pair: Pair) -> Tensor:
     cost="O(N D1 D2) per pair, after O(N D²) per model",
     per_input=_shares,
     influence=_influence,
+    floor=_floor,
 )
 def linear_cka(pair: Pair) -> Tensor:
     r"""Linear centred kernel alignment of two representations, biased, in [0, 1].

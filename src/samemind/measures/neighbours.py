@@ -1,15 +1,19 @@
-"""The nearest neighbours of every input: exact, for all k at once, as sets of packed bits.
+"""The nearest neighbours of every input: exact, and for all k at once.
 
-Which inputs are neighbours is decided in float64 wherever float32 could decide otherwise.
+Cosines come from products in float32 where arrays are large. Wherever that could decide wrongly
+who is a neighbour, the few cosines in question are computed again in float64. So the sets are
+those of float64, on every device and with every library.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from samemind.lazy import LazyModule
+from samemind.measures import preprocessing
+from samemind.measures.neighbour_sets import LISTED_FROM, NeighbourSets
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,42 +25,170 @@ else:
 
 #: Cosines closer than this are equal; of equal ones, the lower index is the nearer neighbour.
 TIE = 1e-12
+#: How far two float32 cosines may be apart, at most, that are in the wrong order.
+FLOAT32_DOUBT = 2e-6
+#: Rows of cosines that are worked on at a time.
+ROWS_AT_ONCE = 500
+#: Up to this many inputs the symmetric half of the cosines is copied, not computed again.
+MIRRORED_UP_TO = 16384
 
 
 @dataclass(frozen=True)
-class NeighbourSets:
-    """For each of N inputs, the set of its k nearest others.
+class Rows:
+    """Centred rows without the memory of a float64 copy.
 
-    `members` is `(N, N)` booleans: entry (i, j) says whether j is among the neighbours of i.
+    **Arguments:** `values` as given `(N, D)`; the `means` of its columns `(D,)` and the `lengths`
+    of its centred rows `(N,)`, both in float64.
     """
 
-    k: int
-    members: Tensor
+    values: Tensor
+    means: Tensor
+    lengths: Tensor
 
-    def permuted(self, order: Tensor) -> NeighbourSets:
-        """The sets after input `order[i]` has become input `i`."""
-        return NeighbourSets(self.k, self.members[order][:, order])
+    def directions(self, precision: torch.dtype) -> Tensor:
+        """The centred rows at length one, `(N, D)`; a row that is the mean stays zero."""
+        found = torch.empty(self.values.shape, dtype=precision, device=self.values.device)
+        for start in range(0, len(found), preprocessing.ROWS_AT_ONCE):
+            rows = slice(start, start + preprocessing.ROWS_AT_ONCE)
+            centred = self.values[rows].double() - self.means
+            found[rows] = centred * self._inverse_lengths[rows, None]
+        return found
 
-    def shared_with(self, other: NeighbourSets) -> Tensor:
-        """How many neighbours each input has in both, `(N,)` integers."""
-        return (self.members & other.members).sum(1)
+    @property
+    def _inverse_lengths(self) -> Tensor:
+        return torch.where(self.lengths > 0, 1 / self.lengths, 0.0)
+
+    def cosines(self, first: Tensor, second: Tensor) -> Tensor:
+        """The cosine of row `first[p]` with row `second[p]` in float64, `(P,)`."""
+        inverse = self._inverse_lengths
+        found = torch.empty(len(first), dtype=torch.float64, device=first.device)
+        at_once = max(1, preprocessing.SMALL // self.values.shape[1])
+        for start in range(0, len(first), at_once):
+            part = slice(start, start + at_once)
+            left = self.values[first[part]].double() - self.means
+            right = self.values[second[part]].double() - self.means
+            cosines = torch.linalg.vecdot(left, right)
+            found[part] = cosines * inverse[first[part]] * inverse[second[part]]
+        return found
 
 
-def nearest(rows: Tensor, counts: Sequence[int]) -> list[NeighbourSets]:
+def nearest(
+    rows: Rows, precision: torch.dtype, counts: Sequence[int]
+) -> tuple[list[NeighbourSets], Tensor]:
     """The neighbour sets for each of the ascending counts k, by cosine, each input left out.
 
-    A row of zeros has cosine 0 with every other.
+    **Returns:** the sets in the order of the counts; and, because the cosines are at hand, the
+    squared norm of each row of the Gram matrix of the centred rows, `(N,)` in float64.
+
+    **Cost:** O(N² D) for all k together; N² numbers up to 16,384 inputs, 500 N beyond.
     """
-    directions = torch.nn.functional.normalize(rows.double(), dim=1, eps=1e-300)
-    cosines = directions @ directions.T
-    cosines.fill_diagonal_(-float("inf"))
-    return [NeighbourSets(k, members_of_nearest(cosines, k)) for k in counts]
+    n = len(rows.values)
+    weights = rows.lengths.square()
+    gram_squares = torch.empty_like(weights)
+    is_listed = rows.values.device.type != "cpu" or n >= LISTED_FROM
+    found: list[list[Tensor]] = [[] for _ in counts]
+    doubt = TIE if precision == torch.float64 else FLOAT32_DOUBT
+    for start, block in _cosine_blocks(rows.directions(precision)):
+        these = slice(start, start + len(block))
+        diagonal = torch.arange(len(block), device=block.device)
+        # The input itself is at cosine one, whatever rounding made of it.
+        block[diagonal, diagonal + start] = (weights[these] > 0).to(block.dtype)
+        scaled = block.square() @ weights.to(block.dtype)
+        gram_squares[these] = scaled.double() * weights[these]
+        block[diagonal, diagonal + start] = -float("inf")
+        for kept, members in zip(found, _members(block, start, rows, counts, doubt), strict=True):
+            kept.append(_as_lists(members) if is_listed else _as_bits(members))
+    sets = [
+        NeighbourSets.listed(k, torch.cat(kept)) if is_listed else NeighbourSets.packed(k, kept)
+        for k, kept in zip(counts, found, strict=True)
+    ]
+    return sets, gram_squares
 
 
-def members_of_nearest(cosines: Tensor, k: int) -> Tensor:
-    """Which columns hold the k largest of each row, booleans; of ties, the lowest columns."""
-    last = cosines.topk(k, dim=1).values[:, -1:]
-    is_above = cosines > last + TIE
-    is_tied = (cosines >= last - TIE) & ~is_above
-    n_open = k - is_above.sum(1, keepdim=True)
-    return is_above | (is_tied & (is_tied.cumsum(1) <= n_open))
+def _cosine_blocks(directions: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Rows of `directions @ directions.T`, some hundreds at a time, with the first row's index."""
+    n = len(directions)
+    starts = range(0, n, ROWS_AT_ONCE)
+    if n <= ROWS_AT_ONCE or n > MIRRORED_UP_TO or directions.device.type != "cpu":
+        for start in starts:
+            rows = slice(start, start + ROWS_AT_ONCE)
+            yield start, preprocessing.product(directions[rows], directions)
+        return
+    cosines = torch.empty(n, n, dtype=directions.dtype)
+    for start in starts:
+        rows = slice(start, start + ROWS_AT_ONCE)
+        half = preprocessing.product(directions[rows], directions[start:])
+        cosines[rows, start:] = half
+        cosines[start + ROWS_AT_ONCE :, rows] = half[:, ROWS_AT_ONCE:].T
+    del directions
+    for start in starts:
+        yield start, cosines[start : start + ROWS_AT_ONCE]
+
+
+def _members(
+    block: Tensor, start: int, rows: Rows, counts: Sequence[int], doubt: float
+) -> Iterator[Tensor]:
+    """For each k, which columns hold the k largest of each row of cosines, booleans."""
+    largest = _largest(block, min(counts[-1] + 1, block.shape[1]))
+    for k in counts:
+        last, next_one = largest[:, k - 1], largest[:, min(k, largest.shape[1] - 1)]
+        members = block >= last[:, None]
+        # With k = N - 1 the next one is the input itself, at minus infinity: never in doubt.
+        (doubtful,) = torch.nonzero(~(last - next_one > doubt), as_tuple=True)
+        for part in doubtful.split(ROWS_AT_ONCE):
+            members[part] = _settled(block, part, start, rows, last[part], k, doubt)
+        yield members
+
+
+def _largest(block: Tensor, count: int) -> Tensor:
+    """The largest values of each row, descending, `(rows, count)`."""
+    if block.device.type != "cpu":
+        return block.topk(count, dim=1).values
+    # Four times faster than torch's topk on a CPU; what is left to sort is `count` wide.
+    values = np.partition(block.numpy(), block.shape[1] - count, axis=1)[:, -count:]
+    return torch.from_numpy(np.ascontiguousarray(np.sort(values, axis=1)[:, ::-1]))
+
+
+def _settled(
+    block: Tensor, part: Tensor, start: int, rows: Rows, last: Tensor, k: int, doubt: float
+) -> Tensor:
+    """The members of rows where the k-th and the next cosine are too close to tell apart."""
+    cosines = block[part]
+    is_above = cosines > last[:, None] + doubt
+    is_near = (cosines >= last[:, None] - doubt) & ~is_above
+    row, column = torch.nonzero(is_near, as_tuple=True)
+    exact = cosines[row, column].double()
+    if block.dtype != torch.float64:
+        exact = rows.cosines(part[row] + start, column)
+    is_taken = _take_largest(row, exact, k - is_above.sum(1), len(part))
+    is_above[row[is_taken], column[is_taken]] = True
+    return is_above
+
+
+def _take_largest(row: Tensor, value: Tensor, n_open: Tensor, n_rows: int) -> Tensor:
+    """Which of the candidates are the `n_open[row]` largest of their row; of ties, the first.
+
+    The candidates come ordered by row and, in it, by column; every row has enough of them.
+    """
+    per_row = torch.bincount(row, minlength=n_rows)
+    first = per_row.cumsum(0) - per_row
+    descending = value.argsort(descending=True, stable=True)
+    by_row = descending[row[descending].argsort(stable=True)]
+    last = value[by_row[first + n_open - 1]]
+    is_above = value > last[row] + TIE
+    is_tied = (value >= last[row] - TIE) & ~is_above
+    n_above = torch.zeros_like(n_open).index_add_(0, row, is_above.to(n_open.dtype))
+    place = is_tied.cumsum(0)
+    place -= (place - is_tied.long())[first[row]]
+    return is_above | (is_tied & (place <= (n_open - n_above)[row]))
+
+
+def _as_bits(members: Tensor) -> Tensor:
+    bits = np.packbits(members.numpy(), axis=1)
+    # Padded to whole 64-bit words, which are faster to count.
+    return torch.from_numpy(np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8))))
+
+
+def _as_lists(members: Tensor) -> Tensor:
+    columns = torch.nonzero(members)[:, 1]
+    return columns.reshape(len(members), -1).int()

@@ -89,29 +89,28 @@ def column_means(values: Tensor) -> Tensor:
     return first + total / len(values)
 
 
-def centre_and_scale(values: Tensor, precision: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """The columns with mean zero and the whole with Frobenius norm one.
-
-    **Returns:** the scaled matrix `(N, D)` in the given precision; the squared norm of each of
-    its rows `(N,)` and the Frobenius norm that was divided by, `()`, both in float64. A constant
-    representation comes back as zeros with norm zero.
-    """
-    means = column_means(values)
+def row_lengths(values: Tensor, means: Tensor) -> Tensor:
+    """The norm of each row after centring, in float64, `(N,)`; all zeros for constant columns."""
     squares = torch.empty(len(values), dtype=torch.float64, device=values.device)
     for start in range(0, len(values), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
         squares[rows] = (values[rows].double() - means).square_().sum(1)
-    norm = squares.sum().sqrt()
     # What varies by no more than the last digit of its format is rounding, not variation.
     last_digit = torch.finfo(values.dtype).eps * means.abs().max()
-    is_constant = norm <= 2 * last_digit * len(values) ** 0.5
-    norm = torch.where(is_constant, torch.zeros_like(norm), norm)
-    factor = torch.where(is_constant, torch.zeros_like(norm), 1 / norm)
-    unit = torch.empty(values.shape, dtype=precision, device=values.device)
+    is_constant = squares.mean() <= (2 * last_digit) ** 2
+    return torch.where(is_constant, 0.0, squares.sqrt())
+
+
+def centred_and_scaled(
+    values: Tensor, means: Tensor, norm: Tensor, precision: torch.dtype
+) -> Tensor:
+    """`(values - means) / norm` with one rounding, `(N, D)`; zeros where the norm is zero."""
+    factor = torch.where(norm > 0, 1 / norm, 0.0)
+    scaled = torch.empty(values.shape, dtype=precision, device=values.device)
     for start in range(0, len(values), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
-        unit[rows] = (values[rows].double() - means) * factor
-    return unit, squares * factor.square(), norm
+        scaled[rows] = (values[rows].double() - means) * factor
+    return scaled
 
 
 def product(first: Tensor, second: Tensor) -> Tensor:
@@ -178,3 +177,34 @@ def singular_values(matrix: Tensor) -> Tensor:
     if narrow.shape[0] <= 128:
         return torch.linalg.svdvals(narrow).flip(0)
     return symmetric_eigenvalues(narrow @ narrow.T).clamp_min(0).sqrt()
+
+
+def polar_factor(matrix: Tensor) -> Tensor:
+    """The matrix with all its singular values set to one, or to zero where they are zero.
+
+    Values below 1e-7 of the largest are taken for zero when the matrix is large: their
+    directions are rounding.
+    """
+    is_wide = matrix.shape[0] <= matrix.shape[1]
+    narrow = (matrix if is_wide else matrix.T).double().contiguous()
+    if narrow.shape[0] <= 128:
+        left, values, right = torch.linalg.svd(narrow, full_matrices=False)
+        kept = values > 1e-12 * values[0]
+        polar = left[:, kept] @ right[kept]
+    else:
+        values, vectors = symmetric_eigenvectors(narrow @ narrow.T)
+        kept = values > 1e-14 * values[-1]
+        vectors = vectors[:, kept]
+        polar = (vectors / values[kept].sqrt()) @ (vectors.T @ narrow)
+    return polar if is_wide else polar.T
+
+
+def symmetric_eigenvectors(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues, ascending, and eigenvectors in columns of a symmetric float64 matrix."""
+    if matrix.device.type != "cpu":
+        values, vectors = torch.linalg.eigh(matrix)
+        return values, vectors
+    from scipy.linalg import eigh
+
+    values, vectors = eigh(matrix.numpy(), driver="evd", check_finite=False, overwrite_a=True)
+    return torch.from_numpy(values), torch.from_numpy(vectors)

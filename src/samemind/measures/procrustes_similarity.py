@@ -30,6 +30,24 @@ def _nuclear_norm(pair: Pair) -> Tensor:
     return torch.where(is_defined, pair.nuclear_norm, nan)
 
 
+def _shares(pair: Pair) -> Tensor:
+    return pair.n_inputs * pair.aligned_rows
+
+
+def _influence(pair: Pair) -> Tensor:
+    # The covariance moves by the input's share, the scale by half of its squared norm on each
+    # side; the best rotation stays best to first order.
+    scale = (pair.a.unit_row_squares + pair.b.unit_row_squares) / 2
+    return pair.n_inputs * (pair.aligned_rows - pair.nuclear_norm * scale)
+
+
+def _influence_on_root(pair: Pair) -> Tensor:
+    distance = (2 - 2 * pair.nuclear_norm).clamp_min(0).sqrt()
+    # At distance zero the root has no slope, and there is nothing that could vary either.
+    slope = torch.where(distance > 1e-7, 1 / (2 * distance), 0.0)
+    return slope * _influence(pair)
+
+
 @measure(
     reads="representation",
     family="alignment",
@@ -38,6 +56,8 @@ def _nuclear_norm(pair: Pair) -> Tensor:
     invariances=_INVARIANCES,
     reference=_REFERENCE,
     cost=_COST,
+    per_input=_shares,
+    influence=_influence,
 )
 def procrustes_similarity(pair: Pair) -> Tensor:
     r"""Similarity left after the best rotation of one representation onto the other, in [0, 1].
@@ -65,6 +85,7 @@ def procrustes_similarity(pair: Pair) -> Tensor:
     invariances=_INVARIANCES,
     reference=_REFERENCE,
     cost=_COST,
+    influence=_influence_on_root,
 )
 def procrustes_similarity_root(pair: Pair) -> Tensor:
     r"""Equation 5 of the paper as printed: (2 - d) / 2 with the Procrustes distance d itself.
