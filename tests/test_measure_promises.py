@@ -1,0 +1,253 @@
+"""Every measure keeps every promise that it declares, and only those.
+
+A new measure is found by its registration: nothing here needs an edit.
+"""
+
+from math import isfinite
+
+import pytest
+import torch
+
+from measure_examples import (
+    OF_PREDICTIONS,
+    OF_REPRESENTATIONS,
+    arrays_for,
+    changed,
+    generator,
+    pair_for,
+    related,
+    score,
+)
+from samemind.errors import InvalidInput, UndefinedScore
+from samemind.measures import MEASURES, Invariance, Measure
+
+torch.set_num_threads(1)
+
+ALL = [pytest.param(member, id=name) for name, member in MEASURES.items()]
+ON_REPRESENTATIONS = [
+    pytest.param(member, id=name)
+    for name, member in MEASURES.items()
+    if member.reads == "representation"
+]
+# Float64 throughout. A score is a sum over at most 36 inputs and 36 x 36 cosines of numbers of
+# order one, through square roots at worst: rounding stays below 1e-8 where nothing is near a
+# singular point.
+SAME = 1e-8
+#: A change that is seen: far above rounding, far below what the examples show.
+SEEN = 1e-6
+
+
+def cases(member: Measure) -> tuple[Invariance, ...]:
+    return OF_REPRESENTATIONS if member.reads == "representation" else OF_PREDICTIONS
+
+
+def differences(member: Measure, invariance: Invariance) -> list[float]:
+    """How far the score moves when either side is changed."""
+    first, second = arrays_for(member)
+    before = score(member, first, second)
+    if invariance is Invariance.CLASS_PERMUTATION:
+        if member.needs_labels:
+            pytest.skip("the labels would have to be permuted with the classes")
+        both = (changed(first, invariance), changed(second, invariance))
+        return [abs(score(member, *both) - before)]
+    return [
+        abs(score(member, changed(first, invariance), second) - before),
+        abs(score(member, first, changed(second, invariance)) - before),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("member", "invariance"),
+    [
+        pytest.param(member, invariance, id=f"{name}-{invariance.name.lower()}")
+        for name, member in MEASURES.items()
+        for invariance in cases(member)
+        if invariance in member.invariances
+    ],
+)
+def test_a_declared_invariance_holds_on_either_side(
+    member: Measure, invariance: Invariance
+) -> None:
+    assert max(differences(member, invariance)) < SAME
+
+
+@pytest.mark.parametrize(
+    ("member", "invariance"),
+    [
+        pytest.param(member, invariance, id=f"{name}-{invariance.name.lower()}")
+        for name, member in MEASURES.items()
+        for invariance in cases(member)
+        if invariance not in member.invariances
+    ],
+)
+def test_an_invariance_that_is_not_declared_is_seen_to_fail(
+    member: Measure, invariance: Invariance
+) -> None:
+    assert max(differences(member, invariance)) > SEEN
+
+
+def test_every_invariance_has_a_change_that_tests_it() -> None:
+    assert {*OF_REPRESENTATIONS, *OF_PREDICTIONS} == set(Invariance)
+    assert not set(OF_REPRESENTATIONS) & set(OF_PREDICTIONS)
+
+
+@pytest.mark.parametrize("member", ALL)
+def test_the_declared_invariances_fit_what_is_read_and_imply_one_another(member: Measure) -> None:
+    assert member.invariances <= set(cases(member))
+    if Invariance.INVERTIBLE_LINEAR in member.invariances:
+        assert {Invariance.ORTHOGONAL, Invariance.ISOTROPIC_SCALING} <= member.invariances
+    if Invariance.ORTHOGONAL in member.invariances:
+        assert Invariance.UNIT_PERMUTATION in member.invariances
+
+
+@pytest.mark.parametrize("member", ALL)
+def test_the_declaration_is_complete(member: Measure) -> None:
+    low, high = member.bounds
+    assert low < high
+    assert member.identical is None or low <= member.identical <= high
+    if member.identical is not None:
+        best = high if member.larger_is_more_similar else low
+        assert member.identical == best or member.family == "differences"
+    assert member.summary.endswith(".")
+    assert 20 < len(member.summary) <= 100
+    assert member.reference
+    assert member.cost
+    assert member.family
+    record = member.as_record()
+    assert record["name"] == member.name
+    assert all(bound is None or isfinite(bound) for bound in record["bounds"])
+
+
+@pytest.mark.parametrize("member", ALL)
+def test_a_model_is_identical_to_itself(member: Measure) -> None:
+    if member.identical is None:
+        pytest.skip("declared to have no value for identical models")
+    for seed in range(3):
+        first, _ = arrays_for(member, seed)
+        assert score(member, first, first) == pytest.approx(member.identical, abs=1e-6)
+
+
+@pytest.mark.parametrize("member", ALL)
+def test_scores_keep_their_bounds_and_differ_from_identity(member: Measure) -> None:
+    low, high = member.bounds
+    scores = [score(member, *arrays_for(member, seed)) for seed in range(6)]
+    assert all(low <= found <= high for found in scores)
+    if member.identical is not None:
+        assert max(abs(found - member.identical) for found in scores) > 1e-3
+    assert max(scores) - min(scores) > SEEN, "the score does not depend on the arrays"
+
+
+@pytest.mark.parametrize("member", ALL)
+def test_symmetry_is_as_declared(member: Measure) -> None:
+    moved = []
+    for seed in range(3):
+        first, second = arrays_for(member, seed)
+        moved.append(abs(score(member, first, second) - score(member, second, first)))
+    assert max(moved) < SAME if member.is_symmetric else max(moved) > SEEN
+
+
+@pytest.mark.parametrize("member", ALL)
+def test_the_order_of_the_inputs_does_not_matter(member: Measure) -> None:
+    if member.needs_labels:
+        pytest.skip("the labels would have to be permuted with the inputs")
+    first, second = arrays_for(member)
+    order = torch.randperm(len(first), generator=generator(4))
+    found = score(member, first[order], second[order])
+    assert found == pytest.approx(score(member, first, second), abs=SAME)
+
+
+@pytest.mark.parametrize("member", ALL)
+def test_shuffling_one_side_makes_two_models_less_alike(member: Measure) -> None:
+    if member.identical is None:
+        pytest.skip("declared to have no value for identical models")
+    first, _ = arrays_for(member)
+    floor = member.floor(pair_for(member, first, first), permutations=5)
+    if floor is None or floor.mean == member.identical:
+        pytest.skip("the measure ignores which input is which")
+    assert (floor.mean < member.identical) == member.larger_is_more_similar
+    assert (floor.p95 >= floor.mean) == member.larger_is_more_similar
+
+
+@pytest.mark.parametrize("member", ALL)
+def test_the_mean_of_the_contributions_is_the_score(member: Measure) -> None:
+    pair = pair_for(member, *arrays_for(member))
+    contributions = member.contributions(pair)
+    if contributions is None:
+        pytest.skip("no mean over inputs")
+    assert contributions.shape == (pair.n_inputs,)
+    assert float(contributions.mean()) == pytest.approx(member.score(pair), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("member", ALL)
+def test_influences_cancel_out_and_give_a_standard_error(member: Measure) -> None:
+    pair = pair_for(member, *arrays_for(member))
+    influence = member.influence(pair)
+    if influence is None:
+        assert member.standard_error(pair) is None
+        pytest.skip("no standard error")
+    assert float(influence.mean()) == pytest.approx(0, abs=1e-8 * float(influence.abs().max()))
+    error = member.standard_error(pair)
+    assert error is not None
+    assert 0 < error < 10
+
+
+@pytest.mark.parametrize("member", ON_REPRESENTATIONS)
+def test_a_constant_representation_has_no_score(member: Measure) -> None:
+    first, second = related()
+    constant = torch.full_like(second, 0.1)
+    for a, b in ((first, constant), (constant, first), (constant, constant)):
+        with pytest.raises(UndefinedScore):
+            member(a, b)
+    with pytest.raises(UndefinedScore):
+        member(first.float(), constant.float())
+
+
+@pytest.mark.parametrize("member", ALL)
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_value_that_is_not_finite_is_refused(member: Measure, bad: float) -> None:
+    first, second = arrays_for(member)
+    second[3, 2] = bad
+    with pytest.raises(InvalidInput, match=r"not finite.*row 3, column 2"):
+        score(member, first, second)
+
+
+@pytest.mark.parametrize("member", ALL)
+def test_unequal_numbers_of_inputs_are_refused(member: Measure) -> None:
+    first, second = arrays_for(member)
+    with pytest.raises(InvalidInput, match="36 rows and the second 35"):
+        member(first, second[:-1])
+
+
+@pytest.mark.parametrize("member", ALL)
+def test_an_empty_or_misshapen_array_is_refused(member: Measure) -> None:
+    first, second = arrays_for(member)
+    with pytest.raises(InvalidInput, match="nothing to compare"):
+        member(first[:0], second[:0])
+    with pytest.raises(InvalidInput, match=r"\(36, 5, 1\)|\(36, 7, 1\)"):
+        member(first[:, :, None], second)
+
+
+@pytest.mark.parametrize("member", ALL)
+def test_numpy_arrays_and_float32_give_the_score_of_float64(member: Measure) -> None:
+    first, second = (array.float() for array in arrays_for(member))
+    exact = score(member, first.double(), second.double())
+    needed = torch.arange(36) % 5 if member.needs_labels else None
+    assert member(first.numpy(), second.numpy(), labels=needed) == pytest.approx(exact, abs=1e-6)
+
+
+@pytest.mark.parametrize("member", ON_REPRESENTATIONS)
+def test_fewer_inputs_than_units_and_unequal_widths_give_a_score_or_say_why(
+    member: Measure,
+) -> None:
+    for widths in ((80, 50), (50, 6), (6, 9)):
+        first, second = related(12, widths)
+        try:
+            found = member(first, second)
+        except (UndefinedScore, InvalidInput):
+            continue
+        assert member.bounds[0] <= found <= member.bounds[1]
+
+
+@pytest.mark.parametrize("member", ALL)
+def test_the_same_question_has_the_same_answer(member: Measure) -> None:
+    assert score(member, *arrays_for(member)) == score(member, *arrays_for(member))
