@@ -1,3 +1,43 @@
-"""samemind: do your models think alike?"""
+"""samemind: do your models think alike?
+
+Names are imported when they are first used: `import samemind` brings neither torch nor pandas.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from samemind.comparison import compare as compare
+    from samemind.errors import SamemindError as SamemindError
+    from samemind.measures import measure as measure
+    from samemind.study import Study as Study
+    from samemind.study import read_study as read_study
+
+_PUBLIC = {
+    "SamemindError": "samemind.errors",
+    "Study": "samemind.study",
+    "compare": "samemind.comparison",
+    "measure": "samemind.measures",
+    "read_study": "samemind.study",
+}
+
+__all__ = ["SamemindError", "Study", "compare", "dataset", "measure", "read_study"]
+
+
+def dataset(name: str):
+    """The record of a dataset: `samemind.dataset("digits").split("test").read([0, 1])`."""
+    from samemind.datasets.base import DATASETS
+
+    return DATASETS[name]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'samemind' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

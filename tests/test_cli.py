@@ -1,0 +1,110 @@
+"""The command line: quick answers, helpful errors without a traceback, and nothing lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+SMALL = Path(__file__).parent / "data" / "small-digits.toml"
+
+
+def samemind(*words: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "samemind", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def cpu_seconds_of(*words: str | Path) -> float:
+    before = os.times()
+    assert samemind(*words).returncode == 0
+    after = os.times()
+    return (after.children_user - before.children_user) + (
+        after.children_system - before.children_system
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--help",), ("list", "measures"), ("list", "studies"), ("plan", "digits"), ("status", SMALL)],
+)
+def test_quick_commands_take_less_than_a_second(words, tmp_path: Path):
+    store = ("--store", tmp_path) if words[0] in ("plan", "status") else ()
+    # The best of three: what the command costs, not what else the machine is doing.
+    assert min(cpu_seconds_of(*words, *store) for _ in range(3)) < 1
+
+
+@pytest.mark.parametrize("family", ["measures", "architectures", "datasets", "figures", "studies"])
+def test_every_family_can_be_listed(family: str):
+    members = json.loads(samemind("list", family, "--json").stdout)
+    assert members
+    assert all(member["name"] for member in members)
+    assert members[0]["name"] in samemind("list", family).stdout
+
+
+def test_the_version_is_printed():
+    assert samemind("--version").stdout.startswith("samemind 0.")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("run", "digit"), "No study is called 'digit'. Did you mean 'digits'"),
+        (("plan", "missing.toml"), "There is no study file missing.toml"),
+        (("list", "mesures"), "There is no family 'mesures'. Did you mean 'measures'"),
+        (("report", "digits", "--store", "nowhere"), "has no finished comparison"),
+        (("run", SMALL, "--store", SMALL), "Cannot write to the store"),
+        (("run", SMALL, "--store", "here", "--device", "warp"), "No device is called 'warp'"),
+    ],
+)
+def test_bad_input_is_a_sentence_and_status_one(words, expected: str, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = samemind(*words)
+    assert done.returncode == 1
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_plan_and_status_count_what_is_there(tmp_path: Path):
+    planned = json.loads(samemind("plan", SMALL, "--store", tmp_path, "--json").stdout)
+    stages = {row["stage"]: row for row in planned["stages"]}
+    assert stages["training"]["missing"] == 6
+    assert stages["extraction"]["parts"] == 2 * 3 * 4
+    status = json.loads(samemind("status", SMALL, "--store", tmp_path, "--json").stdout)
+    assert sum(row["done"] for row in status) == 0
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_and_interrupted_continues_to_the_same_scores(tmp_path: Path):
+    def run(store: str) -> list[str | Path]:
+        return ["run", SMALL, "--store", tmp_path / store, "--out", tmp_path / f"{store}-out"]
+
+    assert samemind(*run("calm")).returncode == 0
+    for number, how in enumerate((signal.SIGKILL, signal.SIGINT, signal.SIGTERM)):
+        victim = subprocess.Popen(
+            [sys.executable, "-m", "samemind", *map(str, run("troubled"))],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        time.sleep(5 + number)
+        victim.send_signal(how)
+        _, errors = victim.communicate(timeout=60)
+        assert victim.returncode != 0
+        if how != signal.SIGKILL:
+            assert "Interrupted. What was finished is kept" in errors
+            assert "Traceback" not in errors
+    done = samemind(*run("troubled"))
+    assert done.returncode == 0
+    assert done.stdout.strip().endswith("index.html")
+    calm, troubled = (
+        pd.read_parquet(tmp_path / f"{name}-out" / "report" / "scores.parquet")
+        for name in ("calm", "troubled")
+    )
+    pd.testing.assert_frame_equal(calm, troubled)
+    again = samemind(*run("troubled"))
+    assert "nothing was built" in again.stdout
