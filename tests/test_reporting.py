@@ -27,7 +27,7 @@ def test_a_report_has_every_file_that_it_promises(report, study):
     assert (folder / "study.toml").read_text() == study.study_text
     pngs = {path.stem for path in (folder / "figures").glob("*.png")}
     assert pngs == {path.stem for path in (folder / "figures").glob("*.pdf")}
-    assert {"similarity_by_epsilon", "predictions_natural", "gallery"} <= pngs
+    assert {"similarity_by_epsilon", "predictions_natural", "gallery", "trends"} <= pngs
 
 
 def test_scores_are_written_as_they_were_given(report, study):

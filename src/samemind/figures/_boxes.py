@@ -22,6 +22,7 @@ else:
     np = LazyModule("numpy")
 
 MANY_POINTS = 150
+FEW_TICKS = 7
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +69,15 @@ def draw_groups(axis: Axes, groups: Sequence[Group]) -> None:
     for group in groups:
         first = position
         for epsilon, rows in _levels(group.rows):
-            _draw_box(axis, position, group, rows)
+            _draw_level(axis, position, group, rows)
             ticks.append(position)
             labels.append(epsilon_text(epsilon))
             position += 1
         centres.append(((first + position - 1) / 2, group.label))
         position += 0.7
     axis.set_xticks(ticks, labels)
+    if len(ticks) > FEW_TICKS:
+        axis.tick_params(axis="x", labelsize=6)
     axis.set_xlim(-0.7, position - 1)
     axis.grid(axis="y")
     axis.set_xlabel("ε" if len(groups) == 1 else "")
@@ -98,9 +101,17 @@ def _levels(rows: pd.DataFrame) -> Iterator[tuple[float, pd.DataFrame]]:
         yield float(epsilon), part  # pyright: ignore[reportArgumentType]
 
 
-def _draw_box(axis: Axes, position: float, group: Group, rows: pd.DataFrame) -> None:
-    colour = COLOUR[group.inputs]
+def _draw_level(axis: Axes, position: float, group: Group, rows: pd.DataFrame) -> None:
     scores = across_architectures(rows)["score"].to_numpy(dtype=float)
+    hatch = "////" if group.is_out_of_distribution else ""
+    draw_box(axis, position, scores, COLOUR[group.inputs], hatch)
+    _mark_level(axis, position, rows["floor"].to_numpy(dtype=float), "floor", (0, (2, 1.5)))
+    ceiling = across_random_seeds(rows)["score"].to_numpy(dtype=float)
+    _mark_level(axis, position, ceiling, "ceiling", "solid")
+
+
+def draw_box(axis: Axes, position: float, scores: np.ndarray, colour: str, hatch: str = "") -> None:
+    """Draws one box with all its points."""
     box = axis.boxplot(
         scores,
         positions=[position],
@@ -113,15 +124,11 @@ def _draw_box(axis: Axes, position: float, group: Group, rows: pd.DataFrame) -> 
         capprops={"color": colour, "linewidth": 0.8},
         boxprops={"edgecolor": colour, "facecolor": colour + "40", "linewidth": 0.8},
     )
-    if group.is_out_of_distribution:
-        box["boxes"][0].set_hatch("////")
+    box["boxes"][0].set_hatch(hatch)
     # A fixed pattern instead of a random one: the same results give the same figure.
     spread = ((np.arange(len(scores)) * 0.618034) % 1 - 0.5) * 0.42
     size = 5 if len(scores) < MANY_POINTS else 1.5
     axis.scatter(position + spread, scores, s=size, color=colour, alpha=0.6, linewidths=0, zorder=3)
-    _mark_level(axis, position, rows["floor"].to_numpy(dtype=float), "floor", (0, (2, 1.5)))
-    ceiling = across_random_seeds(rows)["score"].to_numpy(dtype=float)
-    _mark_level(axis, position, ceiling, "ceiling", "solid")
 
 
 def _mark_level(

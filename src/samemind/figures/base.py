@@ -7,10 +7,10 @@ figure is not there. Nothing here imports matplotlib or pandas before a figure i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from samemind.errors import InvalidInput
 from samemind.lazy import LazyModule
@@ -126,8 +126,14 @@ class Results:
 
     @cached_property
     def defined(self) -> pd.DataFrame:
-        """The rows of `scores` that have a score."""
-        return self.scores[self.scores["score"].notna()]
+        """The rows of `scores` that have a score, of the penultimate layer and the logits.
+
+        Rows of other layers count only where a study has no others: a box that mixed layers
+        would say nothing about models.
+        """
+        rows = self.scores[self.scores["score"].notna()]
+        main = rows[rows["layer"].isin(["penultimate", "logits"])]
+        return main if len(main) else rows
 
     @cached_property
     def weak_models(self) -> frozenset[tuple[str, str]]:
@@ -168,6 +174,7 @@ class Results:
         )
 
 
+PerMeasure = Literal["", "also", "only"]
 Draw = Callable[[Results], "matplotlib.figure.Figure"]
 
 # What a figure can need, as a test on the results and as the words for its absence.
@@ -185,23 +192,21 @@ NEEDS: dict[str, tuple[Callable[[Results], bool], str]] = {
     ),
     "several_epsilons": (lambda r: r.defined["epsilon"].nunique() > 1, "only one ε"),
     "several_measures": (lambda r: r.defined["measure"].nunique() > 1, "only one measure"),
-    "several_datasets": (lambda r: r.defined["dataset"].nunique() > 1, "only one dataset"),
     "several_models": (
         lambda r: pd.concat([r.defined["model_a"], r.defined["model_b"]]).nunique() > 2,
         "fewer than three models",
     ),
+    "dataset_family": (
+        lambda r: bool(families_of(r.defined["dataset"].unique())),
+        "no two datasets of one family, such as imagenet1k and imagenet100",
+    ),
+    "neighbourhood_sizes": (
+        lambda r: sum(m.startswith("knn_jaccard") for m in r.defined["measure"].unique()) > 1,
+        "k-NN Jaccard at one k only",
+    ),
     "out_of_distribution": (
         lambda r: bool((r.defined["inputs_dataset"] != r.defined["dataset"]).any()),
         "no inputs from another dataset than the models were trained on",
-    ),
-    "random_seeds": (
-        lambda r: bool(
-            (
-                (r.defined["architecture_a"] == r.defined["architecture_b"])
-                & (r.defined["random_seed_a"] != r.defined["random_seed_b"])
-            ).any()
-        ),
-        "no two models of one architecture with different random seeds",
     ),
     "floors": (lambda r: bool(r.defined["floor"].notna().any()), "no floors"),
     "gallery": (lambda r: len(r.gallery) > 0, "no gallery of inverted images"),
@@ -218,6 +223,19 @@ NEEDS: dict[str, tuple[Callable[[Results], bool], str]] = {
 }
 
 
+def families_of(datasets: Iterable[str]) -> dict[str, list[str]]:
+    """Datasets that differ by the number in their name only, by what they share of it.
+
+    >>> families_of(["imagenet1k", "cifar10", "imagenet50"])
+    {'imagenet': ['imagenet1k', 'imagenet50']}
+    """
+    found: dict[str, list[str]] = {}
+    for name in datasets:
+        stem = str(name).rstrip("k").rstrip("0123456789")
+        found.setdefault(stem, []).append(str(name))
+    return {stem: names for stem, names in found.items() if len(names) > 1}
+
+
 @dataclass(frozen=True)
 class Figure:
     """A figure of the report: how to draw it, what it shows and what it needs.
@@ -225,7 +243,8 @@ class Figure:
     - `paper`: the figure of the paper that it is the like of, if any.
     - `is_by_epsilon`: it shows something over ε, so that the variant with the models present at
       every ε says something else whenever the models change.
-    - `is_per_measure`: drawn once for all measures and once for each.
+    - `per_measure`: "also" for a figure of all measures that is drawn once for each as well,
+      "only" for one that shows a single measure.
     """
 
     name: str
@@ -235,7 +254,7 @@ class Figure:
     needs: tuple[str, ...] = ()
     paper: str = ""
     is_by_epsilon: bool = False
-    is_per_measure: bool = False
+    per_measure: PerMeasure = ""
 
     def missing(self, results: Results) -> list[str]:
         """What the results lack for this figure, in words; empty when it can be drawn."""
@@ -269,7 +288,7 @@ def figure(
     needs: Sequence[str] = (),
     paper: str = "",
     is_by_epsilon: bool = False,
-    is_per_measure: bool = False,
+    per_measure: PerMeasure = "",
 ) -> Callable[[Draw], Figure]:
     """Registers the function below as a figure. `shows` is also its text for who cannot see it."""
     unknown = [need for need in needs if need not in NEEDS]
@@ -280,9 +299,7 @@ def figure(
         )
 
     def register(draw: Draw) -> Figure:
-        member = Figure(
-            name, title, shows, draw, tuple(needs), paper, is_by_epsilon, is_per_measure
-        )
+        member = Figure(name, title, shows, draw, tuple(needs), paper, is_by_epsilon, per_measure)
         return FIGURES.register(name, member)
 
     return register

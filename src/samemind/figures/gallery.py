@@ -26,13 +26,16 @@ MOST_ARCHITECTURES = 2
 )
 def gallery(results: Results) -> matplotlib.figure.Figure:
     """A row per model, standard above robust, with triples of seed, target, inverted image."""
-    by_model: dict[tuple[str, float, str], list[GalleryItem]] = defaultdict(list)
+    by_model: dict[tuple[str, float], list[GalleryItem]] = defaultdict(list)
     for item in results.gallery:
-        by_model[item.architecture, item.epsilon, item.model].append(item)
+        # The first model of an architecture and ε: its other random seeds would only repeat it.
+        known = by_model[item.architecture, item.epsilon]
+        if not known or known[0].model == item.model:
+            known.append(item)
     architectures = list(dict.fromkeys(key[0] for key in by_model))[:MOST_ARCHITECTURES]
     chosen = sorted(
         (key for key in by_model if key[0] in architectures),
-        key=lambda key: (architectures.index(key[0]), key[1], key[2]),
+        key=lambda key: (architectures.index(key[0]), key[1]),
     )
     triples = min(MOST_PER_MODEL, max(len(by_model[key]) for key in chosen))
     width = TWO_COLUMNS if triples > 1 else TWO_COLUMNS / 2

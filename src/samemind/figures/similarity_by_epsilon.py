@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     "on natural and on inverted inputs, with the floor that unrelated models would reach.",
     needs=("scores",),
     is_by_epsilon=True,
-    is_per_measure=True,
+    per_measure="also",
 )
 def similarity_by_epsilon(results: Results) -> matplotlib.figure.Figure:
     """Box plots of every measure by ε, natural and inverted inputs side by side."""

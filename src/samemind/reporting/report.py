@@ -153,8 +153,8 @@ def variants(member: Figure, study: Results) -> list[tuple[Figure, Results, Draw
     def entry(file: str, variant: str = "", measure: str = "") -> Drawn:
         return Drawn(member.name, member.title, member.shows, member.paper, file, variant, measure)
 
-    found = [(member, study, entry(member.name))]
-    if member.is_per_measure:
+    found = [] if member.per_measure == "only" else [(member, study, entry(member.name))]
+    if member.per_measure:
         for measure in study.defined["measure"].unique():
             alone = study.only(measure=measure)
             if not member.missing(alone):
@@ -175,6 +175,8 @@ def save(member: Figure, results: Results, path: Path) -> None:
     drawing = member(results)
     with house_style():
         drawing.savefig(path.with_name(f"{path.name}.png"))
+        # The layout stands; finding it again for the PDF would cost as much as drawing.
+        drawing.set_layout_engine("none")
         # Without a date the same results give the same bytes.
         drawing.savefig(path.with_name(f"{path.name}.pdf"), metadata={"CreationDate": None})
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samemind.figures.base import Results
+from samemind.figures.evidence import trend_table
 from samemind.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def text_of(value: object, form: str = "") -> str:
 def tables_of(results: Results) -> list[Table]:
     """Every table that the results carry."""
     found = [accuracies(results, str(name)) for name in results.models["dataset"].unique()]
-    found += [parameters(results), summary(results)]
+    found += [trends(results), summary(results), parameters(results)]
     return [table for table in found if len(table.frame)]
 
 
@@ -150,6 +151,38 @@ def summary(results: Results) -> Table:
         "pairs, both models on the inverted images of the first.",
         pd.DataFrame(rows),
         {"epsilon": "g"} | digits,
+    )
+
+
+def trends(results: Results) -> Table:
+    """The trend of each measure over ε, with interval, p-value, effect size, floor and ceiling."""
+    table = trend_table(results)
+    if not len(table):
+        return Table("trends", "Trends over ε", "", table, {})
+    table = table[table["n_levels"] > 1]
+    columns = {
+        "dataset": "Dataset", "inputs_dataset": "Inputs of", "inputs": "Inputs",
+        "measure": "Measure", "models": "Models", "first_epsilon": "from ε", "last_epsilon": "to ε",
+        "first": "First", "last": "Last", "change": "Change", "lower": "CI lower",
+        "upper": "CI upper", "p_value": "p", "effect": "Effect (SD)",
+        "share_rising": "Pairs rising", "floor": "Floor", "ceiling": "Ceiling",
+        "is_ceiling_measured": "Ceiling is", "n_models": "n models", "n_pairs": "n pairs",
+    }  # fmt: skip
+    frame = table[list(columns)].rename(columns=columns)
+    frame["Ceiling is"] = [
+        "other random seed" if measured else "identical models" for measured in frame["Ceiling is"]
+    ]
+    digits = ("First", "Last", "Change", "CI lower", "CI upper", "Floor", "Ceiling", "p")
+    formats = dict.fromkeys(digits, ".3f") | {"from ε": "g", "to ε": "g"}
+    return Table(
+        "trends",
+        "Trends over ε",
+        "Change of the mean score from the lowest to the highest ε along the line through the "
+        "level means; 95 % confidence interval from a bootstrap over models; p of a permutation "
+        "of ε within models; effect in standard deviations of the scores of one ε; share of "
+        "pairs that score higher at the highest ε than at the lowest.",
+        frame,
+        formats | {"Effect (SD)": ".2f", "Pairs rising": ".0%"},
     )
 
 

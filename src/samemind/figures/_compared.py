@@ -1,0 +1,49 @@
+"""Box plots of two conditions side by side at each ε, which probes and subgroups share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from samemind.figures._boxes import draw_box
+from samemind.figures._style import epsilon_text, letter, measure_label, panels
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+    import pandas as pd
+
+
+def draw_compared(
+    table: pd.DataFrame, column: str, colours: Mapping[str, str]
+) -> matplotlib.figure.Figure:
+    """A panel per measure and kind of input; at each ε a box for each value of `column`."""
+    from matplotlib.patches import Patch
+
+    table = table[table["score"].notna()]
+    keys = ["measure", "inputs"]
+    parts = list(table.groupby(keys, sort=False))
+    drawing, axes = panels(len(parts))
+    for axis, (key, part) in zip(axes, parts, strict=True):
+        levels = sorted(part["epsilon"].unique())
+        for place, level in enumerate(levels):
+            for shift, (value, colour) in enumerate(colours.items()):
+                chosen = part[(part["epsilon"] == level) & (part[column] == value)]
+                if len(chosen):
+                    scores = chosen["score"].to_numpy(dtype=float)
+                    draw_box(axis, 2.6 * place + shift, scores, colour)
+        axis.set_xticks(
+            [2.6 * place + (len(colours) - 1) / 2 for place in range(len(levels))],
+            [epsilon_text(level) for level in levels],
+        )
+        axis.set_xlim(-1.2, 2.6 * max(len(levels) - 1, 1) + len(colours) + 0.2)
+        axis.set_xlabel("ε")
+        axis.grid(axis="y")
+        measure, inputs = map(str, key)  # pyright: ignore[reportArgumentType]
+        axis.set_title(f"{measure_label(measure)}, {inputs}")
+    letter(axes)
+    handles = [
+        Patch(edgecolor=colour, facecolor=colour + "40", label=value)
+        for value, colour in colours.items()
+    ]
+    drawing.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return drawing

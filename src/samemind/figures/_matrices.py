@@ -1,0 +1,58 @@
+"""Matrices of pairs, for heat maps and maps of models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from samemind.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+else:
+    np = LazyModule("numpy")
+
+
+def short_names(rows: pd.DataFrame, side: str, *, has_seeds: bool) -> list[str]:
+    """Architecture, and the random seed where there are several: ε is said elsewhere."""
+    names = rows[f"architecture_{side}"].astype(str)
+    if has_seeds:
+        names = names + " #" + rows[f"random_seed_{side}"].astype(str)
+    return names.tolist()
+
+
+def has_several_seeds(rows: pd.DataFrame) -> bool:
+    """Whether one architecture occurs with more than one random seed."""
+    return len({*rows["random_seed_a"], *rows["random_seed_b"]}) > 1
+
+
+def matrix_of(rows: pd.DataFrame, names: list[str], *, has_seeds: bool) -> np.ndarray:
+    """Scores as (n, n) in the order of `names`; NaN on the diagonal and for missing pairs.
+
+    Natural inputs fill both halves. On inverted inputs the column is the model whose inverted
+    images both saw, as in the paper's tables.
+    """
+    place = {name: i for i, name in enumerate(names)}
+    matrix = np.full((len(names), len(names)), np.nan)
+    a = short_names(rows, "a", has_seeds=has_seeds)
+    b = short_names(rows, "b", has_seeds=has_seeds)
+    for left, right, score, inputs in zip(a, b, rows["score"], rows["inputs"], strict=True):
+        i, j = place[left], place[right]
+        matrix[j, i] = score
+        if inputs == "natural" and np.isnan(matrix[i, j]):
+            matrix[i, j] = score
+    return matrix
+
+
+def symmetric(matrix: np.ndarray) -> np.ndarray:
+    """The mean of both directions, or the one that is there."""
+    both = np.stack([matrix, matrix.T])
+    counts = np.isfinite(both).sum(axis=0)
+    return np.where(counts > 0, np.nansum(both, axis=0) / np.maximum(counts, 1), np.nan)
+
+
+def main_dataset(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the first dataset on its own inputs, which one matrix can show."""
+    dataset = rows["dataset"].iloc[0]
+    own = rows[(rows["dataset"] == dataset) & (rows["inputs_dataset"] == dataset)]
+    return own if len(own) else rows[rows["dataset"] == dataset]

@@ -1,0 +1,61 @@
+"""Clean and adversarial accuracy by ε: the models that the scores are about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from samemind.figures._style import CYCLE, MARKERS, letter, panels
+from samemind.figures.base import Results, figure
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+KINDS = {"clean_accuracy": "Clean accuracy", "adversarial_accuracy": "Adversarial accuracy"}
+
+
+@figure(
+    "accuracies",
+    "Accuracies",
+    shows="Clean and adversarial accuracy of every model by the ε it was trained at, a line for "
+    "each architecture (mean over random seeds); weak models are crossed out.",
+    needs=("models",),
+    is_by_epsilon=True,
+)
+def accuracies(results: Results) -> matplotlib.figure.Figure:
+    """Lines of accuracy over ε, a panel for each dataset and kind of accuracy."""
+    from matplotlib.lines import Line2D
+
+    datasets = [str(name) for name in results.models["dataset"].unique()]
+    architectures = [str(name) for name in results.models["architecture"].unique()]
+    drawing, axes = panels(2 * len(datasets), most=2, height=2.2)
+    for place, dataset in enumerate(datasets):
+        models = results.models[results.models["dataset"] == dataset]
+        levels = sorted(models["epsilon"].unique())
+        at = {level: i for i, level in enumerate(levels)}
+        for axis, (column, title) in zip(axes[2 * place :], KINDS.items(), strict=False):
+            for architecture, part in models.groupby("architecture", sort=False):
+                look = architectures.index(str(architecture))
+                means = part.groupby("epsilon")[column].mean()
+                axis.plot(
+                    [at[level] for level in means.index], 100 * means.to_numpy(),
+                    marker=MARKERS[look % len(MARKERS)], color=CYCLE[look % len(CYCLE)],
+                    markersize=3.5, linewidth=1,
+                )  # fmt: skip
+            weak = models[models["is_weak"].astype(bool)]
+            axis.scatter(
+                [at[level] for level in weak["epsilon"]], 100 * weak[column], marker="x", s=40,
+                color="black", zorder=5,
+            )  # fmt: skip
+            axis.set_xticks(range(len(levels)), [f"{level:g}" for level in levels])
+            axis.set_xlabel("ε")
+            axis.grid(axis="y")
+            axis.set_title(title if len(datasets) == 1 else f"{title}: {dataset}")
+        axes[2 * place].set_ylabel("per cent")
+    handles = [
+        Line2D([], [], marker=MARKERS[i % len(MARKERS)], color=CYCLE[i % len(CYCLE)],
+               markersize=3.5, label=name)
+        for i, name in enumerate(architectures)
+    ]  # fmt: skip
+    letter(axes)
+    drawing.legend(handles=handles, loc="outside lower center", ncols=4)
+    return drawing

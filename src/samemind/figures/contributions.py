@@ -1,0 +1,83 @@
+"""Why two models differ: the inputs that add most and least to a pair's score."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from samemind.figures._style import TWO_COLUMNS, as_picture, measure_label, new_figure
+from samemind.figures.base import PAIR_COLUMNS, Contributions, Results, figure
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+    import pandas as pd
+
+SHOWN = 8
+
+
+@figure(
+    "contributions",
+    "Inputs that make two models differ",
+    shows="For the least similar pair for which contributions were kept, the inputs that "
+    "contribute least and most to its score, with the label and both models' predictions.",
+    needs=("contributions",),
+)
+def contributions(results: Results) -> matplotlib.figure.Figure:
+    """Two rows of images for one pair: least and most contributing inputs."""
+    assert results.contributions is not None
+    part = least_similar_pair(results.contributions)
+    ranked = part.sort_values(["contribution", "input"])
+    shown = min(SHOWN, max(1, len(ranked) // 2))
+    rows = {"least": ranked.head(shown), "most": ranked.tail(shown)[::-1]}
+    drawing = new_figure(TWO_COLUMNS, 3.0)
+    axes = drawing.subplots(2, shown, squeeze=False)
+    for line, (name, inputs) in zip(axes, rows.items(), strict=True):
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center")
+        for axis, record in zip(line, inputs.to_dict("records"), strict=True):
+            _show(axis, record, results.contributions)
+    first = part.iloc[0]
+    drawing.suptitle(
+        f"{measure_label(str(first['measure']))}: {first['model_a']} and {first['model_b']}, "
+        f"{first['inputs']} inputs",
+        fontsize=8,
+    )
+    return drawing
+
+
+def least_similar_pair(contributions: Contributions) -> pd.DataFrame:
+    """The rows of the pair with the lowest mean contribution, for the table's first measure."""
+    table = contributions.table
+    table = table[table["measure"] == table["measure"].iloc[0]]
+    keys = list(PAIR_COLUMNS)
+    means = table.groupby(keys, dropna=False, sort=False)["contribution"].mean()
+    lowest = means.idxmin()
+    chosen = table
+    for column, value in zip(keys, lowest, strict=True):  # pyright: ignore[reportArgumentType]
+        chosen = chosen[chosen[column].isna() if value != value or value is None
+                        else chosen[column] == value]  # fmt: skip
+    return chosen
+
+
+def image_of(contributions: Contributions, record: dict) -> object | None:
+    """The image of the input that a row of the table is about, or None."""
+    by = record["inverted_by"]
+    by = None if by is None or by != by else str(by)
+    return contributions.images.get((str(record["inputs"]), by, int(record["input"])))
+
+
+def _show(axis: object, record: dict, contributions: Contributions) -> None:
+    from matplotlib.axes import Axes
+
+    assert isinstance(axis, Axes)
+    image = image_of(contributions, record)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.spines[:].set_visible(False)
+    if image is not None:
+        picture = as_picture(image)  # pyright: ignore[reportArgumentType]
+        axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    lines = [f"{record['contribution']:.3f}".replace("-", "−")]
+    if "label" in record:
+        lines.append(f"label {record['label']}")
+    if "prediction_a" in record:
+        lines.append(f"said {record['prediction_a']} / {record['prediction_b']}")
+    axis.set_title("\n".join(lines), loc="center", fontsize=6)

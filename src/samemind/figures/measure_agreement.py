@@ -1,0 +1,67 @@
+"""How the measures agree with each other about which pairs are alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from samemind.figures._boxes import measures_in
+from samemind.figures._style import measure_label, new_figure
+from samemind.figures.base import Results, figure
+from samemind.lazy import LazyModule
+from samemind.statistics import rank_correlations
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+    import numpy as np
+    import pandas as pd
+else:
+    np = LazyModule("numpy")
+
+PAIR = ["dataset", "inputs_dataset", "epsilon", "model_a", "model_b"]
+
+
+@figure(
+    "measure_agreement",
+    "How the measures agree",
+    shows="Spearman's rank correlation between every two measures over the pairs of one ε, "
+    "averaged over ε, for each kind of input. 1 means that two measures order pairs alike.",
+    needs=("scores", "several_measures", "several_models"),
+)
+def measure_agreement(results: Results) -> matplotlib.figure.Figure:
+    """A matrix of rank correlations between measures for each kind of input."""
+    rows = results.defined
+    kinds = [kind for kind in ("natural", "inverted") if (rows["inputs"] == kind).any()]
+    measures = measures_in(rows)
+    size = max(1.6, 0.32 * len(measures))
+    drawing = new_figure(2.0 + (size + 0.2) * len(kinds), 1.9 + size)
+    axes = drawing.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
+    labels = [measure_label(name) for name in measures]
+    picture = None
+    for axis, kind in zip(axes, kinds, strict=True):
+        found = mean_rank_correlations(rows[rows["inputs"] == kind], measures)
+        picture = axis.imshow(found, cmap="RdBu", vmin=-1, vmax=1)
+        for i, j in np.argwhere(np.isfinite(found)):
+            ink = "white" if abs(found[i, j]) > 0.6 else "black"
+            text = f"{found[i, j]:.2f}".replace("0.", ".", 1).replace("-", "−")
+            axis.text(j, i, text, ha="center", va="center", fontsize=5, color=ink, in_layout=False)
+        axis.set_xticks(range(len(labels)), labels, rotation=90, fontsize=6)
+        axis.set_yticks(range(len(labels)), labels, fontsize=6)
+        axis.spines[:].set_visible(False)
+        axis.tick_params(length=0)
+        axis.set_title(f"{kind} inputs", loc="center")
+    assert picture is not None
+    drawing.colorbar(picture, ax=axes, shrink=0.6, label="rank correlation over pairs")
+    return drawing
+
+
+def mean_rank_correlations(rows: pd.DataFrame, measures: list[str]) -> np.ndarray:
+    """Rank correlations within each ε, averaged over the ε that have them.
+
+    Within, because over all ε any two measures that rise with it would seem to agree.
+    """
+    table = rows.pivot_table(index=PAIR, columns="measure", values="score", aggfunc="mean")
+    table = table.reindex(columns=measures)
+    parts = table.groupby(level=["dataset", "inputs_dataset", "epsilon"])
+    found = np.stack([rank_correlations(part.to_numpy(dtype=float)) for _, part in parts])
+    counts = np.isfinite(found).sum(axis=0)
+    return np.where(counts > 0, np.nansum(found, axis=0) / np.maximum(counts, 1), np.nan)

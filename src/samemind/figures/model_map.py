@@ -1,0 +1,83 @@
+"""A map of the models: near means alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from samemind.figures._matrices import (
+    has_several_seeds,
+    main_dataset,
+    matrix_of,
+    short_names,
+    symmetric,
+)
+from samemind.figures._style import CYCLE, MARKERS, epsilon_text, measure_label, new_figure
+from samemind.figures.base import Results, figure
+from samemind.lazy import LazyModule
+from samemind.statistics import classical_map
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+    import numpy as np
+else:
+    np = LazyModule("numpy")
+
+
+@figure(
+    "model_map",
+    "Map of the models",
+    shows="Models in the plane so that distances come near 1 − similarity (classical "
+    "multidimensional scaling), a panel for each ε, all on one scale. The percentage says how "
+    "much of the distances the plane keeps.",
+    needs=("scores", "several_models"),
+    per_measure="only",
+)
+def model_map(results: Results) -> matplotlib.figure.Figure:
+    """The models at each ε in two dimensions, by one measure."""
+    rows = main_dataset(results.defined)
+    kind = "natural" if (rows["inputs"] == "natural").any() else "inverted"
+    rows = rows[rows["inputs"] == kind]
+    has_seeds = has_several_seeds(rows)
+    levels = sorted(rows["epsilon"].unique())
+    architectures = sorted({*rows["architecture_a"], *rows["architecture_b"]})
+    drawing = new_figure(max(3.3, 1.75 * len(levels)), 2.6)
+    axes = drawing.subplots(1, len(levels), squeeze=False)[0]
+    extent = 0.0
+    for axis, level in zip(axes, levels, strict=True):
+        part = rows[rows["epsilon"] == level]
+        looks = dict(
+            zip(short_names(part, "a", has_seeds=has_seeds), part["architecture_a"], strict=True)
+        ) | dict(
+            zip(short_names(part, "b", has_seeds=has_seeds), part["architecture_b"], strict=True)
+        )
+        names = sorted(looks)
+        matrix = symmetric(matrix_of(part, names, has_seeds=has_seeds))
+        positions, kept = classical_map(matrix)
+        for name, (x, y) in zip(names, positions, strict=True):
+            look = architectures.index(looks[name])
+            axis.scatter(
+                x, y, s=22, marker=MARKERS[look % len(MARKERS)], color=CYCLE[look % len(CYCLE)],
+                linewidths=0,
+            )  # fmt: skip
+        axis.set_title(f"ε = {epsilon_text(level)} ({kept:.0%} kept)", loc="center", fontsize=7.5)
+        axis.grid(True)
+        axis.tick_params(labelsize=6)
+        extent = max(extent, float(np.abs(positions).max()))
+    for axis in axes:
+        axis.set(xlim=(-1.15 * extent, 1.15 * extent), ylim=(-1.15 * extent, 1.15 * extent))
+        axis.set_box_aspect(1)
+        axis.label_outer()
+    axes[0].set_ylabel(f"{measure_label(str(rows['measure'].iloc[0]))}\n{kind} inputs")
+    _legend(drawing, architectures)
+    return drawing
+
+
+def _legend(drawing: matplotlib.figure.Figure, architectures: list[str]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], linestyle="", marker=MARKERS[i % len(MARKERS)], color=CYCLE[i % len(CYCLE)],
+               markersize=4, label=name)
+        for i, name in enumerate(architectures)
+    ]  # fmt: skip
+    drawing.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)))

@@ -1,0 +1,26 @@
+"""Retrained heads: does the difference in predictions come from the representation?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from samemind.figures._compared import draw_compared
+from samemind.figures.base import Results, figure
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+COLOURS = {"original": "#0072B2", "probe": "#009E73"}
+
+
+@figure(
+    "probes",
+    "Original and retrained heads",
+    shows="Similarity of the predictions of all pairs with their original heads, and with a "
+    "linear probe trained for each model on its frozen representation of the same inputs, by ε.",
+    needs=("probes",),
+)
+def probes(results: Results) -> matplotlib.figure.Figure:
+    """Boxes of the original heads beside those of linear probes."""
+    assert results.probes is not None
+    return draw_compared(results.probes, "heads", COLOURS)

@@ -1,0 +1,90 @@
+"""Do models that represent alike predict alike? A point per pair."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from samemind.figures._boxes import measures_in
+from samemind.figures._style import COLOUR, MARKERS, epsilon_text, letter, measure_label, panels
+from samemind.figures.base import Results, figure
+from samemind.figures.evidence import PREDICTIONS, representation_measures
+from samemind.statistics import rank_correlations
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+PAIR = ["dataset", "inputs_dataset", "inputs", "epsilon", "model_a", "model_b"]
+
+
+@figure(
+    "representations_and_predictions",
+    "Representational against predictive similarity",
+    shows="For every pair, its similarity in representation against its similarity in "
+    "predictions, on natural and inverted inputs; the shape of a point is its ε, and ρ the rank "
+    "correlation over pairs of all ε.",
+    needs=("predictions", "representations"),
+    is_by_epsilon=True,
+)
+def representations_and_predictions(results: Results) -> matplotlib.figure.Figure:
+    """Scatter plots of the paper's measures on representations against one on predictions."""
+    rows = results.defined
+    on_logits = measures_in(rows[rows["layer"] == "logits"])
+    prediction = next((name for name in PREDICTIONS if name in on_logits), on_logits[0])
+    others = measures_in(rows[rows["layer"] != "logits"])
+    measures = representation_measures(others) or others[:3]
+    table = rows.pivot_table(index=PAIR, columns="measure", values="score", aggfunc="mean")
+    table = table.reset_index()
+    drawing, axes = panels(len(measures), height=2.4)
+    levels = sorted(table["epsilon"].unique())
+    for axis, measure in zip(axes, measures, strict=True):
+        _scatter(axis, table, measure, prediction, levels)
+        axis.set_title(measure_label(measure))
+        axis.set_xlabel(measure_label(measure))
+    axes[0].set_ylabel(measure_label(prediction))
+    letter(axes)
+    drawing.legend(handles=_handles(table, levels), loc="outside lower center", ncols=6)
+    return drawing
+
+
+def _scatter(
+    axis: Axes, table: pd.DataFrame, measure: str, prediction: str, levels: list[float]
+) -> None:
+    notes = []
+    for kind in ("natural", "inverted"):
+        part = table[table["inputs"] == kind]
+        if not len(part):
+            continue
+        for level in levels:
+            chosen = part[part["epsilon"] == level]
+            axis.scatter(
+                chosen[measure], chosen[prediction], s=9, color=COLOUR[kind], alpha=0.6,
+                marker=MARKERS[levels.index(level) % len(MARKERS)], linewidths=0,
+            )  # fmt: skip
+        rho = rank_correlations(part[[measure, prediction]].to_numpy(dtype=float))[0, 1]
+        if rho == rho:
+            notes.append((f"ρ = {rho:.2f}".replace("-", "−"), COLOUR[kind]))
+    for line, (text, colour) in enumerate(notes):
+        axis.annotate(
+            text, (0.97, 0.04 + 0.09 * line), xycoords="axes fraction", ha="right", color=colour,
+            fontsize=7,
+        )  # fmt: skip
+    axis.grid(True)
+
+
+def _handles(table: pd.DataFrame, levels: list[float]) -> list:
+    from matplotlib.lines import Line2D
+
+    kinds = [kind for kind in ("natural", "inverted") if (table["inputs"] == kind).any()]
+    colours = [
+        Line2D([], [], linestyle="", marker="o", markersize=4, color=COLOUR[kind],
+               label=f"{kind} inputs")
+        for kind in kinds
+    ]  # fmt: skip
+    shapes = [
+        Line2D([], [], linestyle="", marker=MARKERS[i % len(MARKERS)], markersize=4,
+               color=COLOUR["floor"], label=f"ε = {epsilon_text(level)}")
+        for i, level in enumerate(levels)
+    ]  # fmt: skip
+    return colours + shapes

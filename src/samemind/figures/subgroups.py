@@ -1,0 +1,26 @@
+"""Are models alike where they agree, and unlike where they do not?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from samemind.figures._compared import draw_compared
+from samemind.figures.base import Results, figure
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+COLOURS = {"agree": "#0072B2", "disagree": "#CC79A7"}
+
+
+@figure(
+    "subgroups",
+    "Where two models agree and where they disagree",
+    shows="Similarity of all pairs recomputed on the inputs that the pair predicts alike, and on "
+    "those it does not, by ε.",
+    needs=("subgroups",),
+)
+def subgroups(results: Results) -> matplotlib.figure.Figure:
+    """Boxes of the inputs where a pair agrees beside those where it disagrees."""
+    assert results.subgroups is not None
+    return draw_compared(results.subgroups, "group", COLOURS)

@@ -1,0 +1,186 @@
+"""Every figure is drawn from every study that has its data, and says so where it has not."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import PathCollection
+
+from samemind.errors import InvalidInput
+from samemind.figures.base import FIGURES, NEEDS, Results, families_of, figure
+from samemind.figures.evidence import trend_table, verdicts
+from samemind.figures.measure_agreement import mean_rank_correlations
+from samemind.figures.normalised_similarity import normalised_rows
+from samemind.reporting.together import together
+from simulated_results import simulated
+
+K_SETTINGS = ("knn_jaccard", "knn_jaccard_100", "knn_jaccard_500")
+
+
+@pytest.fixture(scope="module")
+def full():
+    """Several studies with everything that any figure can need."""
+    small = {"architectures": ("residual", "dense", "vgg", "vit"), "epsilons": (0.0, 1.0)}
+    measures = ("agreement", "jensen_shannon_similarity", "linear_cka", *K_SETTINGS)
+    main = simulated(
+        dataset="imagenet1k", measures=measures, random_seeds=(0, 1), has_extras=True, **small
+    )
+    part = simulated(name="part", dataset="imagenet50", measures=measures, **small)
+    away = simulated(name="away", inputs_dataset="sat6", dataset="imagenet50", **small)
+    return together([main, part, away])
+
+
+def drawn_scores(drawing):
+    """The scores that a box plot shows as points."""
+    return sorted(
+        float(y)
+        for axis in drawing.axes
+        for points in axis.collections
+        if isinstance(points, PathCollection)
+        for y in points.get_offsets()[:, 1]
+    )
+
+
+@pytest.mark.parametrize("name", sorted(FIGURES))
+def test_every_figure_can_be_drawn_from_a_study_that_has_everything(name, full):
+    member = FIGURES[name]
+    assert member.missing(full) == []
+    results = full.only(measure="linear_cka") if member.per_measure == "only" else full
+    drawing = member(results)
+    drawing.canvas.draw()
+    assert drawing.axes
+
+
+def test_all_figures_of_the_paper_are_there():
+    assert {member.paper for member in FIGURES.values()} >= {f"Figure {i}" for i in range(1, 8)}
+
+
+def test_a_figure_without_its_data_says_what_is_missing():
+    study = simulated(epsilons=(0.0,), architectures=("residual", "dense", "vgg"))
+    with pytest.raises(InvalidInput, match=r"'dataset_size' cannot be drawn .* no two datasets"):
+        FIGURES["dataset_size"](study)
+    assert FIGURES["trends"].missing(study) == ["only one ε"]
+    assert FIGURES["probes"].missing(study) == ["no linear probes"]
+
+
+def test_every_need_is_a_need_of_some_figure():
+    used = set(itertools.chain.from_iterable(member.needs for member in FIGURES.values()))
+    assert used == set(NEEDS)
+
+
+def test_an_unknown_need_is_refused():
+    with pytest.raises(InvalidInput, match="needs clouds, which nothing can tell"):
+        figure("weather", "Weather", shows="It.", needs=("clouds",))
+
+
+@pytest.mark.parametrize("inputs", ["natural", "inverted"])
+def test_a_box_plot_shows_the_scores_of_the_table_and_no_others(inputs):
+    study = simulated(architectures=("residual", "dense", "vgg"))
+    rows = study.scores[study.scores["inputs"] == inputs]
+    wanted = rows[rows["measure"].isin(["agreement", "jensen_shannon_similarity"])]["score"]
+    drawing = FIGURES[f"predictions_{inputs}"](study)
+    assert drawn_scores(drawing) == pytest.approx(sorted(wanted))
+
+
+def test_pairs_of_one_architecture_are_the_ceiling_and_in_no_box():
+    study = simulated(
+        architectures=("residual", "dense", "vgg"), random_seeds=(0, 1), measures=("agreement",)
+    )
+    rows = study.scores[study.scores["inputs"] == "natural"]
+    across = rows[rows["architecture_a"] != rows["architecture_b"]]
+    assert drawn_scores(FIGURES["predictions_natural"](study)) == pytest.approx(
+        sorted(across["score"])
+    )
+    table = trend_table(study)
+    assert table["is_ceiling_measured"].all()
+    natural = table[table["inputs"] == "natural"].iloc[0]
+    top = rows[(rows["architecture_a"] == rows["architecture_b"]) & (rows["epsilon"] == 1)]
+    assert natural["ceiling"] == pytest.approx(top["score"].mean())
+
+
+def test_undefined_scores_are_in_no_figure():
+    study = simulated(architectures=("residual", "dense", "vgg"), measures=("agreement",))
+    scores = study.scores.copy()
+    scores.loc[scores.index[:3], "score"] = np.nan
+    holed = Results(name="holed", scores=scores, models=study.models)
+    assert len(drawn_scores(FIGURES["predictions_natural"](holed))) == (
+        len(drawn_scores(FIGURES["predictions_natural"](study)))
+        - int((scores.loc[scores.index[:3], "inputs"] == "natural").sum())
+    )
+
+
+def test_common_models_are_those_of_every_epsilon():
+    study = simulated(absent=[("dense", 0.25), ("vgg", 1.0)])
+    common = study.only_common_models()
+    assert set(common.models["architecture"]) == {
+        "residual", "deep_residual", "wide_residual", "aggregated", "vit",
+    }  # fmt: skip
+    assert set(common.scores["architecture_a"]) == set(common.models["architecture"])
+    assert set(trend_table(study)["models"]) == {"all", "present at every ε"}
+    assert set(trend_table(simulated())["models"]) == {"all"}
+
+
+def test_a_table_without_a_column_is_refused():
+    study = simulated(architectures=("residual", "dense"), epsilons=(0.0,))
+    with pytest.raises(InvalidInput, match="table of scores of 'bad' lacks floor"):
+        Results(name="bad", scores=study.scores.drop(columns="floor"), models=study.models)
+
+
+def test_normalised_scores_are_the_share_of_signal_that_pairs_have():
+    study = simulated(random_seeds=(0, 1))
+    rows = normalised_rows(study)
+    rows = rows[(rows["inputs"] == "natural") & (rows["epsilon"] == 1)]
+    means = rows[rows["architecture_a"] != rows["architecture_b"]].groupby("measure")["normalised"]
+    # Loadings of about 0.84 give 0.7 of the signal, the ceiling has 0.95; the same for all six.
+    assert np.ptp(means.mean()) < 0.01
+    assert means.mean().mean() == pytest.approx(0.70 / 0.95, abs=0.06)
+
+
+def test_the_verdict_finds_what_was_put_in():
+    rising = {v.aspect: v for _, v in verdicts(simulated(random_seeds=(0, 1)))}
+    assert {v.answer for v in rising.values()} == {"converging"}
+    assert "remain distinct" in rising["Representations"].sentence
+    still = {v.aspect: v for _, v in verdicts(simulated(rise=0.0, random_seeds=(0, 1)))}
+    assert {v.answer for v in still.values()} <= {"not converging", "unclear"}
+
+
+def test_no_verdict_without_inverted_inputs_or_a_second_epsilon():
+    natural = simulated().only(inputs="natural")
+    found = {v.aspect: v for _, v in verdicts(natural)}
+    assert found["Representation mechanisms"].answer == "none"
+    assert "scores on inverted inputs" in found["Representation mechanisms"].sentence
+    single = verdicts(simulated(epsilons=(0.0,)))
+    assert all("a second ε" in v.sentence for _, v in single)
+
+
+def test_measures_that_only_share_a_trend_do_not_agree():
+    draws = np.random.default_rng(0)
+    rows = [
+        {
+            "dataset": "d", "inputs_dataset": "d", "epsilon": epsilon, "model_a": f"a{pair}",
+            "model_b": "b", "measure": measure, "score": epsilon + 0.1 * draws.random(),
+        }
+        for epsilon in (0.0, 1.0)
+        for pair in range(60)
+        for measure in ("first", "second")
+    ]  # fmt: skip
+    found = mean_rank_correlations(pd.DataFrame(rows), ["first", "second"])
+    assert abs(found[0, 1]) < 0.3
+
+
+def test_shared_models_of_two_studies_are_kept_once_and_others_are_told_apart():
+    first = simulated(name="first", epsilons=(0.0, 1.0))
+    again = together([first, first])
+    assert len(again.models) == len(first.models)
+    assert len(again.scores) == len(first.scores)
+    other = simulated(name="other", epsilons=(0.0, 1.0), random_seed=1)
+    both = together([first, other])
+    assert set(both.models["dataset"]) == {"digits", "digits (other)"}
+    assert len(both.scores) == 2 * len(first.scores)
+
+
+def test_families_are_datasets_that_differ_by_a_number():
+    assert families_of(["imagenet1k", "imagenet100", "cifar10", "sat6"]) == {
+        "imagenet": ["imagenet1k", "imagenet100"]
+    }

@@ -1,0 +1,306 @@
+"""Statistics on synthetic models whose true similarity is known."""
+
+import numpy as np
+import pytest
+
+from samemind.errors import InvalidInput
+from samemind.statistics import (
+    Evidence,
+    Interval,
+    PairScores,
+    Trend,
+    agreement_bounds,
+    ceiling,
+    classical_map,
+    cluster_order,
+    holm,
+    judge,
+    normalised,
+    pair_scores,
+    rank_correlations,
+    trend,
+)
+
+STUDIES = 500
+LEVELS = (0.0, 0.25, 0.5, 1.0)
+# Each model's loading on the signal that all share: mean, spread between models that every level
+# has alike, and spread of the model trained at one level.
+MEAN, BETWEEN, WITHIN = 0.6, 0.05, 0.05
+
+
+def study_of_known_similarity(rise, n_models, generator):
+    """Similarities z_a z_b of models with independent loadings: the truth is E[z]² per level."""
+    own = generator.normal(0, BETWEEN, n_models)
+    scores = []
+    for place in range(len(LEVELS)):
+        mean = MEAN + rise * place / (len(LEVELS) - 1)
+        loadings = mean + own + generator.normal(0, WITHIN, n_models)
+        noise = np.triu(generator.normal(0, 0.01, (n_models, n_models)), 1)
+        scores.append(np.outer(loadings, loadings) + noise + noise.T)
+    scores = np.array(scores)
+    scores[:, np.arange(n_models), np.arange(n_models)] = np.nan
+    return PairScores(scores, LEVELS, tuple(f"model{i}" for i in range(n_models)))
+
+
+def true_change(rise):
+    means = np.array([(MEAN + rise * place / 3) ** 2 for place in range(4)])
+    places = np.arange(4) - 1.5
+    return float(3 * (places @ means) / (places @ places))
+
+
+@pytest.mark.parametrize(("n_models", "rise"), [(7, 0.2), (7, 0.0), (5, 0.2)])
+def test_intervals_of_500_simulated_studies_cover_the_truth(n_models, rise):
+    generator = np.random.default_rng(n_models)
+    truth_change, truth_last = true_change(rise), (MEAN + rise) ** 2
+    covered = np.zeros(2)
+    for _ in range(STUDIES):
+        study = study_of_known_similarity(rise, n_models, generator)
+        found = trend(study, resamples=300, permutations=1)
+        covered += [
+            found.change.lower <= truth_change <= found.change.upper,
+            found.last.lower <= truth_last <= found.last.upper,
+        ]
+    assert covered.min() / STUDIES >= 0.92
+    # An interval that always covers would be of no use either.
+    assert covered.max() / STUDIES <= 0.99
+
+
+@pytest.mark.parametrize("n_models", [5, 7])
+def test_permutation_test_rejects_a_true_hypothesis_in_five_per_cent_of_studies(n_models):
+    generator = np.random.default_rng(3)
+    rejected = sum(
+        trend(study_of_known_similarity(0.0, n_models, generator), resamples=2, permutations=199)
+        .p_value <= 0.05
+        for _ in range(STUDIES)
+    )  # fmt: skip
+    # 5 % ± 2 standard errors of 500 studies.
+    assert 0.03 <= rejected / STUDIES <= 0.07
+
+
+def test_permutation_test_finds_a_trend_that_is_there():
+    generator = np.random.default_rng(4)
+    found = [
+        trend(study_of_known_similarity(0.2, 7, generator), resamples=2, permutations=199).p_value
+        for _ in range(50)
+    ]
+    assert np.mean(np.array(found) <= 0.05) > 0.95
+
+
+def test_permutation_test_does_not_reject_too_often_where_pairs_vary_more_than_models():
+    generator = np.random.default_rng(5)
+    rejected = 0
+    for _ in range(200):
+        noise = np.triu(generator.normal(0, 0.05, (4, 7, 7)), 1)
+        scores = 0.5 + noise + noise.swapaxes(1, 2)
+        scores[:, np.arange(7), np.arange(7)] = np.nan
+        pairs = PairScores(scores, LEVELS, tuple("abcdefg"))
+        rejected += trend(pairs, resamples=2, permutations=99).p_value <= 0.05
+    assert rejected / 200 <= 0.05
+
+
+def test_resampling_pairs_instead_of_models_would_be_far_too_sure():
+    generator = np.random.default_rng(6)
+    truth = (MEAN + 0.2) ** 2
+    covered = 0
+    for _ in range(200):
+        last = study_of_known_similarity(0.2, 7, generator).scores[-1]
+        pairs = last[np.triu_indices(7, 1)]
+        drawn = generator.choice(pairs, (300, len(pairs))).mean(axis=1)
+        lower, upper = np.quantile(drawn, [0.025, 0.975])
+        covered += lower <= truth <= upper
+    assert covered / 200 < 0.8
+
+
+def test_trend_of_exact_scores_is_exact():
+    scores = np.array([np.full((5, 5), value) for value in (0.1, 0.2, 0.3)])
+    scores[:, np.arange(5), np.arange(5)] = np.nan
+    found = trend(PairScores(scores, (0.0, 0.5, 1.0), tuple("abcde")))
+    assert found.change.value == pytest.approx(0.2)
+    assert found.change.lower == pytest.approx(0.2)
+    assert (found.first.value, found.last.value) == pytest.approx((0.1, 0.3))
+    assert (found.share_rising, found.n_pairs, found.n_units) == (1.0, 10, 5)
+
+
+def test_trend_is_the_same_whenever_it_is_computed():
+    study = study_of_known_similarity(0.2, 7, np.random.default_rng(0))
+    assert trend(study, resamples=100, permutations=99) == trend(
+        study, resamples=100, permutations=99
+    )
+
+
+def test_two_models_give_a_trend_without_interval_or_p_value():
+    pairs = pair_scores([0.0, 1.0], ["a", "a"], ["b", "b"], [0.2, 0.5])
+    found = trend(pairs)
+    assert found.change.value == pytest.approx(0.3)
+    assert np.isnan([found.change.lower, found.change.upper, found.p_value]).all()
+
+
+def test_a_change_of_models_is_not_a_trend_of_the_common_models():
+    generator = np.random.default_rng(1)
+    scores = study_of_known_similarity(0.0, 8, generator).scores
+    scores[0, :2], scores[0, :, :2] = np.nan, np.nan  # two models are absent at ε = 0
+    scores[1:, :2] += 0.3  # and unlike the others where they are
+    scores[1:, :, :2] += 0.3
+    pairs = PairScores(scores, LEVELS, tuple("abcdefgh"))
+    assert trend(pairs).change.value > 0.08
+    assert abs(trend(pairs.common()).change.value) < 0.08
+    assert pairs.common().units == tuple("cdefgh")
+
+
+def test_both_directions_and_random_seeds_of_a_pair_are_averaged():
+    pairs = pair_scores([0, 0, 0], ["a", "b", "a"], ["b", "a", "a"], [0.2, 0.4, 0.9])
+    assert pairs.scores[0] == pytest.approx(np.array([[np.nan, 0.3], [0.3, np.nan]]), nan_ok=True)
+    with pytest.raises(InvalidInput, match="2 levels, 1 and 1 names and 1 scores"):
+        pair_scores([0, 1], ["a"], ["b"], [0.1])
+
+
+def test_floors_and_ceilings_of_synthetic_representations_are_recovered():
+    # Two "random seeds" of an architecture share the signal by r, other architectures by q.
+    generator = np.random.default_rng(2)
+    r, q, n = 0.9, 0.6, 20_000
+    signal = generator.normal(size=n)
+    family = [q * signal + np.sqrt(1 - q**2) * generator.normal(size=n) for _ in range(3)]
+    models = [
+        np.sqrt(r) * core + np.sqrt(1 - r) * generator.normal(size=n)
+        for core in family
+        for _ in range(2)
+    ]
+    i, j = np.triu_indices(6, 1)
+    scores = np.corrcoef(models)[i, j]
+    same = i // 2 == j // 2
+    permuted = [
+        np.corrcoef(models[a], generator.permutation(models[b]))[0, 1]
+        for a, b in zip(i, j, strict=True)
+    ]
+    top = ceiling(scores, same, np.zeros(len(i), dtype=bool))
+    assert top == pytest.approx(r, abs=0.01)
+    assert np.mean(permuted) == pytest.approx(0.0, abs=0.01)
+    level = normalised(scores[~same], float(np.mean(permuted)), top)
+    assert level.mean() == pytest.approx(q**2, abs=0.02)
+
+
+def test_no_pair_of_one_architecture_means_no_ceiling():
+    assert np.isnan(ceiling(np.array([0.5]), np.array([False]), np.array([False])))
+
+
+def test_a_floor_at_the_ceiling_gives_no_normalised_score():
+    assert np.isnan(normalised(0.5, 0.5, 0.51))
+
+
+@pytest.mark.parametrize(("a", "b", "classes", "fort", "hard"), [
+    (0.5311, 0.6967, 1000, 0.762, 0.834),
+    (0.60, 0.86, 10, 0.692, 0.740),
+])  # fmt: skip
+def test_bounds_on_agreement_match_the_papers_notebook(a, b, classes, fort, hard):
+    bounds = agreement_bounds(a, b, classes)
+    assert bounds == agreement_bounds(b, a, classes)
+    assert bounds.fort[1] == pytest.approx(fort, abs=5e-4)
+    assert bounds.hard[1] == pytest.approx(hard, abs=5e-4)
+
+
+def test_no_two_classifiers_are_beyond_the_hard_bounds():
+    generator = np.random.default_rng(0)
+    for _ in range(200):
+        truth, a, b = generator.integers(0, 3, (3, 12))
+        bounds = agreement_bounds((a == truth).mean(), (b == truth).mean(), 3)
+        assert bounds.hard[0] - 1e-12 <= (a == b).mean() <= bounds.hard[1] + 1e-12
+
+
+def test_independent_predictions_meet_the_lower_bound_of_fort():
+    generator = np.random.default_rng(0)
+    n, classes = 400_000, 5
+    truth = generator.integers(0, classes, n)
+    wrong = [(truth + generator.integers(1, classes, n)) % classes for _ in range(2)]
+    a = np.where(generator.random(n) < 0.8, truth, wrong[0])
+    b = np.where(generator.random(n) < 0.6, truth, wrong[1])
+    assert agreement_bounds(0.8, 0.6, classes).fort[0] == pytest.approx((a == b).mean(), abs=3e-3)
+
+
+def test_percentages_are_refused_as_accuracies():
+    with pytest.raises(InvalidInput, match="Divide percentages by 100"):
+        agreement_bounds(93.2, 90.0)
+    with pytest.raises(InvalidInput, match="two classes or more, not 1"):
+        agreement_bounds(0.5, 0.5, 1)
+
+
+def test_a_map_keeps_the_distances_of_points_in_a_plane():
+    points = np.array([[0, 0], [0.3, 0], [0.1, 0.4], [0.5, 0.5]])
+    distances = np.linalg.norm(points[:, None] - points[None], axis=-1)
+    found, kept = classical_map(1 - distances)
+    again = np.linalg.norm(found[:, None] - found[None], axis=-1)
+    assert again == pytest.approx(distances)
+    assert kept == pytest.approx(1)
+
+
+def test_alike_models_stand_together():
+    blocks = np.array([0, 1, 0, 1, 0, 1])
+    similarities = np.where(blocks[:, None] == blocks[None], 0.9, 0.1).astype(float)
+    order = blocks[cluster_order(similarities)]
+    assert np.abs(np.diff(order)).sum() == 1
+
+
+def test_rank_correlations_are_scipys():
+    from scipy.stats import spearmanr
+
+    table = np.random.default_rng(0).normal(size=(30, 3))
+    table[:, 1] = np.exp(table[:, 0])
+    found = rank_correlations(table)
+    assert found == pytest.approx(spearmanr(table).statistic)
+    assert found[0, 1] == pytest.approx(1)
+    assert np.isnan(rank_correlations(np.ones((5, 2)))).all()
+
+
+def evidence(change, width=0.02, p_value=0.001, last=0.7, last_width=0.02, **fields):
+    found = Trend(
+        Interval(change, change - width, change + width), p_value, 1.0, 1.0,
+        Interval(last - change), Interval(last, last - last_width, last + last_width), 7, 21, 4,
+    )  # fmt: skip
+    values = {"floor": 0.1, "ceiling": 0.9, "is_ceiling_measured": True, "p_value": p_value}
+    return Evidence("linear_cka", found, **(values | fields))
+
+
+@pytest.mark.parametrize(("item", "direction", "standing"), [
+    (evidence(0.3), "up", "distinct"),
+    (evidence(-0.3), "down", "distinct"),
+    (evidence(0.0), "flat", "distinct"),
+    (evidence(0.03), "unclear", "distinct"),
+    (evidence(0.3, p_value=0.2), "unclear", "distinct"),
+    (evidence(0.3, width=0.5), "unclear", "distinct"),
+    (evidence(0.3, last=0.88), "up", "universal"),
+    (evidence(0.3, last=0.82, last_width=0.05), "up", "unclear"),
+    (evidence(0.3, is_ceiling_measured=False), "up", "unclear"),
+    (evidence(0.3, ceiling=0.11), "unclear", "unclear"),
+])  # fmt: skip
+def test_rules_of_the_verdict(item, direction, standing):
+    assert (item.direction, item.standing) == (direction, standing)
+
+
+@pytest.mark.parametrize(("items", "answer", "words"), [
+    ([evidence(0.3), evidence(0.2)], "converging", "converge with robustness and remain distinct"),
+    ([evidence(0.3), evidence(0.0)], "mixed", "by first, but not by second and remain distinct"),
+    ([evidence(0.0), evidence(0.0)], "not converging", "do not converge"),
+    ([evidence(-0.3), evidence(-0.2)], "diverging", "diverge with robustness"),
+    ([evidence(0.03), evidence(0.03)], "unclear", "no clear trend"),
+    ([evidence(0.3, last=0.9)] * 2, "universal", "alike to a universal degree"),
+    ([evidence(0.3, last=0.9), evidence(0.3)], "converging", "universal level by first only"),
+    ([evidence(0.3, is_ceiling_measured=False)] * 2, "converging", "one random seed per model"),
+])  # fmt: skip
+def test_sentences_of_the_verdict(items, answer, words):
+    verdict = judge("Representations", items, ["first", "second"])
+    assert verdict.answer == answer
+    assert words in verdict.sentence
+    assert "95 % CI" in verdict.sentence
+
+
+def test_no_verdict_says_what_is_missing():
+    assert judge("Predictions", [], []).missing == ("a measure of this aspect",)
+    verdict = judge("Predictions", [evidence(0.3, floor=float("nan"))], ["CKA"])
+    assert verdict.answer == "none"
+    assert verdict.sentence == (
+        "Predictions: no verdict. The study would need floors (scores of permuted rows)."
+    )
+
+
+def test_p_values_are_corrected_by_holms_rule():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
