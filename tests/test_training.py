@@ -1,0 +1,351 @@
+"""Training: what a step does, schedules, failures, and runs that are killed and go on."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from samemind.architectures.base import ARCHITECTURES
+from samemind.artifacts import Store
+from samemind.attacks import Attack, L2Ball
+from samemind.classifier import Classifier, new_classifier
+from samemind.datasets.base import DATASETS
+from samemind.devices import Execution
+from samemind.errors import InvalidInput, TrainingFailed
+from samemind.training import (
+    Evaluated,
+    Schedule,
+    Trained,
+    accuracy,
+    batches,
+    build_checkpoint,
+    build_evaluation,
+    load_checkpoint,
+    steps_in_epoch,
+    train,
+)
+
+CPU = torch.device("cpu")
+DIGITS = DATASETS["digits"]
+QUICK = Schedule(epochs=3, batch_size=32, learning_rate=0.1, policy="one_cycle")
+
+
+def digits(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    split = DIGITS.split("train")
+    return torch.from_numpy(split.read(range(count))), torch.from_numpy(split.labels[:count])
+
+
+def fresh(architecture: str = "digits_vgg_bn") -> Classifier:
+    return new_classifier(ARCHITECTURES[architecture], DIGITS, random_seed=1)
+
+
+def linear(weight: torch.Tensor) -> Classifier:
+    """A classifier that is one linear layer on 2 x 2 pixels, without a bias."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(4, len(weight), bias=False))
+    network[1].weight.data.copy_(weight)
+    return Classifier(network, head="1", mean=(0.0,), std=(1.0,))
+
+
+def run(classifier: Classifier, images, labels, schedule: Schedule = QUICK, **changes):
+    arguments = {"ball": L2Ball(0.5), "attack": Attack(), "random_seed": 3, "device": CPU}
+    return train(classifier, images, labels, schedule=schedule, **(arguments | changes))
+
+
+def weights(classifier: Classifier) -> dict[str, torch.Tensor]:
+    return {name: held.clone() for name, held in classifier.state_dict().items()}
+
+
+def assert_same_bits(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    assert a.keys() == b.keys()
+    different = [name for name in a if not torch.equal(a[name], b[name])]
+    assert not different
+
+
+# -- one step
+
+
+def test_one_step_on_a_linear_model_is_the_one_worked_out_by_hand():
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(3, 4, generator=generator)
+    images, labels = torch.rand(6, 1, 2, 2, generator=generator), torch.tensor([0, 1, 2, 0, 1, 2])
+    schedule = Schedule(epochs=1, batch_size=6, learning_rate=0.2, weight_decay=0.1, policy="step")
+    classifier = linear(weight)
+    run(classifier, images, labels, schedule, ball=None, attack=None)
+    x = images.flatten(1)
+    error = torch.softmax(x @ weight.T, 1) - nn.functional.one_hot(labels, 3)
+    expected = weight - 0.2 * (error.T @ x / 6 + 0.1 * weight)
+    torch.testing.assert_close(classifier.head.weight, expected)
+
+
+def test_adversarial_training_updates_on_the_adversarial_examples_only():
+    # With one step of length ε, the adversarial example of a linear two-class model is the image
+    # moved by ε against its class: the update can be worked out.
+    weight = torch.tensor([[1.0, 2, 0, -1], [0, 1, 1, 1]])
+    images, labels = torch.full((2, 1, 2, 2), 0.5), torch.tensor([0, 1])
+    schedule = Schedule(epochs=1, batch_size=2, learning_rate=0.1, weight_decay=0.0)
+    classifier = linear(weight)
+    attack = Attack(steps=1, relative_step=1.0)
+    run(classifier, images, labels, schedule, ball=L2Ball(0.1), attack=attack)
+    apart = weight[1] - weight[0]
+    towards = torch.stack([apart, -apart]) / apart.norm()
+    x = images.flatten(1) + 0.1 * towards
+    error = torch.softmax(x @ weight.T, 1) - nn.functional.one_hot(labels, 2)
+    torch.testing.assert_close(classifier.head.weight, weight - 0.1 * error.T @ x / 2)
+
+
+def test_the_attack_runs_in_evaluation_mode_and_asks_for_no_parameter_gradients():
+    seen: list[tuple[bool, bool]] = []
+    classifier = fresh()
+    classifier.register_forward_pre_hook(
+        lambda module, _: seen.append(
+            (module.training, any(p.requires_grad for p in module.parameters()))
+        )
+    )
+    images, labels = digits(32)
+    run(classifier, images, labels, Schedule(epochs=1, batch_size=32, learning_rate=0.1))
+    # Three steps of the attack and its last look, then the update.
+    assert seen == [(False, False)] * 4 + [(True, True)]
+
+
+def test_training_learns_the_digits():
+    images, labels = digits(512)
+    classifier = fresh("digits_resnet")
+    schedule = Schedule(epochs=6, batch_size=64, learning_rate=0.1, policy="one_cycle")
+    history = run(classifier, images, labels, schedule, ball=None, attack=None)
+    assert [epoch["epoch"] for epoch in history] == [1, 2, 3, 4, 5, 6]
+    assert history[-1]["accuracy"] > 0.9
+    assert accuracy(classifier, images, labels, device=CPU) > 0.9
+
+
+def test_training_with_bfloat16_keeps_float32_weights():
+    images, labels = digits(64)
+    classifier = fresh()
+    schedule = Schedule(epochs=1, batch_size=32, learning_rate=0.1, precision="bfloat16")
+    run(classifier, images, labels, schedule)
+    assert {p.dtype for p in classifier.parameters()} == {torch.float32}
+
+
+# -- schedules
+
+
+def test_the_step_schedule_divides_by_ten_after_each_block_of_epochs():
+    schedule = Schedule(epochs=90, batch_size=1, learning_rate=0.1)
+    rates = [schedule.learning_rate_at(epoch * 7, 7) for epoch in range(90)]
+    np.testing.assert_allclose(rates, [0.1] * 30 + [0.01] * 30 + [0.001] * 30)
+    assert schedule.learning_rate_at(30 * 7 - 1, 7) == 0.1
+
+
+def test_one_cycle_peaks_at_a_quarter_and_ends_at_zero():
+    schedule = Schedule(epochs=8, batch_size=1, learning_rate=0.4, policy="one_cycle")
+    rates = [schedule.learning_rate_at(step, 10) for step in range(80)]
+    assert max(rates) == rates[19] == 0.4
+    assert rates[:20] == sorted(rates[:20])
+    assert rates[19:] == sorted(rates[19:], reverse=True)
+    assert rates[-1] == pytest.approx(0, abs=1e-12)
+    # Half way down the cosine, half the peak.
+    assert rates[49] == pytest.approx(0.2)
+
+
+def test_an_unknown_policy_or_precision_is_refused():
+    with pytest.raises(InvalidInput, match=r"'cosine'\. Known: one_cycle, step"):
+        Schedule(epochs=1, batch_size=1, learning_rate=1, policy="cosine").learning_rate_at(0, 1)
+    images, labels = digits(4)
+    with pytest.raises(InvalidInput, match=r"'float8'\. Known: bfloat16, float32"):
+        run(fresh(), images, labels, Schedule(epochs=1, batch_size=4, learning_rate=1,
+            precision="float8"))  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [7, 8, 9, 12])
+def test_every_epoch_sees_every_image_once_in_an_order_of_its_own(count: int):
+    schedule = Schedule(epochs=2, batch_size=4, learning_rate=0.1)
+    per_epoch = steps_in_epoch(count, 4)
+    found = list(batches(count, schedule, random_seed=0))
+    assert len(found) == 2 * per_epoch
+    # Batch normalisation cannot be trained on a single image.
+    assert all(len(batch) > 1 for batch in found)
+    first, second = torch.cat(found[:per_epoch]), torch.cat(found[per_epoch:])
+    assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(count))
+    assert not torch.equal(first, second)
+    later = list(batches(count, schedule, random_seed=0, first=per_epoch + 1))
+    assert [b.tolist() for b in later] == [b.tolist() for b in found[per_epoch + 1 :]]
+
+
+# -- failures
+
+
+def test_a_loss_that_is_not_finite_stops_the_training():
+    images, labels = digits(64)
+    schedule = Schedule(epochs=3, batch_size=32, learning_rate=1e30)
+    with pytest.raises(TrainingFailed, match=r"loss was nan in epoch \d.*learning_rate"):
+        run(fresh(), images, labels, schedule, ball=None, attack=None)
+
+
+# -- going on
+
+
+def saved_at(states: dict[int, bytes], wanted: set[int]):
+    import io
+
+    def after_step(done, _total, current):
+        if done in wanted:
+            stream = io.BytesIO()
+            torch.save(current(), stream)
+            states[done] = stream.getvalue()
+
+    return after_step
+
+
+@pytest.mark.parametrize("architecture", ["digits_vgg_bn", "digits_vit"])
+def test_a_resumed_training_ends_with_the_same_bits(architecture: str):
+    import io
+
+    images, labels = digits(100)
+    wanted = set(random.Random(architecture).sample(range(1, 12), 3))
+    states: dict[int, bytes] = {}
+    whole = fresh(architecture)
+    history = run(whole, images, labels, after_step=saved_at(states, wanted))
+    for state in states.values():
+        resumed = fresh(architecture)
+        state = torch.load(io.BytesIO(state), weights_only=True)
+        assert run(resumed, images, labels, state=state) == history
+        assert_same_bits(weights(whole), weights(resumed))
+
+
+def recipe(**changes) -> Trained:
+    fields = {
+        "dataset": "digits",
+        "architecture": "digits_resnet",
+        "ball": L2Ball(0.5),
+        "attack": Attack(),
+        "schedule": Schedule(epochs=4, batch_size=128, learning_rate=0.1),
+        "random_seed": 0,
+    }
+    return Trained(**(fields | changes))
+
+
+def started(root: Path, every: float) -> subprocess.Popen:
+    """A process of its own that trains the recipe above into a store."""
+    program = (
+        "from pathlib import Path\n"
+        "from samemind.artifacts import Store\n"
+        "from samemind.devices import Execution\n"
+        "from samemind.training import build_checkpoint\n"
+        "from test_training import recipe\n"
+        f"execution = Execution(device='cpu', save_every={every})\n"
+        f"build_checkpoint(recipe(), Store(Path({str(root)!r})), execution)\n"
+    )
+    here = Path(__file__).parent
+    environment = os.environ | {"PYTHONPATH": f"{here.parent / 'src'}:{here}"}
+    return subprocess.Popen([sys.executable, "-c", program], env=environment)
+
+
+def end_after_a_save(process: subprocess.Popen, store: Store, delay: float, how: int) -> int:
+    state = store.scratch_path(recipe()) / "state.pt"
+    before = state.stat().st_mtime_ns if state.exists() else 0
+    while process.poll() is None and not (state.exists() and state.stat().st_mtime_ns > before):
+        time.sleep(0.01)
+    time.sleep(delay)
+    process.send_signal(how)
+    return process.wait(60)
+
+
+def checkpoint_bits(store: Store) -> dict[str, torch.Tensor]:
+    return weights(load_checkpoint(recipe(), store))
+
+
+def test_a_killed_training_goes_on_and_ends_with_the_same_bits(tmp_path: Path):
+    whole, killed = Store(tmp_path / "whole"), Store(tmp_path / "killed")
+    build_checkpoint(recipe(), whole, Execution(device="cpu"))
+    code = end_after_a_save(started(killed.root, 0.0), killed, 0.1, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    assert not killed.has(recipe())
+    state = torch.load(killed.scratch_path(recipe()) / "state.pt", weights_only=True)
+    assert 0 < state["done"] < 40
+    build_checkpoint(recipe(), killed, Execution(device="cpu"))
+    assert_same_bits(checkpoint_bits(whole), checkpoint_bits(killed))
+    assert not killed.scratch_path(recipe()).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_many_kills_at_random_moments_change_no_bit(tmp_path: Path, how: int):
+    whole, killed = Store(tmp_path / "whole"), Store(tmp_path / "killed")
+    build_checkpoint(recipe(), whole, Execution(device="cpu"))
+    moments = random.Random(how)
+    ended = 0
+    while not killed.has(recipe()) and ended < 5:
+        end_after_a_save(started(killed.root, 0.05), killed, moments.uniform(0, 0.3), how)
+        ended += not killed.has(recipe())
+    assert ended > 1
+    build_checkpoint(recipe(), killed, Execution(device="cpu"))
+    assert_same_bits(checkpoint_bits(whole), checkpoint_bits(killed))
+
+
+def test_a_kill_costs_at_most_the_interval(tmp_path: Path):
+    from samemind.resume import ResumeState
+
+    resume = ResumeState(tmp_path, every=0.05)
+    steps = []
+    for done in range(1, 41):
+        time.sleep(0.01)
+        resume.after_step(done, 41, lambda done=done: {"done": done})
+        state = resume.load()
+        steps.append(done - (state["done"] if state else 0))
+    # A step takes 10 ms or more, so 50 ms are at most five of them (and the one that saves).
+    assert max(steps) <= 5
+
+
+def test_a_resume_state_that_cannot_be_read_counts_as_none(tmp_path: Path):
+    from samemind.resume import ResumeState
+
+    resume = ResumeState(tmp_path, every=60)
+    assert resume.load() is None
+    resume.save({"done": 3})
+    assert resume.load() == {"done": 3}
+    resume.file.write_bytes(resume.file.read_bytes()[:100])
+    assert resume.load() is None
+
+
+# -- evaluation
+
+
+def test_an_evaluation_holds_what_the_tables_need(store: Store, execution: Execution):
+    checkpoint = recipe(schedule=Schedule(epochs=2, batch_size=128, learning_rate=0.1))
+    build_checkpoint(checkpoint, store, execution)
+    evaluated = Evaluated(
+        checkpoint=checkpoint, split="test", ball=L2Ball(0.5), attack=Attack(), random_seed=0
+    )
+    build_evaluation(evaluated, store, execution)
+    found = store.open(evaluated).json("evaluation.json")
+    assert found["n_test"] == 540
+    assert found["parameters"] == 19_706
+    assert found["representation_size"] == 32
+    assert 0 <= found["adversarial_accuracy"] <= found["clean_accuracy"] <= 1
+    split = DIGITS.split("test")
+    images, labels = torch.from_numpy(split.read(range(540))), torch.from_numpy(split.labels)
+    classifier = load_checkpoint(checkpoint, store)
+    assert found["clean_accuracy"] == accuracy(classifier, images, labels, device=CPU)
+
+
+def test_the_accuracy_under_attack_of_a_linear_model_is_that_of_its_margins():
+    # A linear two-class model is broken at ε exactly where its margin is below ε times the norm
+    # of the difference of its weights.
+    generator = torch.Generator().manual_seed(5)
+    weight = torch.randn(2, 4, generator=generator)
+    images = 0.3 + 0.4 * torch.rand(200, 1, 2, 2, generator=generator)
+    labels = torch.randint(0, 2, (200,), generator=generator)
+    logits = images.flatten(1) @ weight.T
+    rows = torch.arange(200)
+    margin = (logits[rows, labels] - logits[rows, 1 - labels]) / (weight[0] - weight[1]).norm()
+    found = accuracy(linear(weight), images, labels, ball=L2Ball(0.1), attack=Attack(), device=CPU)
+    expected = int((margin > 0.1).sum()) / 200
+    assert 0 < expected < 1
+    assert found == expected
