@@ -6,8 +6,8 @@ representation has one definition for every architecture: what the last linear l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -81,45 +81,6 @@ def submodule(network: nn.Module, name: str) -> nn.Module:
             f"{type(network).__name__} has no layer '{name}'. {did_you_mean(name, known)}"
             f"Its last layers: {', '.join(known[-5:])}."
         ) from None
-
-
-def find_head(network: nn.Module, images: Tensor) -> str:
-    """The dotted name of the linear layer whose output is the network's output, exactly.
-
-    **Raises:** `InvalidInput` where no single linear layer gives the logits.
-
-    **Cost:** one forward pass of `images`; a handful is enough.
-    """
-    outputs_of: dict[str, list[Any]] = {}
-
-    def remember(name: str) -> Callable[..., None]:
-        return lambda _, __, output: outputs_of.setdefault(name, []).append(output)
-
-    hooks = [
-        layer.register_forward_hook(remember(name))
-        for name, layer in network.named_modules()
-        if isinstance(layer, nn.Linear)
-    ]
-    try:
-        with torch.no_grad():
-            logits = network.eval()(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
-        raise InvalidInput(
-            f"A classifier returns logits of shape (N, C), but {type(network).__name__} returned "
-            f"{tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__}. "
-            f"Wrap it in a module that returns the logits alone."
-        )
-    for name, found in reversed(outputs_of.items()):
-        if len(found) == 1 and found[0].shape == logits.shape and torch.equal(found[0], logits):
-            return name
-    raise InvalidInput(
-        f"{type(network).__name__} has no single linear layer whose output is its logits "
-        f"(linear layers: {', '.join(outputs_of) or 'none'}). Name the head, or compare "
-        f"activations that you extract yourself."
-    )
 
 
 def new_classifier(architecture: Architecture, dataset: Dataset, *, random_seed: int) -> Classifier:

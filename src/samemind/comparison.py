@@ -197,7 +197,8 @@ def compare(
 
     **Cost:** one forward pass per model and image, plus that of the measures.
     """
-    from samemind.classifier import Classifier, find_head, outputs
+    from samemind.architectures.heads import find_head
+    from samemind.classifier import Classifier, outputs
 
     named = (
         models if isinstance(models, Mapping) else {f"model {i}": m for i, m in enumerate(models)}

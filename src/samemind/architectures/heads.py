@@ -1,0 +1,81 @@
+"""The last linear layer of a network, found and verified.
+
+The representation of a network is what this layer reads, so it must be the layer whose output is
+the logits, and there must be one such layer only.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from samemind.errors import InvalidInput
+from samemind.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+else:
+    torch = LazyModule("torch")
+
+
+def find_head(network: nn.Module, images: Tensor) -> str:
+    """The dotted name of the linear layer whose output is the network's output, exactly.
+
+    The network is put into evaluation mode. On the meta device, where there are no values, the
+    output must be the very tensor that the layer returned.
+
+    **Raises:** `InvalidInput` where no single linear layer gives the logits.
+
+    **Cost:** one forward pass of `images`; a handful is enough.
+    """
+    logits, outputs_of = _linear_outputs(network, images)
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
+        found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise InvalidInput(
+            f"A classifier returns logits of shape (N, C), but {type(network).__name__} returned "
+            f"{found}. Wrap it in a module that returns the logits alone."
+        )
+    for name, found in reversed(outputs_of.items()):
+        if len(found) == 1 and _is_same(found[0], logits):
+            return name
+    raise InvalidInput(
+        f"{type(network).__name__} has no single linear layer whose output is its logits "
+        f"(linear layers: {_shortened(list(outputs_of))}). Name the head, or compare "
+        f"activations that you extract yourself."
+    )
+
+
+def _linear_outputs(network: nn.Module, images: Tensor) -> tuple[object, dict[str, list[Tensor]]]:
+    """What the network returns, and what each of its linear layers returned on the way."""
+    outputs_of: dict[str, list[Tensor]] = {}
+
+    def remember(name: str, _: nn.Module, __: Any, output: Tensor) -> None:
+        outputs_of.setdefault(name, []).append(output)
+
+    hooks = [
+        layer.register_forward_hook(partial(remember, name))
+        for name, layer in network.named_modules()
+        if isinstance(layer, torch.nn.Linear)
+    ]
+    try:
+        with torch.no_grad():
+            return network.eval()(images), outputs_of
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _is_same(output: Tensor, logits: Tensor) -> bool:
+    if output is logits:
+        return True
+    if logits.is_meta or output.shape != logits.shape:
+        return False
+    # Logits that are zero throughout (an untrained head, a black image) are equal to anything.
+    return bool(logits.any()) and torch.equal(output, logits)
+
+
+def _shortened(names: list[str]) -> str:
+    if len(names) > 5:
+        return f"{len(names)}, the last are {', '.join(names[-3:])}"
+    return ", ".join(names) or "none"
