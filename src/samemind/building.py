@@ -22,6 +22,7 @@ from samemind.inversion import (
     build_natural,
     build_seeds,
 )
+from samemind.probing import Probe, ProbeScores, build_probe, build_probe_scores
 from samemind.training import Evaluated, Trained, build_checkpoint, build_evaluation
 
 BUILDERS: dict[type[Recipe], Callable[[Any, Store, Execution], None]] = {
@@ -32,6 +33,8 @@ BUILDERS: dict[type[Recipe], Callable[[Any, Store, Execution], None]] = {
     Inverted: build_inverted,
     Activations: build_activations,
     Scores: build_scores,
+    Probe: build_probe,
+    ProbeScores: build_probe_scores,
 }
 
 
