@@ -12,7 +12,7 @@ from samemind.comparison import DRIVING_FILE, SCORES_FILE, SUBGROUPS_FILE, Score
 from samemind.datasets.base import DATASETS
 from samemind.errors import InvalidInput
 from samemind.figures.base import Contributions, GalleryItem, Results
-from samemind.inversion import INPUTS_FILE, Inverted
+from samemind.inversion import INPUTS_FILE, Inverted, Natural
 from samemind.lazy import LazyModule
 from samemind.probing import PROBE_SCORES_FILE
 from samemind.study import Study
@@ -71,13 +71,14 @@ def contributions(study: Study, finished: Sequence[Scores], store: Store) -> Con
     for column in ("prediction_a", "prediction_b"):
         table[column] = predicted[table[column]]
     images: dict[tuple[str, str | None, int], np.ndarray] = {}
-    sets = {None: study.natural} | {i.checkpoint.model: i for i in study.inverted}
-    table["inverted_by"] = table["inverted_by"].astype(object).where(table["inverted_by"].notna(), None)
-    for (kind, owner), rows in table.groupby(["inputs", "inverted_by"], dropna=False):
-        model = None if pd.isna(owner) else owner
-        held = store.open(sets[model]).arrays(INPUTS_FILE)["images"]
-        for i in rows["input"].unique():
-            images[kind, model, int(i)] = as_pixels(held[i : i + 1])[0].numpy()
+    sets: dict[str | None, Natural | Inverted] = {i.checkpoint.model: i for i in study.inverted}
+    sets[None] = study.natural
+    for owner in (None, *table["inverted_by"].dropna().unique()):
+        rows = table["inverted_by"] == owner if owner else table["inverted_by"].isna()
+        held = store.open(sets[owner]).arrays(INPUTS_FILE)["images"]
+        for i in table.loc[rows, "input"].unique():
+            kind = "inverted" if owner else "natural"
+            images[kind, owner, int(i)] = as_pixels(held[i : i + 1])[0].numpy()
     return Contributions(table=table, images=images)
 
 

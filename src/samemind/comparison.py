@@ -154,7 +154,7 @@ def score_measures(
         chosen = measure(name)
         directions = [(names, pair)]
         if both_ways and not chosen.is_symmetric:
-            directions.append((names[::-1], Pair(pair.b, pair.a)))
+            directions.append(((names[1], names[0]), Pair(pair.b, pair.a)))
         for (first, second), oriented in directions:
             scored = score_pair(
                 oriented, chosen, permutations=permutations, random_seed=random_seed
@@ -298,6 +298,8 @@ def _add_one_input_set(
         found.scores.extend(where | row for row in rows)
         if recipe.driving_inputs:
             driving = driving_inputs(pair, recipe.measures, count=recipe.driving_inputs)
-            found.driving.extend(where | row | {"label": int(labels[row["input"]])} for row in driving)
+            found.driving.extend(
+                where | row | {"label": int(labels[row["input"]])} for row in driving
+            )
         if recipe.subgroups:
             found.subgroups.extend(where | row for row in subgroup_scores(pair, recipe.measures))

@@ -1,4 +1,4 @@
-"""Why two models differ: the inputs that drive a score, and scores where the two (dis)agree. Pure."""
+"""Why two models differ: the inputs that drive a score, and scores where they agree. Pure."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ else:
 SHOWN_NEIGHBOURS = 5
 
 
-def driving_inputs(
-    pair: Pair, measures: Sequence[str], *, count: int
-) -> Iterator[dict[str, Any]]:
+def driving_inputs(pair: Pair, measures: Sequence[str], *, count: int) -> Iterator[dict[str, Any]]:
     """For each measure a row for the inputs that add most and least to its score.
 
     **Arguments:**
