@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 import os
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 
 from samemind.artifacts import Recipe, Store, described, identity_of, later
 from samemind.errors import DamagedArtifact, StoreError
+from samemind.leases import Process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,12 +108,12 @@ def test_opening_what_is_not_there_says_what_to_run(store: Store):
         store.open(Thing(size=1))
 
 
-@given(where=st.integers(0, 10**6), bit=st.integers(0, 7), file=st.integers(0, 2))
+@given(where=st.integers(0, 10**6), bit=st.integers(0, 7), file=st.integers(0, 3))
 def test_any_flipped_bit_is_found(tmp_path_factory, where: int, bit: int, file: int):
     store = Store(tmp_path_factory.mktemp("store"))
     make(store, Thing(size=1))
     path = store.path(Thing(size=1))
-    name = ["data.safetensors", "recipe.json", "checksums.json"][file]
+    name = ["data.safetensors", "recipe.json", "checksums.json", "made.json"][file]
     content = bytearray((path / name).read_bytes())
     content[where % len(content)] ^= 1 << bit
     (path / name).write_bytes(content)
@@ -124,7 +124,7 @@ def test_any_flipped_bit_is_found(tmp_path_factory, where: int, bit: int, file: 
     store.open(Thing(size=1))
 
 
-@pytest.mark.parametrize("name", ["data.safetensors", "recipe.json"])
+@pytest.mark.parametrize("name", ["data.safetensors", "recipe.json", "checksums.json", "made.json"])
 @pytest.mark.parametrize("damage", ["truncated", "deleted"])
 def test_truncated_and_deleted_files_are_found(store: Store, name: str, damage: str):
     make(store, Thing(size=1))
@@ -167,16 +167,30 @@ def test_a_store_that_cannot_be_written_says_what_to_do(tmp_path: Path):
         Store(tmp_path / "file").check_writable()
 
 
-def test_drafts_of_dead_processes_are_removed_and_those_of_living_ones_stay(store: Store):
-    host = socket.gethostname()
-    folder = store.root / "things"
-    dead = folder / f".draft-thing-0-{host}-{2**22 + 1}-00000000"
-    alive = folder / f".draft-thing-0-{host}-{os.getpid()}-00000000"
-    elsewhere = folder / ".draft-thing-0-otherhost-1-00000000"
-    for draft in (dead, alive, elsewhere):
-        draft.mkdir(parents=True)
-    assert store.remove_abandoned_drafts() == 1
-    assert [d.exists() for d in (dead, alive, elsewhere)] == [False, True, True]
+def test_what_dead_processes_left_is_removed_and_what_living_ones_write_stays(store: Store):
+    make(store, Thing(size=1))
+    make(store, Thing(size=2))
+    this = Process.this()
+    finished, unfinished = Thing(size=1).name, Thing(size=3).name
+
+    def draft(name: str, place: str, process: int, born: str) -> Path:
+        path = store.root / name
+        path = path.with_name(f".draft-{path.name}-a_host-{place}-{process}-{born}-0123abcd")
+        path.mkdir(parents=True)
+        return path
+
+    dead = draft(unfinished, this.place, 2**22 + 1, "1")
+    reused = draft(unfinished, this.place, this.process, "1")  # the same number, an older process
+    alive = draft(finished, this.place, this.process, this.born)
+    elsewhere = draft(unfinished, "otherwhere", 1, "1")
+    moot = draft(finished, "otherwhere", 1, "1")
+    store.scratch(Thing(size=2))
+    store.scratch(Thing(size=3))
+    store.sweep()
+    found = [d.exists() for d in (dead, reused, alive, elsewhere, moot)]
+    assert found == [False, False, True, True, False]
+    assert not store.scratch_path(Thing(size=2)).exists()
+    assert store.scratch_path(Thing(size=3)).exists()
 
 
 def test_the_time_and_place_are_kept_but_no_checksum_depends_on_them(store: Store):

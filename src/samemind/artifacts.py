@@ -1,109 +1,47 @@
-"""Recipes and the store: what an artifact is, and the folder that holds it.
+"""Artifacts and the store: what a recipe makes, and the folder that holds it.
 
-A recipe says what to make. The hash of all its fields names a folder, `kind/label-hash/`, and an
-artifact that exists is done. The store is append-only and readable without samemind: safetensors,
+The hash of all fields of a recipe names a folder, `kind/label-hash/`, and an artifact that exists
+is done. The store is append-only and readable without samemind: safetensors,
 Parquet and JSON. Writing goes to a hidden sibling, which one rename puts in place, so that a run
 killed at any moment leaves nothing half-made.
 """
 
-import errno
-import hashlib
 import json
-import os
 import shutil
-import socket
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from samemind.errors import DamagedArtifact, StoreError
+from samemind.leases import Leases, Process, owner, split_owner
+from samemind.recipes import Recipe, canonical_json, described, identity_of, later
+from samemind.storage import (
+    checksum,
+    flush_to_disk,
+    made_text,
+    provenance,
+    storage_error,
+    trouble_with_made,
+)
+
+__all__ = ["Artifact", "Draft", "Recipe", "Store", "described", "identity_of", "later"]
 
 RECIPE_FILE = "recipe.json"
 CHECKSUMS_FILE = "checksums.json"
 MADE_FILE = "made.json"
-
-
-def later(default: Any, *, as_before: Any = MISSING) -> Any:
-    """A recipe field added after artifacts exist.
-
-    While it holds `as_before` (its default, unless said otherwise) it takes no part in the
-    identity, so that what was made before the field existed is still found.
-    """
-    return field(
-        default=default, metadata={"as_before": default if as_before is MISSING else as_before}
-    )
-
-
-def described(value: Any) -> Any:
-    """The plain JSON value that stands for a recipe, a record or a number in an identity."""
-    if is_dataclass(value) and not isinstance(value, type):
-        content = {"type": type(value).__name__}
-        if isinstance(value, Recipe):
-            content |= {"kind": value.kind, "version": value.version}
-        for item in fields(value):
-            held = getattr(value, item.name)
-            if "as_before" in item.metadata and held == item.metadata["as_before"]:
-                continue
-            # 1 and 1.0 are the same radius, so they must be the same recipe.
-            if item.type in (float, "float") and held is not None:
-                held = float(held)
-            content[item.name] = described(held)
-        return content
-    if isinstance(value, Mapping):
-        return {str(key): described(held) for key, held in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [described(held) for held in value]
-    if value is None or isinstance(value, (str, bool, int, float)):
-        return value
-    raise TypeError(f"A recipe holds plain data, not {type(value).__name__}: {value!r}.")
-
-
-def canonical_json(content: Any) -> str:
-    """One text for one content: sorted keys, no spaces, no NaN."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def identity_of(content: Any) -> str:
-    """The hash that names an artifact, from what `described` gives (or recipe.json holds)."""
-    return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """What to make: plain data, hashed in full, what is upstream included.
-
-    Raise `version` by hand when the same fields come to mean another result. Device, batch size
-    and the number of workers are not fields: they must not change what is made.
-    """
-
-    kind: ClassVar[str]
-    version: ClassVar[int] = 1
-
-    @property
-    def label(self) -> str:
-        """The readable part of the folder's name."""
-        return type(self).__name__.lower()
-
-    @cached_property
-    def content(self) -> dict[str, Any]:
-        return described(self)
-
-    @cached_property
-    def identity(self) -> str:
-        return identity_of(self.content)
-
-    @property
-    def name(self) -> str:
-        """The address of the artifact within a store: `kind/label-hash`."""
-        readable = "".join(c if c.isalnum() or c in "._" else "-" for c in self.label)
-        return f"{self.kind}/{readable[:80]}-{self.identity}"
+DRAFT = ".draft-"
+REMOVED = ".removed-"
+SCRATCH_FOLDER = "scratch"
+DAMAGED_FOLDER = "damaged"
+LEASES_FOLDER = "leases"
+JOBS_FOLDER = "jobs"  # what an engine writes down about the jobs it was given
+NO_KINDS = (SCRATCH_FOLDER, DAMAGED_FOLDER, LEASES_FOLDER, JOBS_FOLDER)
 
 
 @dataclass(frozen=True)
@@ -138,26 +76,33 @@ class Draft:
         (self.path / name).write_text(text + "\n", encoding="utf-8")
 
     def write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
-        save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, self.path / name)
+        try:
+            save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, self.path / name)
+        except SafetensorError as error:
+            # Its errors hide those of the system, a full disk among them.
+            raise OSError(str(error)) from error
 
     def write_table(self, name: str, table: Any) -> None:
         table.to_parquet(self.path / name, index=False)
 
 
 class Store:
-    """The artifacts below one folder."""
+    """The artifacts below one folder, which processes and hosts may share."""
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
+        self.leases = Leases(self.root / LEASES_FOLDER)
+        self._began: float | None = None
 
     def path(self, recipe: Recipe) -> Path:
         return self.root / recipe.name
 
     def has(self, recipe: Recipe) -> bool:
         """Whether the artifact is there. What it holds is checked when it is opened."""
-        return (self.path(recipe) / CHECKSUMS_FILE).is_file()
+        return self.path(recipe).is_dir()
 
     def open(self, recipe: Recipe) -> Artifact:
         """The artifact, after comparing its recipe and every checksum.
@@ -173,11 +118,11 @@ class Store:
             )
         fault = self.fault(path, recipe.content)
         if fault:
-            aside = self._set_aside(path)
+            aside = self.set_aside(path, recipe.content)
             where = f"It was set aside as {aside}" if aside else "It could not be set aside"
-            error = DamagedArtifact(
-                f"{recipe.name} is damaged: {fault}. {where}; run the study again to rebuild it."
-            )
+            found = f"{recipe.name} is damaged: {fault}. {where}"
+            error = DamagedArtifact(f"{found}; run the study again to rebuild it.")
+            error.artifact, error.found = recipe.name, found
             error.is_set_aside = aside is not None
             raise error
         return Artifact(path)
@@ -204,9 +149,12 @@ class Store:
             file = path / name
             if not file.is_file():
                 return f"{name} is missing"
-            if checksum(file) != expected:
-                return f"{name} does not have the checksum it was written with"
-        return None
+            try:
+                if checksum(file) != expected:
+                    return f"{name} does not have the checksum it was written with"
+            except OSError as error:
+                return f"{name} cannot be read ({error.strerror or error})"
+        return trouble_with_made(path / MADE_FILE)
 
     @contextmanager
     def create(self, recipe: Recipe, **made: Any) -> Iterator[Draft]:
@@ -216,17 +164,19 @@ class Store:
         another process was first, its artifact stays and this draft is dropped.
         """
         final = self.path(recipe)
-        draft = final.parent / f".draft-{final.name}-{owner()}"
+        draft = final.parent / f"{DRAFT}{final.name}-{owner()}"
         try:
             draft.mkdir(parents=True)
-            started = time.time()
+            began = self._began or time.monotonic()
             yield Draft(draft)
             work = Draft(draft)
             work.write_json(RECIPE_FILE, recipe.content)
-            work.write_json(MADE_FILE, provenance(started) | made)
-            # made.json is left out: it tells when and where, which no result depends on.
-            files = sorted(f for f in draft.iterdir() if f.name != MADE_FILE)
+            # made.json is left out: it tells when and where, which no result depends on, and
+            # vouches for itself.
+            files = sorted(draft.iterdir())
             work.write_json(CHECKSUMS_FILE, {f.name: checksum(f) for f in files})
+            text = made_text(provenance(time.monotonic() - began) | made)
+            (draft / MADE_FILE).write_text(text, encoding="utf-8")
             for file in draft.iterdir():
                 flush_to_disk(file)
             flush_to_disk(draft)
@@ -237,11 +187,15 @@ class Store:
                     raise
             flush_to_disk(final.parent)
         except OSError as error:
-            if isinstance(error, StoreError):
-                raise
-            raise StoreError(storage_trouble(self.root, error)) from error
+            # Whoever took over a lease removes the drafts of the one who seemed gone.
+            if not self.has(recipe):
+                raise storage_error(self.root, error) from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+
+    def build_began(self) -> None:
+        """From now on counts the time that the next artifact took, for its made.json."""
+        self._began = time.monotonic()
 
     def scratch(self, recipe: Recipe) -> Path:
         """A folder for the resume state of a long build, named after its recipe."""
@@ -249,12 +203,12 @@ class Store:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(storage_trouble(self.root, error)) from error
+            raise storage_error(self.root, error) from error
         return path
 
     def scratch_path(self, recipe: Recipe) -> Path:
         """Where the scratch folder of a recipe is, if there is one."""
-        return self.root / "scratch" / recipe.name.replace("/", "-")
+        return self.root / SCRATCH_FOLDER / recipe.name.replace("/", "-")
 
     def check_writable(self) -> None:
         """Raises `StoreError` with what to do when nothing can be written here."""
@@ -264,76 +218,77 @@ class Store:
             probe.write_bytes(b"")
             probe.unlink()
         except OSError as error:
-            raise StoreError(storage_trouble(self.root, error)) from error
+            raise storage_error(self.root, error) from error
 
-    def remove_abandoned_drafts(self) -> int:
-        """Removes the drafts of processes of this host that are gone; returns how many."""
-        removed = 0
-        for draft in self.root.glob("*/.draft-*"):
-            host, _, process = draft.name.rpartition("-")[0].rpartition("-")
-            if host.endswith(f"-{socket.gethostname()}") and not is_alive(int(process)):
-                shutil.rmtree(draft, ignore_errors=True)
-                removed += 1
-        return removed
+    def sweep(self) -> None:
+        """Removes what killed runs left behind: drafts, leases, resume states of finished builds.
 
-    def _set_aside(self, path: Path) -> Path | None:
-        aside = self.root / "damaged" / f"{path.parent.name}-{path.name}-{uuid.uuid4().hex[:8]}"
+        What a living process may still be writing stays, and so does what another host began,
+        until its artifact is there.
+        """
+        for draft in self.root.glob(f"*/{DRAFT}*"):
+            self._remove_draft_if_abandoned(draft, is_moot=self._is_finished(draft))
+        for removed in self.root.glob(f"*/{REMOVED}*"):
+            shutil.rmtree(removed, ignore_errors=True)
+        finished = {f"{path.parent.name}-{path.name}" for path in self.paths()}
+        for scratch in (self.root / SCRATCH_FOLDER).glob("*"):
+            if scratch.name in finished:
+                shutil.rmtree(scratch, ignore_errors=True)
+        self.leases.sweep()
+
+    def paths(self) -> Iterator[Path]:
+        """The folders of all finished artifacts, in no order."""
+        for kind in self.root.glob("*"):
+            if kind.is_dir() and kind.name not in NO_KINDS:
+                yield from (p for p in kind.iterdir() if p.is_dir() and p.name[:1] != ".")
+
+    def remove_drafts_of(self, recipe: Recipe) -> None:
+        """Removes the drafts of earlier builders of a recipe; for the holder of its lease."""
+        final = self.path(recipe)
+        for draft in final.parent.glob(f"{DRAFT}{final.name}-*"):
+            self._remove_draft_if_abandoned(draft, is_moot=True)
+
+    def remove(self, path: Path) -> None:
+        """Removes a finished artifact: at once, as readers see it."""
+        gone = path.with_name(f"{REMOVED}{uuid.uuid4().hex[:8]}-{path.name}")
         try:
-            aside.parent.mkdir(parents=True, exist_ok=True)
-            return path.rename(aside)
+            path.rename(gone)
+        except OSError as error:
+            raise storage_error(self.root, error) from error
+        shutil.rmtree(gone, ignore_errors=True)
+
+    def set_aside(self, path: Path, content: Any = None) -> Path | None:
+        """Where a damaged artifact was moved to, out of the way of the one built in its place.
+
+        None where it could not be moved. Another process may have replaced it meanwhile by a
+        sound one: that one stays.
+        """
+        folder = self.root / DAMAGED_FOLDER
+        aside = folder / f"{path.parent.name}-{uuid.uuid4().hex[:8]}-{path.name}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path.rename(aside)
+        except FileNotFoundError:
+            return folder  # by somebody else, in this moment
         except OSError:
             return None
+        if self.fault(aside, content) is None:
+            try:
+                aside.rename(path)
+            except OSError:
+                shutil.rmtree(aside, ignore_errors=True)
+            return folder
+        return aside
 
+    def _is_finished(self, draft: Path) -> bool:
+        name, _ = split_owner(draft.name.removeprefix(DRAFT))
+        return (draft.parent / name).is_dir()
 
-def checksum(file: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def owner() -> str:
-    """Who writes a draft: host, process and a random part (process ids repeat across hosts)."""
-    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-
-
-def is_alive(process: int) -> bool:
-    """Whether a process of this host is still there."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def flush_to_disk(path: Path) -> None:
-    """Returns when the file or folder is on the disk, not merely in the system's memory."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def storage_trouble(root: Path, error: OSError) -> str:
-    """A sentence for an operating-system error met while writing below `root`."""
-    advice = {
-        errno.ENOSPC: "The disk is full: free some space and run again; what is finished is kept.",
-        errno.EDQUOT: "The quota is used up: free some space and run again.",
-        errno.EROFS: "The file system is read-only: name another store with --store.",
-        errno.EACCES: "You may not write there: name another store with --store.",
-        errno.EPERM: "You may not write there: name another store with --store.",
-    }.get(error.errno or 0, "Name another store with --store, or mend this one.")
-    return f"Cannot write to the store {root}: {error.strerror or error}. {advice}"
-
-
-def provenance(started: float) -> dict[str, Any]:
-    """When, where and with what something was made; never part of an identity."""
-    from samemind import __version__, environment
-
-    return {
-        "samemind": __version__,
-        "seconds": round(time.time() - started, 3),
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    } | environment.described()
+    @staticmethod
+    def _remove_draft_if_abandoned(draft: Path, *, is_moot: bool) -> None:
+        _, who = split_owner(draft.name)
+        if who is None:
+            return
+        is_from_here = who.place == Process.this().place
+        if who.is_gone or (is_moot and not is_from_here):
+            shutil.rmtree(draft, ignore_errors=True)

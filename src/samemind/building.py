@@ -1,18 +1,21 @@
 """Every kind of recipe and the function that builds it: one address for any executor.
 
-A build is idempotent: what is in the store is not made again, whoever asks.
+A build is idempotent: what is in the store is not made again, whoever asks, and what another
+process is making is left to it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import fields
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from samemind.artifacts import Recipe, Store
 from samemind.comparison import Scores, build_scores
 from samemind.devices import Execution
+from samemind.errors import SamemindError
 from samemind.extraction import Activations, build_activations
 from samemind.inversion import (
     Inverted,
@@ -22,7 +25,7 @@ from samemind.inversion import (
     build_natural,
     build_seeds,
 )
-from samemind.probing import Probe, ProbeScores, build_probe, build_probe_scores
+from samemind.storage import storage_error
 from samemind.training import Evaluated, Trained, build_checkpoint, build_evaluation
 
 BUILDERS: dict[type[Recipe], Callable[[Any, Store, Execution], None]] = {
@@ -33,16 +36,46 @@ BUILDERS: dict[type[Recipe], Callable[[Any, Store, Execution], None]] = {
     Inverted: build_inverted,
     Activations: build_activations,
     Scores: build_scores,
-    Probe: build_probe,
-    ProbeScores: build_probe_scores,
 }
 
 
-def build(recipe: Recipe, *, root: Path, execution: Execution) -> None:
-    """Makes the artifact of a recipe, unless it is there."""
+class Ended(StrEnum):
+    """How a build ended that met no error."""
+
+    BUILT = "built"
+    THERE = "there already"
+    IN_WORK = "in the work of another process"
+
+
+def build(recipe: Recipe, *, root: Path, execution: Execution) -> Ended:
+    """Makes the artifact of a recipe, unless it is there or somebody else is making it.
+
+    **Raises:** what the build raises; a disk that is full or read-only is a `StoreError`.
+    """
     store = Store(root)
-    if not store.has(recipe):
-        BUILDERS[type(recipe)](recipe, store, execution)
+    if store.has(recipe):
+        return Ended.THERE
+    try:
+        lease = store.leases.take(recipe.name)
+        if lease is None:
+            return Ended.IN_WORK
+        with lease:
+            if store.has(recipe):
+                return Ended.THERE
+            store.remove_drafts_of(recipe)
+            store.build_began()
+            BUILDERS[type(recipe)](recipe, store, execution)
+    except OSError as error:
+        # Resume states and leases are written outside of `Store.create`.
+        if isinstance(error, SamemindError) or not storage_error(root, error).cannot_write:
+            raise
+        raise storage_error(root, error) from error
+    return Ended.BUILT
+
+
+def shares(recipe: Recipe) -> Recipe:
+    """What is worth loading once for several builds: those that share it like one place."""
+    return recipe.inputs if isinstance(recipe, Activations) else recipe
 
 
 def upstream(recipe: Recipe) -> Iterator[Recipe]:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import time
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +18,7 @@ from rich.table import Table
 from samemind import __version__
 from samemind.artifacts import Store
 from samemind.devices import Execution
-from samemind.errors import InvalidInput, SamemindError
+from samemind.errors import DamagedArtifact, InvalidInput, SamemindError
 
 app = typer.Typer(
     name="samemind",
@@ -75,26 +76,44 @@ def run(
 ) -> None:
     """Build what a study still lacks, and write its report. Run it again to continue."""
     from samemind.executors import executor_for
-    from samemind.progress import StageProgress
-    from samemind.study import advance, read_study
+    from samemind.study import read_study
 
     plan_of = read_study(study)
     artifacts = Store(store)
-    artifacts.check_writable()
-    artifacts.remove_abandoned_drafts()
     execution = Execution(device=device, batch_size=batch_size)
     executor = executor_for(workers or _useful_workers(device))
     signal.signal(signal.SIGTERM, _end)
     try:
-        result = advance(
-            plan_of, artifacts, executor, execution, watch=StageProgress(artifacts, console)
-        )
+        _run_until_reported(plan_of, artifacts, executor, execution, out)
     except KeyboardInterrupt:
         raise SamemindError(
             "Interrupted. What was finished is kept: run the same command to continue."
         ) from None
     finally:
         executor.close()
+
+
+def _run_until_reported(
+    study: Any, store: Store, executor: Any, execution: Execution, out: Path | None
+) -> None:
+    """Builds and reports; what the report finds damaged is built again."""
+    while True:
+        _advance(study, store, executor, execution)
+        try:
+            return _write_report(study, store, out)
+        except DamagedArtifact as error:
+            if not error.is_set_aside:
+                raise
+            console.print(f"{error.found}; it is built again.")
+
+
+def _advance(study: Any, store: Store, executor: Any, execution: Execution) -> None:
+    from samemind.progress import StageProgress
+    from samemind.running import advance
+
+    result = advance(study, store, executor, execution, watch=StageProgress(store, console))
+    for message in result.damaged:
+        console.print(f"{message}; it was built again.")
     for outcome in result.failed:
         typer.echo(f"\n{outcome.item.name}\n{outcome.trace or outcome.error}", err=True)
     if result.failed:
@@ -104,7 +123,6 @@ def run(
         )
     if not result.built:
         console.print("Everything was there already; nothing was built.")
-    _write_report(plan_of, artifacts, out)
 
 
 def _end(*_: object) -> None:
@@ -165,24 +183,40 @@ def status(study: StudyName, store: StorePath = DEFAULT_STORE, as_json: AsJson =
     rows = _progress_rows(read_study(study), Store(store))
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
-    else:
-        _print_rows(rows, ("stage", "parts", "done", "missing", "in work"))
+        return
+    _print_rows(rows, ("stage", "parts", "done", "missing", "in work"))
+    parts = [part for row in rows for part in row["parts in work"]]
+    if parts:
+        console.print()
+        _print_rows(parts, ("in work", "share done", "host", "process", "since"))
 
 
 def _progress_rows(study: Any, store: Store) -> list[dict[str, Any]]:
     from samemind.resume import fraction_done
 
+    leases = store.leases.in_work()
     rows = []
     for stage in study.stages:
         missing = [r for r in stage.recipes if not store.has(r)]
-        in_work = [fraction_done(store.scratch_path(r)) for r in missing]
+        in_work = [
+            {
+                "in work": r.name,
+                "share done": fraction_done(store.scratch_path(r)),
+                "host": leases[r.name]["host"],
+                "process": leases[r.name]["process"],
+                "since": time.strftime("%Y-%m-%d %H:%M", time.localtime(leases[r.name]["since"])),
+            }
+            for r in missing
+            if r.name in leases
+        ]
         rows.append(
             {
                 "stage": stage.name,
                 "parts": len(stage.recipes),
                 "done": len(stage.recipes) - len(missing),
                 "missing": len(missing),
-                "in work": sum(f is not None for f in in_work),
+                "in work": len(in_work),
+                "parts in work": in_work,
             }
         )
     return rows

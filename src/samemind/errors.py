@@ -26,15 +26,23 @@ class UndefinedScore(SamemindError, ArithmeticError):
 
 
 class StoreError(SamemindError, OSError):
-    """An artifact is missing, damaged or not the one asked for, or cannot be written."""
+    """An artifact is missing, damaged or not the one asked for, or cannot be written.
+
+    `cannot_write` is True where nothing else can be written either: a full disk, a read-only one.
+    """
+
+    cannot_write = False
 
 
 class DamagedArtifact(StoreError):
     """An artifact whose content is not what was written; a run builds it again.
 
-    `is_set_aside` is False where the folder could not be moved out of the way.
+    `artifact` is its name and `found` what is wrong with it; `is_set_aside` is False where the
+    folder could not be moved out of the way.
     """
 
+    artifact = ""
+    found = ""
     is_set_aside = False
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import shutil
 import time
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,19 +46,27 @@ class ResumeState:
         self._saved_at = self._told_at = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
-        """The last state that was saved, or None. A file that cannot be read counts as none."""
-        if not self.file.is_file():
+        """The last state that was saved, or None. A file that is not whole counts as none."""
+        try:
+            digest, _, content = self.file.read_bytes().partition(b"\n")
+        except OSError:
+            return None
+        if hashlib.sha256(content).hexdigest().encode() != digest:
             return None
         try:
-            return torch.load(self.file, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+            return torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
             return None
 
     def save(self, state: dict[str, Any]) -> None:
         """Replaces the saved state."""
         draft = self.file.with_suffix(f".{os.getpid()}.draft")
+        # Through memory: torch checks no checksum on reading, and hides why it could not write.
+        content = BytesIO()
+        torch.save(state, content)
         with draft.open("wb") as stream:
-            torch.save(state, stream)
+            stream.write(hashlib.sha256(content.getbuffer()).hexdigest().encode() + b"\n")
+            stream.write(content.getbuffer())
             stream.flush()
             os.fsync(stream.fileno())
         draft.replace(self.file)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,18 +20,14 @@ from pydantic import (
 )
 
 from samemind.architectures.base import ARCHITECTURES
-from samemind.artifacts import Recipe, Store
+from samemind.artifacts import Recipe
 from samemind.attacks import Attack, ball_of
-from samemind.building import build, upstream
 from samemind.comparison import STUDY_MEASURES, Scores
 from samemind.datasets.base import DATASETS
-from samemind.devices import Execution
-from samemind.errors import DamagedArtifact, InvalidInput, UnknownName
-from samemind.executors import Executor, Outcome
+from samemind.errors import InvalidInput, UnknownName
 from samemind.extraction import Activations
 from samemind.inversion import Descent, Inverted, Natural, Seeds
 from samemind.measures import MEASURES
-from samemind.probing import Probe, ProbeScores
 from samemind.registry import did_you_mean
 from samemind.training import Evaluated, Schedule, Trained
 
@@ -108,24 +103,11 @@ class Comparison(Section):
     measures: tuple[str, ...] = STUDY_MEASURES
     permutations: Annotated[int, Field(ge=0)] = 20
     random_seed: int = 0
-    driving_inputs: Annotated[int, Field(ge=0)] = 3
-    subgroups: bool = True
 
     @field_validator("measures")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(known(MEASURES, name) for name in names)
-
-
-class Probes(Section):
-    """Linear probes on the representations of training images. `epochs = 0` leaves them out."""
-
-    split: str = "train"
-    count: Count | None = None
-    epochs: Annotated[int, Field(ge=0)] = 0
-    learning_rate: Positive = 5e-3
-    batch_size: Count = 1024
-    random_seed: int = 0
 
 
 class Excluded(Section):
@@ -169,7 +151,6 @@ class Study(Section):
     inputs: InputsSection = InputsSection()
     inversion: Inversion = Inversion()
     comparison: Comparison = Comparison()
-    probes: Probes = Probes()
     _text: str = PrivateAttr(default="")  # the study file as it was read
 
     @field_validator("dataset")
@@ -290,64 +271,23 @@ class Study(Section):
                     measures=self.comparison.measures,
                     permutations=self.comparison.permutations,
                     random_seed=self.comparison.random_seed,
-                    driving_inputs=self.comparison.driving_inputs,
-                    subgroups=self.comparison.subgroups,
                 )
                 for inputs in input_sets
             ]
         return tuple(found)
 
     @cached_property
-    def probed(self) -> Natural:
-        """The training images that probes are trained on."""
-        return Natural(
-            dataset=self.dataset,
-            split=self.probes.split,
-            count=self.probes.count,
-            random_seed=self.probes.random_seed,
-        )
-
-    @cached_property
-    def probe_scores(self) -> tuple[ProbeScores, ...]:
-        """Heads and probes of every cell compared, where the study asks for probes."""
-        if not self.probes.epochs:
-            return ()
-        return tuple(
-            ProbeScores(
-                dataset=self.dataset,
-                epsilon=cell.epsilon,
-                probes=tuple(self._probe(a) for a in cell.activations),
-                activations=cell.activations,
-            )
-            for cell in self.scores
-            if cell.inputs == "natural"
-        )
-
-    def _probe(self, activations: Activations) -> Probe:
-        return Probe(
-            activations=Activations(checkpoint=activations.checkpoint, inputs=self.probed),
-            epochs=self.probes.epochs,
-            learning_rate=self.probes.learning_rate,
-            batch_size=self.probes.batch_size,
-            random_seed=self.probes.random_seed,
-        )
-
-    @cached_property
     def stages(self) -> tuple[Stage, ...]:
         """The whole study in order; a stage needs only the ones before it."""
-        probes = [probe for scores in self.probe_scores for probe in scores.probes]
-        activations = dict.fromkeys(
-            [*(a for s in self.scores for a in s.activations), *(p.activations for p in probes)]
-        )
+        activations = dict.fromkeys(a for s in self.scores for a in s.activations)
         return (
             Stage("training", self.checkpoints),
             Stage("evaluation", self.evaluations),
-            Stage("inputs", (self.natural, self.probed) if probes else (self.natural,)),
+            Stage("inputs", (self.natural,)),
             Stage("seeds", (self.seeds,) if self.inverted else ()),
             Stage("inversion", self.inverted),
             Stage("extraction", tuple(activations)),
-            Stage("probing", tuple(probes)),
-            Stage("comparison", (*self.scores, *self.probe_scores)),
+            Stage("comparison", self.scores),
         )
 
 
@@ -426,51 +366,3 @@ def _keys_near(location: tuple[int | str, ...]) -> str:
         model = annotation.annotation if annotation else None
     keys = list(getattr(model, "model_fields", {}))
     return f"{did_you_mean(str(location[-1]), keys)}Known: {', '.join(keys)}" if keys else ""
-
-
-# -- running
-
-Watch = Callable[[Stage, Sequence[Recipe], Iterator[Outcome[Recipe]]], Iterator[Outcome[Recipe]]]
-
-
-@dataclass(frozen=True)
-class Advance:
-    """What a run did: how many artifacts it built, and what went wrong."""
-
-    built: int
-    failed: tuple[Outcome[Recipe], ...]
-    blocked: int  # could not be tried, because something they need failed
-
-
-def advance(
-    study: Study,
-    store: Store,
-    executor: Executor,
-    execution: Execution,
-    *,
-    watch: Watch | None = None,
-) -> Advance:
-    """Builds what is missing and can be built, stage by stage, like `make`.
-
-    An artifact that turns out damaged is set aside where it is opened, and built again.
-
-    **Arguments:**
-
-    - `watch`: sees the outcomes of each stage on their way, to show progress.
-    """
-    built = 0
-    while True:
-        failed: list[Outcome[Recipe]] = []
-        blocked = 0
-        for stage in study.stages:
-            missing = [r for r in stage.recipes if not store.has(r)]
-            ready = [r for r in missing if all(store.has(u) for u in upstream(r))]
-            blocked += len(missing) - len(ready)
-            if not ready:
-                continue
-            outcomes = executor.map(partial(build, root=store.root, execution=execution), ready)
-            for outcome in watch(stage, ready, outcomes) if watch else outcomes:
-                built += outcome.error is None
-                failed += [outcome] if outcome.error else []
-        if not any(isinstance(o.error, DamagedArtifact) and o.error.is_set_aside for o in failed):
-            return Advance(built, tuple(failed), blocked)

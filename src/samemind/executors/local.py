@@ -1,8 +1,4 @@
-"""Where work is done: in this process, or in local worker processes, behind one `map`.
-
-An executor knows nothing of recipes. What is done is read from the store, never from here: every
-item is idempotent, so an executor may lose track of one and lose nothing.
-"""
+"""On this machine: in this process, or in worker processes that end with it."""
 
 from __future__ import annotations
 
@@ -11,46 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed
-from dataclasses import dataclass
-from traceback import format_exc
-from typing import Generic, Protocol, TypeVar
+from typing import Any
 
 from samemind.errors import InvalidInput, SamemindError
-
-Item = TypeVar("Item")
-ItemOfAny = TypeVar("ItemOfAny", contravariant=True)
-
-
-@dataclass(frozen=True)
-class Outcome(Generic[Item]):
-    """How one item ended: `error` is None where it is done."""
-
-    item: Item
-    error: Exception | None = None
-    trace: str = ""  # of an error that is a bug: tracebacks do not travel between processes
-
-
-class Executor(Protocol):
-    """Does each item once and yields outcomes as they come; an error stops no other item."""
-
-    def map(self, do: Callable[[Item], None], items: Sequence[Item]) -> Iterator[Outcome[Item]]: ...
-
-    def close(self) -> None: ...
-
-
-def attempt(do: Callable[[Item], None], item: Item) -> Outcome[Item]:
-    """Does one item and turns an error that is meant for the user into an outcome.
-
-    Any other error is a bug; it travels as an outcome too, so that it stops no other item, and
-    the run shows its traceback at the end.
-    """
-    try:
-        do(item)
-    except SamemindError as error:
-        return Outcome(item, error)
-    except Exception as error:
-        return Outcome(item, error, format_exc())
-    return Outcome(item)
+from samemind.executors.base import Item, Key, Outcome, attempt
 
 
 class InProcess:
@@ -65,7 +25,10 @@ class InProcess:
     def __init__(self, threads: int = 1) -> None:
         self.threads = threads
 
-    def map(self, do: Callable[[Item], None], items: Sequence[Item]) -> Iterator[Outcome[Item]]:
+    def map(
+        self, do: Callable[[Item], Any], items: Sequence[Item], *, together: Key | None = None
+    ) -> Iterator[Outcome[Item]]:
+        del together  # the order of the items keeps them near enough
         from threadpoolctl import threadpool_limits
 
         for item in items:
@@ -89,7 +52,10 @@ class LocalProcesses:
         self.threads = threads
         self._pool = None
 
-    def map(self, do: Callable[[Item], None], items: Sequence[Item]) -> Iterator[Outcome[Item]]:
+    def map(
+        self, do: Callable[[Item], Any], items: Sequence[Item], *, together: Key | None = None
+    ) -> Iterator[Outcome[Item]]:
+        del together  # the order of the items keeps them near enough
         waiting = list(items)
         # A killed worker takes its whole pool along. What is not done is tried again with a new
         # pool, and at last one by one, so that only the item which kills its worker fails.
@@ -106,7 +72,7 @@ class LocalProcesses:
             yield outcomes[0] if outcomes else Outcome(item, SamemindError(_worker_died(item)))
 
     def _map_until_broken(
-        self, do: Callable[[Item], None], items: Sequence[Item], workers: int
+        self, do: Callable[[Item], Any], items: Sequence[Item], workers: int
     ) -> Iterator[tuple[int, Outcome[Item]]]:
         from loky.process_executor import BrokenProcessPool, ShutdownExecutorError
 
@@ -160,8 +126,3 @@ def _end_with_parent(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def executor_for(workers: int, threads: int = 1) -> InProcess | LocalProcesses:
-    """Worker processes, or this process where one worker is enough."""
-    return InProcess(threads) if workers == 1 else LocalProcesses(workers, threads)

@@ -1,0 +1,262 @@
+"""Leases: who is building what, in the processes of one machine or of many that share a folder.
+
+A lease spares work, and no result depends on it: two builders that both believe they hold one make
+the same artifact, and the first to finish wins. So a lease may be simple: a file that one process
+can create, with a counter that its holder raises. Whoever waits watches the counter with a clock
+of its own that only counts seconds, so that neither a clock that jumps nor clocks that differ
+between hosts can end a lease or keep one alive.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+COUNTER_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process and where it runs, such that it can be told from any other."""
+
+    host: str
+    place: str  # host, boot and process namespace: where the process id means something
+    process: int
+    born: str  # when it started, in the words of the system: process ids are used again
+
+    @classmethod
+    def this(cls) -> Process:
+        process = os.getpid()
+        return cls(socket.gethostname(), place(), process, born(process))
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it has certainly ended; False also where that cannot be known from here."""
+        if self.place != place():
+            return False
+        return not is_alive(self.process) or (self.born != born(self.process))
+
+
+@cache
+def place() -> str:
+    """Eight digits for host, boot and process namespace: two containers are two places."""
+    parts = [socket.gethostname()]
+    with contextlib.suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8"))
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return uuid.uuid5(uuid.NAMESPACE_OID, "/".join(parts)).hex[:8]
+
+
+def born(process: int) -> str:
+    """When a process of this place started, as the kernel counts; empty where it does not say."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return stat.rpartition(")")[2].split()[19]
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process of this place is still there."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        # A killed process whose parent has not noticed yet does nothing any more.
+        stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
+        return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
+    return True
+
+
+@dataclass
+class Lease:
+    """The right to build one artifact, kept alive by a thread until it is given back."""
+
+    path: Path
+    token: str
+    beat: float
+    _ended: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Lease:
+        threading.Thread(target=self._keep_alive, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        with contextlib.suppress(OSError):
+            if self.token in self.path.read_text(encoding="utf-8"):
+                self.path.unlink()
+
+    def _keep_alive(self) -> None:
+        count = 0
+        while not self._ended.wait(self.beat):
+            count += 1
+            try:
+                # Never created anew: a lease that was taken over stays with its new holder.
+                file = os.open(self.path, os.O_RDWR)
+            except OSError:
+                continue
+            try:
+                if self.token.encode() in os.read(file, 4096):
+                    os.pwrite(file, f"{count:0{COUNTER_DIGITS}}".encode(), 0)
+                    os.fsync(file)
+            except OSError:
+                continue  # a full disk or a server that is away must not end the build
+            finally:
+                os.close(file)
+
+
+class Leases:
+    """The leases of a store, one file each.
+
+    **Arguments:**
+
+    - `beat`: seconds between two signs of life.
+    - `patience`: seconds without one after which a lease of another host is taken over. That of a
+      process of this machine which has ended is taken over at once.
+    """
+
+    def __init__(self, folder: Path, *, beat: float = 5.0, patience: float = 60.0) -> None:
+        self.folder = folder
+        self.beat = beat
+        self.patience = patience
+        self._seen: dict[str, tuple[str, float]] = {}
+
+    def take(self, name: str) -> Lease | None:
+        """The lease of an artifact, or None where somebody else is building it.
+
+        **Raises:** `OSError` when nothing can be written.
+        """
+        path = self._path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        token = uuid.uuid4().hex
+        holder = asdict(Process.this()) | {"name": name, "token": token, "since": time.time()}
+        for _ in range(3):
+            try:
+                file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+            except FileExistsError:
+                content = self._read(path)
+                if content is None:
+                    continue  # given back in this moment
+                who = _holder(content)
+                if who is None or not who.is_gone:
+                    return None
+                self._break(path, content)
+                continue
+            try:
+                os.write(file, f"{0:0{COUNTER_DIGITS}}\n{json.dumps(holder)}\n".encode())
+            except OSError:
+                path.unlink(missing_ok=True)
+                raise
+            finally:
+                os.close(file)
+            return Lease(path, token, self.beat)
+        return None
+
+    def is_free(self, name: str) -> bool:
+        """Whether nobody is building it. Ask again and again: a silent lease is ended by this.
+
+        A lease is silent when its counter stood still, as seen from here, for `patience` seconds.
+        """
+        path = self._path(name)
+        content = self._read(path)
+        if content is None:
+            self._seen.pop(name, None)
+            return True
+        now = time.monotonic()
+        before, since = self._seen.get(name, ("", now))
+        if content != before:
+            self._seen[name] = (content, now)
+            since = now
+        who = _holder(content)
+        if (who is not None and who.is_gone) or now - since >= self.patience:
+            self._break(path, content)
+            self._seen.pop(name, None)
+            return True
+        return False
+
+    def in_work(self) -> dict[str, dict[str, Any]]:
+        """What is being built, by whom and since when, by the artifact's name.
+
+        Leases of processes that have certainly ended are left out.
+        """
+        found = {}
+        for path in sorted(self.folder.glob("*")):
+            content = self._read(path)
+            record = _record(content) if content else None
+            who = _holder(content) if content else None
+            if record is not None and who is not None and not who.is_gone:
+                found[record["name"]] = record
+        return found
+
+    def sweep(self) -> None:
+        """Removes the leases of processes of this machine that have ended."""
+        for path in self.folder.glob("*"):
+            content = self._read(path)
+            who = _holder(content) if content else None
+            if content is not None and who is not None and who.is_gone:
+                self._break(path, content)
+
+    def _path(self, name: str) -> Path:
+        return self.folder / name.replace("/", "-")
+
+    @staticmethod
+    def _read(path: Path) -> str | None:
+        try:
+            return path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return None
+
+    def _break(self, path: Path, content: str) -> None:
+        """Removes a lease that holds exactly `content`; any other is put back."""
+        grabbed = path.with_name(f".{path.name[-60:]}-{uuid.uuid4().hex}")
+        with contextlib.suppress(OSError):
+            path.rename(grabbed)
+            if self._read(grabbed) != content:
+                # Somebody was quicker and this is their new lease.
+                with contextlib.suppress(OSError):
+                    os.link(grabbed, path)
+            grabbed.unlink()
+
+
+def _record(content: str) -> dict[str, Any] | None:
+    try:
+        record = json.loads(content[COUNTER_DIGITS:])
+    except ValueError:
+        return None  # its writer died in the moment of writing; silence will end it
+    return record if isinstance(record, dict) and "name" in record else None
+
+
+def _holder(content: str) -> Process | None:
+    record = _record(content)
+    try:
+        return Process(**{k: record[k] for k in Process.__dataclass_fields__}) if record else None
+    except KeyError:
+        return None
+
+
+def owner() -> str:
+    """Who writes a draft: this process, and a random part."""
+    this = Process.this()
+    host = this.host.replace("-", "_")
+    return f"{host}-{this.place}-{this.process}-{this.born}-{uuid.uuid4().hex[:8]}"
+
+
+def split_owner(text: str) -> tuple[str, Process | None]:
+    """What stands before the words of `owner` at the end of a text, and whom they name."""
+    parts = text.rsplit("-", 5)
+    if len(parts) != 6 or not parts[3].isdigit():
+        return text, None
+    return parts[0], Process(parts[1], parts[2], int(parts[3]), parts[4])
