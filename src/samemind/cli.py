@@ -17,6 +17,7 @@ from rich.table import Table
 
 from samemind import __version__
 from samemind.artifacts import Store
+from samemind.commands.compare import compare
 from samemind.devices import Execution
 from samemind.errors import DamagedArtifact, InvalidInput, SamemindError
 
@@ -293,6 +294,9 @@ def _cell(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+app.command()(compare)
 
 
 def main() -> None:

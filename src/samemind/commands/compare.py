@@ -1,0 +1,183 @@
+"""`samemind compare`: one's own models, or their activations, pair by pair."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from samemind.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from samemind.comparing.run import Compared, Watch
+
+console = Console(highlight=False)
+
+
+def compare(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...",
+            help="Checkpoint files (with --architecture), timm:NAME, torchvision:NAME or "
+            "module.path:function; with --activations, files of arrays. NAME=MODEL names one.",
+        ),
+    ],
+    inputs: Annotated[
+        str | None,
+        typer.Option(
+            help="A dataset (cifar10, digits:train), a folder of images (class folders give "
+            "labels), or a .npy, .npz or .safetensors tensor (N, channels, H, W) in [0, 1]."
+        ),
+    ] = None,
+    activations: Annotated[
+        bool,
+        typer.Option(
+            "--activations",
+            help="MODELs are files of activations, a row per input: .npy, .npz, .safetensors, "
+            "HDF5 or .mat; FILE::ARRAY takes one array of a file.",
+        ),
+    ] = False,
+    logits: Annotated[
+        bool, typer.Option("--logits", help="Unnamed arrays are logits, not representations.")
+    ] = False,
+    labels: Annotated[
+        str | None, typer.Option(help="A file of class numbers, one per input.")
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="So many inputs at random [default: all].")
+    ] = None,
+    measures: Annotated[
+        str | None, typer.Option(help="Names from `list measures`, with commas between.")
+    ] = None,
+    permutations: Annotated[
+        int, typer.Option(min=0, help="Shuffles for the floor of each score.")
+    ] = 20,
+    tolerance: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of inputs that may turn from right to wrong."),
+    ] = 0.01,
+    architecture: Annotated[
+        str | None,
+        typer.Option(help="Of checkpoint files: from `list architectures`, timm:, torchvision:."),
+    ] = None,
+    classes: Annotated[
+        int | None, typer.Option(min=2, help="Of checkpoint files [default: read from them].")
+    ] = None,
+    normalise: Annotated[
+        str | None,
+        typer.Option(help="imagenet, cifar10, inception, a dataset, none [default: the model's]."),
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(min=1, help="Pixels that models are given [default: the model's].")
+    ] = None,
+    random_weights: Annotated[
+        bool, typer.Option("--random-weights", help="timm and torchvision models untrained.")
+    ] = False,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch published weights that are not here.")
+    ] = False,
+    random_seed: Annotated[int, typer.Option(help="Of --count and of random weights.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder for the full report.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 64,
+) -> None:
+    """Compare your own models on your own inputs, and say whether one can replace another."""
+    from samemind.comparing.run import compare_activations, compare_models
+    from samemind.devices import Execution
+
+    wanted = [m.strip() for m in measures.split(",") if m.strip()] if measures else None
+    if activations:
+        from samemind.comparing.arrays import read_activations
+        from samemind.comparing.images import read_labels
+
+        if inputs:
+            raise InvalidInput("With --activations no model runs, so leave --inputs out.")
+        found, _ = compare_activations(
+            read_activations(models, kind="logits" if logits else "representation"),
+            labels=read_labels(Path(labels)) if labels else None,
+            measures=wanted,
+            permutations=permutations,
+        )
+    else:
+        from samemind.comparing.images import open_images
+        from samemind.comparing.models import Loading, load_models
+
+        if inputs is None:
+            raise InvalidInput(
+                "Models are compared on inputs: --inputs with a dataset, a folder of images or a "
+                "tensor. For arrays that you have already, add --activations."
+            )
+        images = open_images(inputs, labels=labels, count=count, random_seed=random_seed)
+        loading = Loading(
+            architecture=architecture,
+            classes=classes,
+            image_size=image_size,
+            normalise=normalise,
+            dataset=images.dataset,
+            has_random_weights=random_weights,
+            allows_download=download,
+            random_seed=random_seed,
+        )
+        loaded = load_models(models, loading)
+        execution = Execution(device=device, batch_size=batch_size)
+        with _progress(is_silent=as_json) as watch:
+            found, _ = compare_models(
+                loaded,
+                images,
+                measures=wanted,
+                permutations=permutations,
+                execution=execution,
+                watch=watch,
+            )
+    _deliver(found, models, out, as_json=as_json, tolerance=tolerance)
+
+
+@contextmanager
+def _progress(*, is_silent: bool) -> Iterator[Watch]:
+    """A bar per model with the time left, on the error stream so that output can be piped."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    bars = Progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
+        TimeRemainingColumn(), console=Console(stderr=True), transient=True, disable=is_silent,
+    )  # fmt: skip
+    tasks = {}
+    with bars:
+
+        def watch(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done)
+
+        yield watch
+
+
+def _deliver(
+    found: Compared, models: list[str], out: Path | None, *, as_json: bool, tolerance: float
+) -> None:
+    from samemind.comparing.showing import results_of, show, verdict
+
+    if as_json:
+        record = found.as_record()
+        for held, replacement in zip(record["replacements"], found.replacements, strict=True):
+            held["tolerance"] = tolerance
+            held["answer"] = replacement.swap.answer(tolerance)
+            held["verdict"] = verdict(replacement, tolerance)
+        typer.echo(json.dumps(record, indent=1, allow_nan=False))
+    else:
+        show(found, console, tolerance=tolerance)
+    if out is not None:
+        from samemind.reporting import write_report
+
+        described = f"# samemind compare {' '.join(models)}\n# inputs: {found.name}\n"
+        page = write_report(results_of(found, described), out)
+        if not as_json:
+            console.print(f"\nThe report is in {page}")

@@ -1,0 +1,1 @@
+"""Comparing one's own models: where they, their inputs and their activations come from."""

@@ -1,0 +1,173 @@
+"""Arrays from the files that people keep activations in; nothing in a file is executed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from samemind.errors import InvalidInput, MissingExtra
+
+REPRESENTATION_NAMES = (
+    "representation", "representations", "features", "activations", "embeddings", "x",
+)  # fmt: skip
+LOGITS_NAMES = ("logits", "scores", "outputs")
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a .npy, .npz, .safetensors, .h5/.hdf5 or .mat file, by name.
+
+    A .npy file has one, named 'array'. Names inside an HDF5 file are paths (`layer4/out`).
+
+    **Raises:** `InvalidInput` for a file that is not there, of another kind, or damaged;
+    `MissingExtra` for HDF5 (and MATLAB 7.3, which is HDF5) where h5py is not installed.
+    """
+    if not path.is_file():
+        raise InvalidInput(f"There is no file {path}. Check the path.")
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InvalidInput(
+            f"{path} is of no kind that arrays are read from. Known: {', '.join(_READERS)}."
+        )
+    try:
+        return reader(path)
+    except (InvalidInput, MissingExtra):
+        raise
+    except Exception as error:
+        raise InvalidInput(f"{path} cannot be read as {path.suffix}: {error}.") from error
+
+
+def _npy(path: Path) -> dict[str, np.ndarray]:
+    return {"array": np.load(path, mmap_mode="c", allow_pickle=False)}
+
+
+def _npz(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as held:
+        return {name: held[name] for name in held.files}
+
+
+def _safetensors(path: Path) -> dict[str, np.ndarray]:
+    from safetensors import safe_open
+
+    # Through torch, because NumPy has no bfloat16.
+    with safe_open(path, framework="pt") as held:
+        tensors = {name: held.get_tensor(name) for name in held.keys()}  # noqa: SIM118
+    return {
+        name: (t.float() if t.element_size() == 2 and t.is_floating_point() else t).numpy()
+        for name, t in tensors.items()
+    }
+
+
+def _hdf5(path: Path) -> dict[str, np.ndarray]:
+    try:
+        import h5py
+    except ImportError:
+        raise MissingExtra(
+            f"{path} is an HDF5 file (MATLAB 7.3 files are such), which h5py reads. "
+            f"`pip install 'samemind[hdf5]'` brings it."
+        ) from None
+    found: dict[str, np.ndarray] = {}
+
+    def visit(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset) and item.dtype.kind in "fiub":
+            found[name] = np.asarray(item[()])
+
+    with h5py.File(path, "r") as held:
+        held.visititems(visit)
+    return found
+
+
+def _mat(path: Path) -> dict[str, np.ndarray]:
+    from scipy.io import loadmat
+
+    try:
+        held = loadmat(path)
+    except (NotImplementedError, ValueError):  # version 7.3, with or without its header
+        # MATLAB stores columns first, so HDF5 gives its arrays with the axes reversed.
+        return {
+            name: array.T for name, array in _hdf5(path).items() if not name.startswith("#refs#")
+        }
+    return {
+        name: array
+        for name, array in held.items()
+        if not name.startswith("__") and isinstance(array, np.ndarray) and array.dtype.kind in "fiu"
+    }
+
+
+_READERS = {
+    ".npy": _npy,
+    ".npz": _npz,
+    ".safetensors": _safetensors,
+    ".h5": _hdf5,
+    ".hdf5": _hdf5,
+    ".mat": _mat,
+}
+
+
+def read_activations(
+    references: Sequence[str], *, kind: str = "representation"
+) -> dict[str, dict[str, np.ndarray]]:
+    """For each model's file its `representation` and `logits`, as far as the file has them.
+
+    **Arguments:**
+
+    - `references`: files; `NAME=FILE` names a model, `FILE::ARRAY` takes one array of the file.
+    - `kind`: what an array without a telling name is, 'representation' or 'logits'.
+
+    Arrays of more than two axes are flattened to one row per input.
+
+    **Raises:** `InvalidInput` where a file does not say which of its arrays is meant, or the
+    numbers of inputs differ.
+    """
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for reference in references:
+        name, _, given = reference.rpartition("=")
+        file, _, array = given.partition("::")
+        name = name or (f"{Path(file).stem}::{array}" if array else Path(file).stem)
+        if name in found:
+            raise InvalidInput(
+                f"Two files are called '{name}'. Name them yourself: before=a/acts.npy "
+                f"after=b/acts.npy."
+            )
+        chosen = _chosen(Path(file), array, kind)
+        found[name] = {what: _rows(values) for what, values in chosen.items()}
+    counts = {name: len(next(iter(a.values()))) for name, a in found.items()}
+    if len(set(counts.values())) > 1:
+        raise InvalidInput(
+            f"Row i of every file is input i, so all have equally many rows, but there are "
+            f"{', '.join(f'{n} in {name}' for name, n in counts.items())}."
+        )
+    return found
+
+
+def _chosen(path: Path, array: str, kind: str) -> dict[str, np.ndarray]:
+    arrays = read_arrays(path)
+    if array:
+        if array not in arrays:
+            from samemind.registry import did_you_mean
+
+            raise InvalidInput(
+                f"{path} has no array '{array}'. {did_you_mean(array, list(arrays))}"
+                f"Found: {', '.join(arrays)}."
+            )
+        return {kind: arrays[array]}
+    named = {}
+    for what, names in (("representation", REPRESENTATION_NAMES), ("logits", LOGITS_NAMES)):
+        for name, values in arrays.items():
+            if name.lower().rpartition("/")[2] in names:
+                named.setdefault(what, values)
+    if named:
+        return named
+    usable = {name: a for name, a in arrays.items() if a.ndim >= 2}
+    if len(usable) == 1:
+        return {kind: next(iter(usable.values()))}
+    shapes = ", ".join(f"{name} {a.shape}" for name, a in arrays.items()) or "none"
+    raise InvalidInput(
+        f"{path} has no single array that is a model's activations (arrays: {shapes}). "
+        f"Say which: {path}::NAME."
+    )
+
+
+def _rows(values: np.ndarray) -> np.ndarray:
+    return values.reshape(len(values), -1)

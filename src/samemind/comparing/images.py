@@ -1,0 +1,280 @@
+"""Images to compare models on: a known dataset, a folder of pictures, or a tensor in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from samemind.comparing.arrays import read_arrays
+from samemind.datasets.base import DATASETS, Split
+from samemind.errors import DataError, InvalidInput, UnknownName
+from samemind.lazy import LazyModule
+from samemind.randomness import numpy_generator
+from samemind.registry import did_you_mean
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+TENSORS = (".npy", ".npz", ".safetensors", ".h5", ".hdf5", ".mat")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Images:
+    """N images in a fixed order, read when they are needed.
+
+    - `source`: a split `read(indices)` gives arrays of, or the files of a folder.
+    - `labels`: `(N,)` class numbers, positions in `classes`; None where nothing is known.
+    - `dataset`: the name of a known dataset, or None.
+    """
+
+    name: str
+    source: Split | Sequence[Path]
+    indices: np.ndarray
+    labels: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
+    dataset: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def is_folder(self) -> bool:
+        return not hasattr(self.source, "read")
+
+    def labels_for(self, n_classes: int) -> tuple[np.ndarray | None, str]:
+        """The labels as class numbers of a model with C classes; None, and why, without them."""
+        if self.labels is None:
+            return None, "the inputs have no labels"
+        if not self.classes or len(self.classes) == n_classes:
+            if int(self.labels.max()) < n_classes:
+                return self.labels, ""
+            return None, f"the labels go up to {self.labels.max()}, the models have {n_classes}"
+        if n_classes == 1000:
+            known = _imagenet_numbers()
+            if all(name in known for name in self.classes):
+                return np.array([known[name] for name in self.classes])[self.labels], ""
+        return None, (
+            f"the inputs have {len(self.classes)} classes and the models {n_classes}, "
+            f"so no label is known to be a model's class"
+        )
+
+    def read(
+        self, positions: Sequence[int] | np.ndarray, *, size: int | None, crop: float, channels: int
+    ) -> Tensor:
+        """Images at these positions for one model: float32 `(n, channels, size, size)` in [0, 1].
+
+        Files are resized (bilinear, shorter side to size / crop) and cropped in the middle;
+        arrays are resized only where their size is not the model's.
+
+        **Raises:** `DataError` that names an unreadable file; `InvalidInput` for channels that do
+        not fit.
+        """
+        rows = self.indices[np.asarray(positions, dtype=np.int64)]
+        if self.is_folder:
+            if size is None:
+                raise InvalidInput(
+                    "Pictures of a folder are brought to one size, but the model states none. "
+                    "Give --image-size."
+                )
+            return torch.stack([_picture(self.source[int(i)], size, crop, channels) for i in rows])  # pyright: ignore[reportIndexIssue, reportArgumentType]
+        return _fitted(self.source.read(rows), size, channels)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _picture(path: Path, size: int, crop: float, channels: int) -> Tensor:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as opened:
+            picture = opened.convert("L" if channels == 1 else "RGB")
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"The image {path} cannot be read ({error}). Mend or remove it.") from None
+    short = max(round(size / crop), size)
+    scale = short / min(picture.size)
+    width, height = (max(round(side * scale), short) for side in picture.size)
+    picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+    left, top = (width - size) // 2, (height - size) // 2
+    picture = picture.crop((left, top, left + size, top + size))
+    pixels = np.asarray(picture, dtype=np.float32) / 255
+    pixels = pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+    return torch.from_numpy(np.ascontiguousarray(pixels))
+
+
+def _fitted(images: np.ndarray, size: int | None, channels: int) -> Tensor:
+    from samemind.arrays import as_pixels
+
+    pixels = as_pixels(images)
+    if pixels.shape[1] == 1 and channels == 3:
+        pixels = pixels.expand(-1, 3, -1, -1)
+    if pixels.shape[1] != channels:
+        raise InvalidInput(
+            f"The model reads {channels} channel(s), but the images have {pixels.shape[1]}. "
+            f"Choose other inputs, or a model for them."
+        )
+    if size is not None and pixels.shape[-2:] != (size, size):
+        resize = torch.nn.functional.interpolate
+        pixels = resize(pixels, (size, size), mode="bilinear", antialias=True).clamp(0, 1)
+    return pixels
+
+
+# -- finding them
+
+
+def open_images(
+    inputs: str,
+    *,
+    labels: str | None = None,
+    count: int | None = None,
+    random_seed: int = 0,
+    data: Path | None = None,
+) -> Images:
+    """The images that `--inputs` names: a dataset (`cifar10`, `cifar10:train`), a folder, a file.
+
+    **Arguments:**
+
+    - `labels`: a file of class numbers, one per image in their order; instead of those known.
+    - `count`: so many at random, in their order; None for all.
+    - `data`: the folder of known datasets, if not the usual one.
+
+    **Raises:** `InvalidInput`, `UnknownName` or `DataError` where there are no such images.
+    """
+    path = Path(inputs)
+    if path.is_dir():
+        found = _from_folder(path)
+    elif path.suffix in TENSORS:
+        found = _from_tensor(path)
+    else:
+        found = _from_dataset(inputs, data)
+    if labels is not None:
+        given = read_labels(Path(labels))
+        if len(given) != len(found):
+            raise InvalidInput(f"{labels} has {len(given)} labels for {len(found)} images.")
+        found = replace(found, labels=given, classes=())
+    if count is not None and count < len(found):
+        chosen = np.sort(numpy_generator(random_seed, "inputs").choice(len(found), count, False))
+        found = subset(found, chosen)
+    return found
+
+
+def subset(images: Images, positions: np.ndarray) -> Images:
+    """The same images, those at these positions only."""
+    labels = None if images.labels is None else images.labels[positions]
+    return replace(images, indices=images.indices[positions], labels=labels)
+
+
+def _from_dataset(inputs: str, data: Path | None) -> Images:
+    name, _, split = inputs.partition(":")
+    try:
+        record = DATASETS[name]
+    except UnknownName:
+        raise UnknownName(
+            f"'{inputs}' is neither a dataset, a folder of images nor a file of a tensor. "
+            f"{did_you_mean(name, list(DATASETS))}Datasets: {', '.join(DATASETS)}; tensors: "
+            f"{', '.join(TENSORS)}."
+        ) from None
+    split = split or list(record.splits)[-1]
+    opened = record.split(split, data)
+    return Images(
+        name=f"{name}:{split}",
+        source=opened,
+        indices=np.arange(len(opened)),
+        labels=np.asarray(opened.labels),
+        classes=record.classes,
+        dataset=name,
+    )
+
+
+def _from_folder(path: Path) -> Images:
+    files = sorted(f for f in path.rglob("*") if f.suffix.lower() in ENDINGS and f.is_file())
+    if not files:
+        raise InvalidInput(
+            f"The folder {path} holds no images ({', '.join(ENDINGS)}). Name a folder of "
+            f"pictures, or of class folders of pictures."
+        )
+    parts = [f.relative_to(path).parts for f in files]
+    if any(len(p) == 1 for p in parts):
+        files = [f for f, p in zip(files, parts, strict=True) if len(p) == 1]
+        return Images(name=path.name, source=files, indices=np.arange(len(files)))
+    classes = tuple(sorted({p[0] for p in parts}))
+    number = {name: i for i, name in enumerate(classes)}
+    labels = np.array([number[p[0]] for p in parts])
+    return Images(
+        name=path.resolve().name,
+        source=files,
+        indices=np.arange(len(files)),
+        labels=labels,
+        classes=classes,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Arrays:
+    """Images of a file, as a split."""
+
+    images: np.ndarray
+    labels: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read(self, indices: Any) -> np.ndarray:
+        return self.images[np.asarray(indices, dtype=np.int64)]
+
+    def open_image(self, index: int) -> Any:
+        raise DataError(f"Image {index} is kept as numbers only; there is no file to open.")
+
+
+def _from_tensor(path: Path) -> Images:
+    arrays = read_arrays(path)
+    four = {name: a for name, a in arrays.items() if a.ndim == 4}
+    if not four:
+        shapes = ", ".join(f"{name} {a.shape}" for name, a in arrays.items())
+        raise InvalidInput(
+            f"{path} holds no images of shape (N, channels, H, W), but {shapes}. Save them so."
+        )
+    images = four.get("images", next(iter(four.values())))
+    if images.shape[1] not in (1, 3) and images.shape[-1] in (1, 3):
+        images = np.moveaxis(images, -1, 1)
+    if images.dtype.kind == "f" and (images.min() < 0 or images.max() > 1):
+        raise InvalidInput(
+            f"Images are pixels in [0, 1] (or uint8), but {path} goes from {images.min():g} to "
+            f"{images.max():g}. Undo the normalisation: each model applies its own."
+        )
+    labels = arrays.get("labels")
+    return Images(
+        name=path.stem,
+        source=_Arrays(images),
+        indices=np.arange(len(images)),
+        labels=None if labels is None else np.asarray(labels).reshape(-1).astype(np.int64),
+    )
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """Class numbers `(N,)` from a .npy, .npz, .safetensors, .mat or HDF5 file, or a text file.
+
+    **Raises:** `InvalidInput` where the file has no such array.
+    """
+    if path.suffix not in TENSORS:
+        try:
+            return np.loadtxt(path, dtype=np.int64).reshape(-1)
+        except (OSError, ValueError) as error:
+            raise InvalidInput(f"{path} is no list of class numbers: {error}.") from None
+    arrays = read_arrays(path)
+    found = arrays.get("labels", next(iter(arrays.values())))
+    if found.size != max(found.shape) or not np.array_equal(found, found.astype(np.int64)):
+        raise InvalidInput(f"{path} holds {found.dtype} {found.shape}, not class numbers (N,).")
+    return found.reshape(-1).astype(np.int64)
+
+
+def _imagenet_numbers() -> dict[str, int]:
+    from timm.data.imagenet_info import ImageNetInfo
+
+    info = ImageNetInfo()
+    return {info.index_to_label_name(i): i for i in range(info.num_classes())}

@@ -1,0 +1,318 @@
+"""The comparison of one's own models: outputs, scores, and what a swap would change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from samemind.comparing.images import Images
+from samemind.comparing.models import Model
+from samemind.comparison import STUDY_MEASURES, score_pairs, tidy
+from samemind.devices import Execution
+from samemind.errors import InvalidInput
+from samemind.lazy import LazyModule
+from samemind.measures import measure
+from samemind.measures.base import Side
+from samemind.statistics.swaps import Swap, swap
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+    from samemind.classifier import Output
+else:
+    pd = LazyModule("pandas")
+    torch = LazyModule("torch")
+
+Watch = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Replacement:
+    """What changes where model `b` takes the place of model `a`."""
+
+    a: str
+    b: str
+    swap: Swap
+
+
+@dataclass(kw_only=True, eq=False)
+class Compared:
+    """Everything that a comparison found.
+
+    - `models`: a record per model: name, architecture, parameters, sizes, accuracy.
+    - `scores`: the tidy table, a row per pair, inputs and measure.
+    - `replacements`: of the first model by each other one, where there are labels.
+    - `notes`: what a reader must know: labels not used, measures left out, random weights.
+    """
+
+    name: str
+    n_inputs: int
+    models: list[dict[str, Any]]
+    scores: pd.DataFrame
+    replacements: list[Replacement] = field(default_factory=list)
+    classes: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
+    probes: pd.DataFrame | None = None
+    probe_accuracies: dict[str, float] = field(default_factory=dict)
+    layers: pd.DataFrame | None = None
+    gallery: list[Any] = field(default_factory=list)
+
+    def as_record(self) -> dict[str, Any]:
+        """Everything as plain data, for JSON; what is undefined is null."""
+        return {
+            "inputs": {"name": self.name, "count": self.n_inputs, "classes": list(self.classes)},
+            "models": self.models,
+            "scores": _plain(self.scores),
+            "replacements": [{"a": r.a, "b": r.b} | r.swap.as_record() for r in self.replacements],
+            "probes": None if self.probes is None else _plain(self.probes),
+            "layers": None if self.layers is None else _plain(self.layers),
+            "notes": self.notes,
+        }
+
+
+def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {str(k): None if v is None or v != v else v for k, v in row.items()}
+        for row in table.to_dict("records")
+    ]
+
+
+def outputs_of(
+    model: Model, images: Images, execution: Execution, watch: Watch | None = None
+) -> Output:
+    """Logits and representations of all images, on the CPU; one batch in memory at a time."""
+    from samemind.classifier import Output, outputs
+
+    device = execution.start()
+    classifier = model.classifier.to(device)
+    logits, representations = [], []
+    for start in range(0, len(images), execution.batch_size):
+        positions = np.arange(start, min(start + execution.batch_size, len(images)))
+        batch = images.read(
+            positions, size=model.image_size, crop=model.crop, channels=model.channels
+        )
+        found = outputs(classifier, batch, batch_size=len(positions), device=device)
+        logits.append(found.logits)
+        representations.append(found.representation)
+        if watch:
+            watch(model.name, int(positions[-1]) + 1, len(images))
+    classifier.cpu()
+    return Output(torch.cat(logits), torch.cat(representations))
+
+
+def chosen_measures(
+    wanted: Sequence[str] | None, sides: Mapping[str, Side], notes: list[str]
+) -> list[str]:
+    """The measures to run: those asked for, or the usual ones that these sides allow.
+
+    **Raises:** `InvalidInput` for a measure asked for that these sides do not allow.
+    """
+    if len(sides) < 2:
+        raise InvalidInput(
+            f"A comparison needs two models or more, but {len(sides)} was given. Name another."
+        )
+    lacks = _lacking(sides)
+    names = list(wanted or STUDY_MEASURES)
+    allowed = [name for name in names if not _why_not(name, lacks)]
+    refused = {name: _why_not(name, lacks) for name in names if name not in allowed}
+    if refused and wanted:
+        name, why = next(iter(refused.items()))
+        raise InvalidInput(f"The measure '{name}' cannot be computed here: {why}. Leave it out.")
+    for why in dict.fromkeys(refused.values()):
+        left_out = ", ".join(name for name, reason in refused.items() if reason == why)
+        notes.append(f"Left out: {left_out}; {why}.")
+    return allowed
+
+
+def _lacking(sides: Mapping[str, Side]) -> dict[str, str]:
+    lacks = {}
+    if any(s._root._representation is None for s in sides.values()):
+        lacks["representation"] = "only logits were given"
+    if any(s._root._logits is None for s in sides.values()):
+        lacks["logits"] = "only representations were given"
+    else:
+        counts = sorted({s.n_classes for s in sides.values()})
+        if len(counts) > 1:
+            lacks["logits"] = f"the models predict over different classes ({counts} of them)"
+    if any(s._labels is None for s in sides.values()):
+        lacks["labels"] = "it needs labels, and there are none"
+    return lacks
+
+
+def _why_not(name: str, lacks: Mapping[str, str]) -> str:
+    chosen = measure(name)
+    if chosen.needs_labels and "labels" in lacks:
+        return lacks["labels"]
+    return lacks.get(chosen.reads, "")
+
+
+def score_all(
+    sides: Mapping[str, Side],
+    measures: Sequence[str],
+    *,
+    name: str,
+    architectures: Mapping[str, str],
+    permutations: int,
+    inverted_by: str | None = None,
+    pairs: Sequence[tuple[str, str]] | None = None,
+) -> pd.DataFrame:
+    """The tidy table of all pairs on one input set, with every column that a report needs."""
+    n = next(iter(sides.values())).n_inputs
+    rows = score_pairs(
+        sides,
+        pairs if pairs is not None else list(combinations(sides, 2)),
+        measures,
+        both_ways=inverted_by is None,
+        permutations=permutations,
+    )
+    return tidy(
+        [
+            row
+            | {
+                "dataset": name,
+                "epsilon": 0.0,
+                "architecture_a": architectures[row["model_a"]],
+                "architecture_b": architectures[row["model_b"]],
+                "random_seed_a": 0,
+                "random_seed_b": 0,
+                "inputs": "inverted" if inverted_by else "natural",
+                "inputs_dataset": name,
+                "inverted_by": inverted_by,
+                "n_inputs": n,
+            }
+            for row in rows
+        ]
+    )
+
+
+def compare_models(
+    models: Sequence[Model],
+    images: Images,
+    *,
+    measures: Sequence[str] | None = None,
+    permutations: int = 20,
+    execution: Execution | None = None,
+    watch: Watch | None = None,
+) -> tuple[Compared, dict[str, Side]]:
+    """Every pair of models on the images, and what the models say of them.
+
+    **Raises:** `InvalidInput` for fewer than two models, or measures that cannot be computed.
+
+    **Cost:** one forward pass per model and image; memory for the outputs of all.
+    """
+    execution = execution or Execution()
+    notes = [f"{m.name}: {m.note}." for m in models if m.note]
+    if len(models) < 2:
+        raise InvalidInput(
+            f"A comparison needs two models or more, but {len(models)} was given. Name another."
+        )
+    said = {m.name: outputs_of(m, images, execution, watch) for m in models}
+    counts = {len(o.logits[0]) for o in said.values()}
+    labels, why = images.labels_for(counts.pop()) if len(counts) == 1 else (None, "")
+    if why:
+        notes.append(f"No accuracies and flips: {why}.")
+    sides = {
+        name: Side(logits=o.logits, representation=o.representation, labels=labels)
+        for name, o in said.items()
+    }
+    records = [_model_record(m, sides[m.name]) for m in models]
+    found = _compare(sides, records, images.name, measures, permutations, notes)
+    found.classes = images.classes
+    return found, sides
+
+
+def compare_activations(
+    arrays: Mapping[str, Mapping[str, np.ndarray]],
+    *,
+    labels: np.ndarray | None = None,
+    name: str = "activations",
+    measures: Sequence[str] | None = None,
+    permutations: int = 20,
+) -> tuple[Compared, dict[str, Side]]:
+    """Every pair of precomputed activations; no model is needed.
+
+    **Arguments:**
+
+    - `arrays`: for each model its `representation (N, D)`, its `logits (N, C)`, or both.
+
+    **Raises:** `InvalidInput` for fewer than two, or measures that cannot be computed.
+    """
+    sides = {
+        model: Side(
+            representation=held.get("representation"), logits=held.get("logits"), labels=labels
+        )
+        for model, held in arrays.items()
+    }
+    records = [
+        {"name": model, "reference": model, "architecture": model, "parameters": None}
+        | _sizes_and_accuracy(side)
+        for model, side in sides.items()
+    ]
+    return _compare(sides, records, name, measures, permutations, []), sides
+
+
+def _compare(
+    sides: dict[str, Side],
+    records: list[dict[str, Any]],
+    name: str,
+    measures: Sequence[str] | None,
+    permutations: int,
+    notes: list[str],
+) -> Compared:
+    chosen = chosen_measures(measures, sides, notes)
+    scores = score_all(
+        sides,
+        chosen,
+        name=name,
+        architectures={r["name"]: r["architecture"] for r in records},
+        permutations=permutations,
+    )
+    return Compared(
+        name=name,
+        n_inputs=next(iter(sides.values())).n_inputs,
+        models=records,
+        scores=scores,
+        replacements=_replacements(sides),
+        notes=notes,
+    )
+
+
+def _model_record(model: Model, side: Side) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "reference": model.reference,
+        "architecture": model.architecture,
+        "parameters": model.n_parameters,
+        **_sizes_and_accuracy(side),
+    }
+
+
+def _sizes_and_accuracy(side: Side) -> dict[str, Any]:
+    has_logits, has_rows = side._logits is not None, side._representation is not None
+    accuracy = None
+    if has_logits and side._labels is not None:
+        accuracy = float((side.predictions == side.labels).double().mean())
+    return {
+        "representation_size": side.representation.shape[1] if has_rows else None,
+        "classes": side.n_classes if has_logits else None,
+        "accuracy": accuracy,
+    }
+
+
+def _replacements(sides: Mapping[str, Side]) -> list[Replacement]:
+    """Of the first model by each other one, where the classes are the same and known."""
+    (first, incumbent), *others = sides.items()
+    if any(s._labels is None or s._logits is None for s in sides.values()):
+        return []
+    truth = incumbent.labels.cpu().numpy()
+    before = incumbent.predictions.cpu().numpy()
+    return [
+        Replacement(a=first, b=name, swap=swap(before, side.predictions.cpu().numpy(), truth))  # pyright: ignore[reportArgumentType]
+        for name, side in others
+        if side.n_classes == incumbent.n_classes
+    ]

@@ -1,0 +1,204 @@
+"""A comparison in the terminal, and as the results that a report is written from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from samemind.comparing.run import Compared, Replacement
+from samemind.lazy import LazyModule
+from samemind.statistics.bounds import agreement_bounds
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from samemind.figures.base import Results
+else:
+    pd = LazyModule("pandas")
+
+#: Up to so many pairs, each measure of each pair has its own line with error and floor.
+FEW_PAIRS = 3
+CLASSES_SHOWN = 8
+
+
+def show(found: Compared, console: Console, *, tolerance: float) -> None:
+    """Prints models, scores and, with labels, the answer to "can I swap A for B?"."""
+    console.print(f"{len(found.models)} models on {found.n_inputs:,} inputs of {found.name}\n")
+    console.print(_models(found))
+    natural = found.scores[found.scores["inputs"] == "natural"]
+    n_pairs = natural[["model_a", "model_b"]].drop_duplicates().shape[0]
+    console.print()
+    console.print(_detailed(natural) if n_pairs <= FEW_PAIRS else _wide(natural))
+    inverted = found.scores[found.scores["inputs"] == "inverted"]
+    if len(inverted):
+        console.print("\nOn inverted images, both models on those of the first:")
+        console.print(_detailed(inverted) if n_pairs <= FEW_PAIRS else _wide(inverted))
+    if found.probes is not None:
+        console.print("\nHeads retrained on frozen representations, beside the original ones:")
+        console.print(_probes(found))
+    if found.layers is not None:
+        console.print()
+        console.print(_layers(found.layers))
+    for replacement in found.replacements:
+        _show_swap(replacement, found, console, tolerance)
+    for row in found.scores[found.scores["reason"].notna()].itertuples():
+        console.print(f"Undefined: {row.measure} of {row.model_a} and {row.model_b}: {row.reason}")
+    for note in found.notes:
+        console.print(f"Note: {note}")
+
+
+def _table(*columns: str, left: int = 1) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i < left else "right", overflow="fold")
+    return table
+
+
+def _number(value: object, form: str = ".4f") -> str:
+    return "–" if value is None or value != value else format(value, form)
+
+
+def _models(found: Compared) -> Table:
+    table = _table("model", "architecture", "parameters", "units", "classes", "accuracy", left=2)
+    for m in found.models:
+        table.add_row(
+            m["name"], m["architecture"], _number(m["parameters"], ",d"),
+            _number(m["representation_size"], ",d"), _number(m["classes"], ",d"),
+            _number(m["accuracy"]),
+        )  # fmt: skip
+    return table
+
+
+def _detailed(scores: pd.DataFrame) -> Table:
+    table = _table("pair and measure", "score", "± s.e.", "floor", "floor 95 %")
+    last = None
+    for row in scores.to_dict("records"):
+        pair = f"{row['model_a']} – {row['model_b']}"
+        if pair != last:
+            table.add_row(pair, style="bold")
+        last = pair
+        table.add_row(
+            f"  {row['measure']}", _number(row["score"]), _number(row["standard_error"]),
+            _number(row["floor"]), _number(row["floor_p95"]),
+        )  # fmt: skip
+    return table
+
+
+def _wide(scores: pd.DataFrame) -> Table:
+    measures = list(dict.fromkeys(scores["measure"]))
+    table = _table("model", "and", *(m.replace("_", " ") for m in measures), left=2)
+    by_pair = scores.pivot_table(
+        index=["model_a", "model_b"], columns="measure", values="score", sort=False
+    )
+    for (a, b), row in by_pair.iterrows():  # pyright: ignore[reportGeneralTypeIssues]
+        table.add_row(str(a), str(b), *(_number(row.get(m)) for m in measures))
+    floors = scores.groupby("measure")["floor"].mean()
+    table.add_row("mean floor", "", *(_number(floors.get(m)) for m in measures), style="dim")
+    return table
+
+
+def _probes(found: Compared) -> Table:
+    table = _table("pair", "measure", "original heads", "retrained heads", left=2)
+    assert found.probes is not None
+    keys = ["model_a", "model_b", "measure"]
+    wide = found.probes.pivot_table(index=keys, columns="heads", values="score", sort=False)
+    for (a, b, name), row in wide.iterrows():  # pyright: ignore[reportGeneralTypeIssues]
+        table.add_row(f"{a} – {b}", str(name), _number(row["original"]), _number(row["probe"]))
+    return table
+
+
+def _layers(layers: pd.DataFrame) -> Table:
+    table = _table("pair", "layers", "most alike", "score", left=3)
+    for (a, b), part in layers.groupby(["model_a", "model_b"], sort=False):
+        best = part.iloc[int(part["score"].argmax())]
+        size = f"{part['layer_a'].nunique()} × {part['layer_b'].nunique()}"
+        pair = f"{best['layer_a']} – {best['layer_b']}"
+        table.add_row(f"{a} – {b}", size, pair, _number(best["score"]))
+    return table
+
+
+def _show_swap(r: Replacement, found: Compared, console: Console, tolerance: float) -> None:
+    s = r.swap
+    low, high = (100 * end for end in s.negative_interval)
+    console.print(f"\nCan {r.b} take the place of {r.a}?", style="bold")
+    console.print(
+        f"  accuracy {s.accuracy_a:.4f} → {s.accuracy_b:.4f}, a change of {s.gain:+.4f} (95 %: "
+        f"{s.gain_interval[0]:+.4f} to {s.gain_interval[1]:+.4f}; McNemar p = {s.p_value:.2g})"
+    )
+    console.print(
+        f"  {s.negative:,} inputs turn from right to wrong: {100 * s.negative_share:.2f} % "
+        f"(95 % Wilson interval {low:.2f} to {high:.2f} %)"
+    )
+    console.print(f"  {s.positive:,} turn from wrong to right; {s.churn:,} predictions change")
+    n_classes = next(m["classes"] for m in found.models if m["name"] == r.a)
+    bounds = agreement_bounds(s.accuracy_a, s.accuracy_b, n_classes)
+    console.print(
+        f"  agreement {1 - s.churn / s.n_inputs:.4f}; these accuracies allow "
+        f"{bounds.hard[0]:.4f} to {bounds.hard[1]:.4f} (independent mistakes: "
+        f"{_number(bounds.fort[0])})"
+    )
+    if s.per_class:
+        shown = ", ".join(
+            f"{found.classes[c.label] if c.label < len(found.classes) else c.label} "
+            f"−{c.negative} +{c.positive} of {c.n_inputs}"
+            for c in s.per_class[:CLASSES_SHOWN]
+        )
+        more = len(s.per_class) - CLASSES_SHOWN
+        console.print(f"  by class: {shown}{f', and {more} more' if more > 0 else ''}")
+    console.print(f"  {verdict(r, tolerance)}")
+
+
+def verdict(replacement: Replacement, tolerance: float) -> str:
+    """One sentence: may B take the place of A, if a share `tolerance` may turn wrong?"""
+    s, limit = replacement.swap, f"{100 * tolerance:g} %"
+    answer = s.answer(tolerance)
+    if answer == "yes":
+        return f"Yes: with 95 % confidence no more than {limit} of inputs turn from right to wrong."
+    if answer == "no":
+        return f"No: with 95 % confidence more than {limit} of inputs turn from right to wrong."
+    needed = s.inputs_needed(tolerance)
+    more = f" About {needed:,} inputs would tell, at this rate." if needed else ""
+    return f"Undecided: the interval holds the tolerated {limit} (--tolerance).{more}"
+
+
+# -- report
+
+
+def results_of(found: Compared, description: str) -> Results:
+    """The comparison as the results of a study with one ε, for `write_report`."""
+    from samemind import environment
+    from samemind.figures.base import Results
+
+    models = pd.DataFrame(
+        [
+            {
+                "model": m["name"],
+                "dataset": found.name,
+                "architecture": m["architecture"],
+                "epsilon": 0.0,
+                "random_seed": 0,
+                "parameters": m["parameters"] or 0,
+                "representation_size": m["representation_size"] or 0,
+                "clean_accuracy": float("nan") if m["accuracy"] is None else m["accuracy"],
+                "adversarial_accuracy": float("nan"),
+                "attack_epsilon": float("nan"),
+                "attack": None,
+                "n_test": found.n_inputs,
+                "is_weak": False,
+            }
+            for m in found.models
+        ]
+    )
+    n_classes = [m["classes"] for m in found.models if m["classes"]]
+    return Results(
+        name=f"comparison on {found.name}",
+        scores=found.scores,
+        models=models,
+        gallery=found.gallery,
+        study_text=description,
+        environment=environment.described(),
+        classes={found.name: n_classes[0]} if n_classes else {},
+        probes=found.probes,
+    )

@@ -1,0 +1,252 @@
+"""`samemind compare`, as a user types it: models, images, activations, labels and the report."""
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.numpy import save_file
+from scipy.io import savemat
+from typer.testing import CliRunner
+
+from samemind.architectures.base import ARCHITECTURES
+from samemind.cli import app
+from samemind.comparing.arrays import read_activations
+from samemind.comparing.images import open_images
+from samemind.comparing.models import Loading, load_model
+from samemind.datasets.base import DATASETS
+from samemind.errors import CheckpointError, InvalidInput, UnknownName
+from samemind.measures import measure
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, ["compare", *map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture
+def two_arrays() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    first = rng.standard_normal((60, 7))
+    return first, first @ rng.standard_normal((7, 5)) + 0.3 * rng.standard_normal((60, 5))
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> list[Path]:
+    """Two files of the same architecture with other random weights."""
+    paths = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        network = ARCHITECTURES["digits_vgg_bn"].build(10, 8)
+        paths.append(tmp_path / f"model{seed}.pt")
+        torch.save({"state_dict": network.state_dict()}, paths[-1])
+    return paths
+
+
+# -- activations
+
+
+def test_activations_of_any_file_kind_give_the_same_arrays(tmp_path: Path, two_arrays) -> None:
+    a, b = two_arrays
+    np.save(tmp_path / "npy.npy", a)
+    np.savez(tmp_path / "npz.npz", features=a, logits=b)
+    save_file({"representation": a, "logits": b}, tmp_path / "st.safetensors")
+    savemat(tmp_path / "mat.mat", {"x": a, "logits": b})
+    with h5py.File(tmp_path / "h5.h5", "w") as held:
+        held["layer4/features"], held["logits"] = a, b
+    with h5py.File(tmp_path / "mat73.mat", "w") as held:
+        held["x"] = a.T
+    names = ("npy.npy", "npz.npz", "st.safetensors", "mat.mat", "h5.h5", "mat73.mat")
+    found = read_activations([str(tmp_path / name) for name in names])
+    for name in names:
+        np.testing.assert_array_equal(found[name.split(".")[0]]["representation"], a)
+    for name in ("npz", "st", "mat", "h5"):
+        np.testing.assert_array_equal(found[name]["logits"], b)
+
+
+def test_two_npy_files_are_compared_without_any_model(tmp_path: Path, two_arrays) -> None:
+    for name, array in zip("ab", two_arrays, strict=True):
+        np.save(tmp_path / f"{name}.npy", array)
+    found = json.loads(run("--activations", tmp_path / "a.npy", tmp_path / "b.npy", "--json"))
+    scores = {row["measure"]: row["score"] for row in found["scores"]}
+    assert scores["linear_cka"] == pytest.approx(measure("linear_cka")(*two_arrays), abs=1e-12)
+    assert "agreement" not in scores
+    assert any("agreement" in note for note in found["notes"])
+
+
+def test_activations_with_logits_and_labels_answer_whether_to_swap(tmp_path: Path) -> None:
+    labels = np.arange(200) % 4
+    for name, n_wrong in (("old", 10), ("new", 30)):
+        logits = np.eye(4)[labels]
+        logits[:n_wrong] = np.roll(logits[:n_wrong], 1, axis=1)
+        np.savez(tmp_path / f"{name}.npz", logits=logits)
+    np.savetxt(tmp_path / "labels.txt", labels, fmt="%d")
+    told = run(
+        "--activations", tmp_path / "old.npz", tmp_path / "new.npz",
+        "--labels", tmp_path / "labels.txt", "--measures", "agreement",
+    )  # fmt: skip
+    assert "20 inputs turn from right to wrong: 10.00 %" in told
+    assert "No: with 95 % confidence more than 1 %" in told
+    assert "accuracy 0.9500 → 0.8500" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["a.npy"], "two models or more"),
+        (["a.npy", "missing.npy"], "There is no file"),
+        (["a.npy", "short.npy"], "60 in a, 9 in short"),
+        (["a.npy", "many.npz"], "Say which"),
+        (["a.npy", "many.npz::nme"], "Did you mean"),
+        (["a.npy", "x=a.npy", "--measures", "linear_ckaa"], "Did you mean 'linear_cka'"),
+        (["a.npy", "x=a.npy", "--measures", "agreement"], "only representations were given"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_in_a_sentence(
+    tmp_path: Path, monkeypatch, two_arrays, arguments, words
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    a, b = two_arrays
+    np.save("a.npy", a)
+    np.save("short.npy", b[:9])
+    np.savez("many.npz", name=a, other=b)
+    with pytest.raises((InvalidInput, UnknownName), match=words):
+        run("--activations", *arguments)
+
+
+# -- models and images
+
+
+def test_checkpoint_files_are_compared_on_a_dataset_with_accuracies(weights) -> None:
+    found = json.loads(
+        run(
+            *weights, "--architecture", "digits_vgg_bn", "--inputs", "digits", "--count", 80,
+            "--json", "--permutations", 2,
+        )
+    )  # fmt: skip
+    assert [m["name"] for m in found["models"]] == ["model0", "model1"]
+    assert all(0 <= m["accuracy"] <= 0.5 for m in found["models"])
+    (replacement,) = found["replacements"]
+    assert replacement["n_inputs"] == 80
+    agreement = next(r["score"] for r in found["scores"] if r["measure"] == "agreement")
+    assert agreement == pytest.approx(1 - replacement["churn"] / 80)
+
+
+def test_a_file_model_computes_what_its_network_computes(weights) -> None:
+    model = load_model(str(weights[1]), Loading(architecture="digits_vgg_bn", dataset="digits"))
+    digits = DATASETS["digits"]
+    images = torch.from_numpy(digits.split("test").read(range(5)))
+    network = ARCHITECTURES["digits_vgg_bn"].build(10, 8).eval()
+    network.load_state_dict(torch.load(weights[1])["state_dict"])
+    with torch.no_grad():
+        expected = network((images - digits.mean[0]) / digits.std[0])
+        torch.testing.assert_close(model.classifier(images).logits, expected)
+
+
+def test_weights_that_do_not_fit_are_refused_whole(weights) -> None:
+    with pytest.raises(CheckpointError, match="missing: stem"):
+        load_model(str(weights[0]), Loading(architecture="digits_resnet", dataset="digits"))
+
+
+def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
+    torch.save({"state_dict": Loading()}, tmp_path / "evil.pt")
+    with pytest.raises(CheckpointError, match="would run code"):
+        load_model(str(tmp_path / "evil.pt"), Loading(architecture="digits_resnet"))
+
+
+@pytest.mark.parametrize(
+    ("reference", "words"),
+    [
+        ("ckpt/none.pt", "there is no such file"),
+        ("timm:test_resnt", "Did you mean 'test_resnet'"),
+        ("torchvision:resnet81", "Did you mean 'resnet18'"),
+        ("samemind.nowhere:net", "cannot be imported"),
+        ("timm:test_resnet", "--random-weights"),
+    ],
+)
+def test_a_reference_that_leads_nowhere_says_what_to_do(reference: str, words: str) -> None:
+    with pytest.raises((InvalidInput, UnknownName, CheckpointError), match=words):
+        load_model(reference)
+
+
+def test_a_function_gives_a_model(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "mynets.py").write_text(
+        "from torch import nn\n"
+        "def small():\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 6), nn.ReLU(), nn.Linear(6, 10))\n"
+        "def grey():\n"
+        "    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 10))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    told = run("mynets:grey", "other=mynets:grey", "--image-size", 8, "--inputs", "digits",
+               "--count", 40)  # fmt: skip
+    assert "grey – other" in told
+
+
+def class_folders(folder: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for name in ("n01440764", "n01443537"):
+        (folder / name).mkdir(parents=True)
+        for i in range(6):
+            pixels = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{i}.png")
+    return folder
+
+
+def test_a_folder_of_imagenet_classes_gives_labels_to_timm_models(tmp_path: Path) -> None:
+    folder = class_folders(tmp_path / "pictures")
+    found = json.loads(
+        run(
+            "timm:test_resnet", "timm:test_vit", "--random-weights", "--inputs", folder,
+            "--permutations", 2, "--json", "--measures", "linear_cka,agreement",
+        )
+    )  # fmt: skip
+    assert found["inputs"] == {
+        "name": "pictures", "count": 12, "classes": ["n01440764", "n01443537"],
+    }  # fmt: skip
+    assert all(m["accuracy"] is not None for m in found["models"])
+    images = open_images(str(folder))
+    labels, _ = images.labels_for(1000)
+    assert labels is not None
+    assert list(labels) == [0] * 6 + [1] * 6
+    assert images.labels_for(10)[0] is None
+
+
+def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    folder = class_folders(tmp_path / "pictures")
+    (folder / "n01440764" / "3.png").write_bytes(b"not a picture")
+    with pytest.raises(OSError, match=r"3\.png cannot be read"):
+        open_images(str(folder)).read(range(6), size=32, crop=1.0, channels=3)
+
+
+def test_a_picture_is_cropped_in_the_middle_and_resized_by_its_shorter_side(tmp_path: Path) -> None:
+    pixels = np.zeros((20, 40, 3), dtype=np.uint8)
+    pixels[:, 10:30] = 255
+    Image.fromarray(pixels).save(tmp_path / "wide.png")
+    images = open_images(str(tmp_path))
+    assert images.labels is None
+    whole = images.read([0], size=20, crop=1.0, channels=3)
+    assert whole.shape == (1, 3, 20, 20)
+    assert float(whole.min()) == 1.0
+    assert images.read([0], size=10, crop=0.5, channels=1).shape == (1, 1, 10, 10)
+
+
+def test_normalised_tensors_are_refused_as_images(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal((4, 3, 8, 8)))
+    with pytest.raises(InvalidInput, match="Undo the normalisation"):
+        open_images(str(tmp_path / "x.npy"))
+
+
+def test_out_writes_a_report(tmp_path: Path, weights) -> None:
+    out = tmp_path / "report"
+    run(
+        *weights, "--architecture", "digits_vgg_bn", "--inputs", "digits", "--count", 60,
+        "--permutations", 2, "--out", out,
+    )  # fmt: skip
+    assert (out / "index.html").is_file()
+    assert (out / "scores.parquet").is_file()
