@@ -181,7 +181,8 @@ def _classifier(
     usual: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> Classifier:
     """The network with its normalisation; its head is found and verified where not known."""
-    from samemind.classifier import Classifier, check_head, find_head
+    from samemind.architectures.heads import find_head
+    from samemind.classifier import Classifier, check_head
 
     mean, std = usual or normalisation("none", shape[0])
     if loading.normalise:
@@ -228,6 +229,13 @@ def _from_timm(name: str, loading: Loading) -> Model:
         channels=channels,
         note=note,
     )
+
+
+def _timm_preprocessing(network: nn.Module) -> tuple[float, tuple[Any, Any]]:
+    from timm.data.config import resolve_model_data_config
+
+    config: dict[str, Any] = resolve_model_data_config(network)
+    return config.get("crop_pct") or 1.0, (config["mean"], config["std"])
 
 
 def _classes(name: str) -> int:
@@ -386,27 +394,29 @@ def _from_file(path: Path, loading: Loading) -> Model:
             f"(`samemind list architectures`), timm:NAME or torchvision:NAME."
         )
     weights = read_weights(path)
-    source, colon, rest = loading.architecture.partition(":")
+    record: Architecture = ARCHITECTURES[loading.architecture]
     classes = loading.classes or classes_in(weights)
-    if colon and source in ("timm", "torchvision"):
-        network, size, crop, channels, head, usual = _outside(source, rest, classes)
-    else:
-        record: Architecture = ARCHITECTURES[loading.architecture]
-        network = record.build(classes, loading.image_size or record.image_size)
-        size, crop, channels, head = record.image_size, 1.0, record.channels, record.head
-        usual = _trained_on(path, loading, channels)
+    network = record.build(classes, loading.image_size or record.image_size)
     fit(network, weights, path)
-    size = loading.image_size or size
+    source = record.name.partition(":")[0]
+    crop = 1.0
+    if source == "timm":
+        crop, usual = _timm_preprocessing(network)
+    elif source == "torchvision":
+        crop, usual = 224 / 256, NORMALISATIONS["imagenet"]
+    else:
+        usual = _trained_on(path, loading, record.channels)
+    size = loading.image_size or record.image_size
     return Model(
         name=path.stem,
         reference=str(path),
         classifier=_classifier(
-            network, loading, shape=(channels, size, size), head=head, usual=usual
+            network, loading, shape=(record.channels, size, size), head=record.head, usual=usual
         ),
-        architecture=loading.architecture,
+        architecture=record.name,
         image_size=size,
         crop=crop,
-        channels=channels,
+        channels=record.channels,
     )
 
 
@@ -420,19 +430,3 @@ def _trained_on(
             f"--normalise with {', '.join(NORMALISATIONS)}, a dataset's name, or none."
         )
     return normalisation(name, channels)
-
-
-def _outside(source: str, name: str, classes: int) -> tuple[Any, ...]:
-    if source == "timm":
-        import timm
-        from timm.data.config import resolve_model_data_config
-
-        network = timm.create_model(name, pretrained=False, num_classes=classes)
-        config: dict[str, Any] = resolve_model_data_config(network)
-        channels, size, _ = config["input_size"]
-        crop, usual = config.get("crop_pct") or 1.0, (config["mean"], config["std"])
-        return network, size, crop, channels, None, usual
-    from torchvision import models
-
-    network = models.get_model(name, weights=None, num_classes=classes)
-    return network, 224, 224 / 256, 3, None, NORMALISATIONS["imagenet"]
