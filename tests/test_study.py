@@ -39,16 +39,18 @@ def test_the_digits_study_has_the_grid_it_promises():
     study = read_study("digits")
     assert len(study.checkpoints) == 28
     assert [c.epsilon for c in study.checkpoints[::7]] == [0, 0.25, 0.5, 1]
-    # Per ε: seven models on the natural inputs, and on the inverted images of each of the seven.
+    # Per ε: seven models on the natural inputs, and on the inverted images of each of the
+    # seven; and on the training images, for the probes.
     sizes = {stage.name: len(stage.recipes) for stage in study.stages}
     assert sizes == {
         "training": 28,
         "evaluation": 28,
-        "inputs": 1,
+        "inputs": 2,
         "seeds": 1,
         "inversion": 28,
-        "extraction": 4 * 7 * (1 + 7),
-        "comparison": 8,
+        "extraction": 4 * 7 * (1 + 7) + 28,
+        "probing": 28,
+        "comparison": 4 * 3,
     }
     # Standard models are attacked at 0.25, robust ones at their own radius.
     assert [e.ball.epsilon for e in study.evaluations[::7]] == [0.25, 0.25, 0.5, 1]
@@ -152,6 +154,35 @@ def test_all_models_share_targets_and_seeds_of_another_class(finished: Store):
     assert (targets != seeds).all()
 
 
+def test_the_report_has_what_drives_scores_and_subgroups_and_probes(finished: Store):
+    study = read_study(SMALL)
+    results = collect(study, finished)
+    assert results.contributions is not None
+    table = results.contributions.table
+    # Three inputs that add most and three that add least, to each measure that is a mean.
+    key = ["epsilon", "model_a", "model_b", "inputs", "measure"]
+    sizes = table.groupby(key).size()
+    assert set(sizes) == {6}
+    assert len(sizes) == 2 * (3 + 6) * table["measure"].nunique()
+    agreement = table[table["measure"] == "agreement"]
+    same = agreement["prediction_a"] == agreement["prediction_b"]
+    assert (agreement["contribution"] == same).all()
+    for row in table.itertuples():
+        owner = row.inverted_by if isinstance(row.inverted_by, str) else None
+        assert (row.inputs, owner, row.input) in results.contributions.images
+        assert row.input not in row.neighbours_a
+    assert results.subgroups is not None
+    groups = results.subgroups.groupby([*key, "group"])["n_inputs"].first().unstack()
+    assert (groups["agree"] + groups["disagree"] == 100).all()
+    assert results.probes is not None
+    heads = results.probes.pivot_table("score", ["model_a", "model_b", "measure"], "heads")
+    assert heads.notna().all().all()
+    # With their own heads the models agree as they do in the scores.
+    scores = results.scores.query("inputs == 'natural' and measure == 'agreement'")
+    original = results.probes.query("heads == 'original' and measure == 'agreement'")
+    np.testing.assert_array_equal(scores["score"], original["score"])
+
+
 def same_files(first: Path, second: Path) -> bool:
     """Whether two stores hold the same artifacts, byte for byte but for when and where."""
     names = [
@@ -186,6 +217,7 @@ def test_damaged_artifacts_are_set_aside_and_rebuilt_as_they_were(finished: Stor
     content[len(content) // 2] ^= 1
     victim.write_bytes(content)
     gone = [s for s in study.scores if s.inputs == "inverted" and s.epsilon == 0]
+    # What rests on the victim is gone, so that it has to be opened and its damage is found.
     for recipe in (*gone, *(a for s in gone for a in s.activations)):
         for file in finished.path(recipe).iterdir():
             file.unlink()

@@ -25,6 +25,7 @@ from samemind.inversion import (
     build_natural,
     build_seeds,
 )
+from samemind.probing import Probe, ProbeScores, build_probe, build_probe_scores
 from samemind.storage import storage_error
 from samemind.training import Evaluated, Trained, build_checkpoint, build_evaluation
 
@@ -36,6 +37,8 @@ BUILDERS: dict[type[Recipe], Callable[[Any, Store, Execution], None]] = {
     Inverted: build_inverted,
     Activations: build_activations,
     Scores: build_scores,
+    Probe: build_probe,
+    ProbeScores: build_probe_scores,
 }
 
 

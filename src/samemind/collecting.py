@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from samemind import environment
 from samemind.arrays import as_pixels
 from samemind.artifacts import Store
-from samemind.comparison import SCORES_FILE
+from samemind.comparison import DRIVING_FILE, SCORES_FILE, SUBGROUPS_FILE, Scores
 from samemind.datasets.base import DATASETS
 from samemind.errors import InvalidInput
-from samemind.figures.base import GalleryItem, Results
-from samemind.inversion import INPUTS_FILE, Inverted
+from samemind.figures.base import Contributions, GalleryItem, Results
+from samemind.inversion import INPUTS_FILE, Inverted, Natural
 from samemind.lazy import LazyModule
+from samemind.probing import PROBE_SCORES_FILE
 from samemind.study import Study
 
 if TYPE_CHECKING:
@@ -45,8 +46,40 @@ def collect(study: Study, store: Store) -> Results:
         study_text=study.text,
         environment=environment.described(),
         classes={study.dataset: len(DATASETS[study.dataset].classes)},
+        contributions=contributions(study, finished, store),
+        probes=_together(
+            [store.open(p).table(PROBE_SCORES_FILE) for p in study.probe_scores if store.has(p)]
+        ),
+        subgroups=_together([store.open(s).table(SUBGROUPS_FILE) for s in finished]),
         recipes={f"{s.dataset} ε={s.epsilon:g} {s.inputs}": s.name for s in finished},
     )
+
+
+def _together(tables: Sequence[pd.DataFrame]) -> pd.DataFrame | None:
+    filled = [table for table in tables if len(table)]
+    return pd.concat(filled, ignore_index=True) if filled else None
+
+
+def contributions(study: Study, finished: Sequence[Scores], store: Store) -> Contributions | None:
+    """The inputs that drive the scores, with class names and the images to show them with."""
+    table = _together([store.open(s).table(DRIVING_FILE) for s in finished])
+    if table is None:
+        return None
+    classes = np.array(DATASETS[study.natural.dataset].classes)
+    predicted = np.array(DATASETS[study.dataset].classes)
+    table["label"] = classes[table["label"]]
+    for column in ("prediction_a", "prediction_b"):
+        table[column] = predicted[table[column]]
+    images: dict[tuple[str, str | None, int], np.ndarray] = {}
+    sets: dict[str | None, Natural | Inverted] = {i.checkpoint.model: i for i in study.inverted}
+    sets[None] = study.natural
+    for owner in (None, *table["inverted_by"].dropna().unique()):
+        rows = table["inverted_by"] == owner if owner else table["inverted_by"].isna()
+        held = store.open(sets[owner]).arrays(INPUTS_FILE)["images"]
+        for i in table.loc[rows, "input"].unique():
+            kind = "inverted" if owner else "natural"
+            images[kind, owner, int(i)] = as_pixels(held[i : i + 1])[0].numpy()
+    return Contributions(table=table, images=images)
 
 
 def table_of_models(study: Study, store: Store) -> pd.DataFrame:

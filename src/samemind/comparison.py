@@ -12,6 +12,7 @@ import numpy as np
 from samemind.arrays import Array
 from samemind.artifacts import Recipe, Store
 from samemind.devices import Execution
+from samemind.dissection import driving_inputs, subgroup_scores
 from samemind.errors import InvalidInput, UndefinedScore
 from samemind.extraction import Activations, load_activations
 from samemind.inversion import Inverted, load_inputs
@@ -28,6 +29,8 @@ else:
     torch = LazyModule("torch")
 
 SCORES_FILE = "scores.parquet"
+DRIVING_FILE = "driving-inputs.parquet"
+SUBGROUPS_FILE = "subgroups.parquet"
 
 # Debiased CKA beside the biased one: with few inputs the biased estimator is far above zero for
 # models that have nothing in common.
@@ -73,6 +76,8 @@ class Scores(Recipe):
     - `activations`: of every model on the natural inputs; or, for inverted inputs, of every model
       on the inverted images of each.
     - `permutations`: of the rows of one side, for the floor of each score.
+    - `driving_inputs`: how many inputs are kept that add most, and least, to each score.
+    - `subgroups`: also score the inputs where two models agree, and where they disagree.
     """
 
     kind: ClassVar[str] = "scores"
@@ -83,6 +88,8 @@ class Scores(Recipe):
     measures: tuple[str, ...]
     permutations: int
     random_seed: int
+    driving_inputs: int = 3
+    subgroups: bool = True
 
     @property
     def inputs(self) -> str:
@@ -127,37 +134,35 @@ def score_pair(
     )
 
 
-def score_pairs(
-    sides: Mapping[str, Side],
-    pairs: Sequence[tuple[str, str]],
+def score_measures(
+    names: tuple[str, str],
+    pair: Pair,
     measures: Sequence[str],
     *,
     both_ways: bool = True,
     permutations: int = 0,
     random_seed: int = 0,
 ) -> Iterator[dict[str, Any]]:
-    """A row for every pair and measure: names, score, standard error, floor and reason.
+    """A row for every measure of one pair: names, score, standard error, floor and reason.
 
     **Arguments:**
 
-    - `sides`: what each model says of the same inputs in the same order.
+    - `pair`: what the two models of `names` say of the same inputs in the same order.
     - `both_ways`: score an asymmetric measure in the other direction too.
     """
-    for a, b in pairs:
-        pair = Pair(sides[a], sides[b])
-        for name in measures:
-            chosen = measure(name)
-            directions = [(a, b, pair)]
-            if both_ways and not chosen.is_symmetric:
-                directions.append((b, a, Pair(sides[b], sides[a])))
-            for first, second, oriented in directions:
-                scored = score_pair(
-                    oriented, chosen, permutations=permutations, random_seed=random_seed
-                )
-                layer = "logits" if chosen.reads == "logits" else "penultimate"
-                yield {"model_a": first, "model_b": second, "layer": layer, "measure": name} | (
-                    scored._asdict()
-                )
+    for name in measures:
+        chosen = measure(name)
+        directions = [(names, pair)]
+        if both_ways and not chosen.is_symmetric:
+            directions.append(((names[1], names[0]), Pair(pair.b, pair.a)))
+        for (first, second), oriented in directions:
+            scored = score_pair(
+                oriented, chosen, permutations=permutations, random_seed=random_seed
+            )
+            layer = "logits" if chosen.reads == "logits" else "penultimate"
+            yield {"model_a": first, "model_b": second, "layer": layer, "measure": name} | (
+                scored._asdict()
+            )
 
 
 def tidy(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -215,61 +220,86 @@ def compare(
             network = Classifier(network, head=head, mean=[0.0] * channels, std=[1.0] * channels)
         found = outputs(network.to(target), tensor, batch_size=batch_size, device=target)
         sides[name] = Side(logits=found.logits, representation=found.representation, labels=labels)
-    rows = score_pairs(sides, list(combinations(sides, 2)), measures, permutations=permutations)
-    return tidy([row | {"n_inputs": len(tensor)} for row in rows])
+    rows = [
+        row | {"n_inputs": len(tensor)}
+        for a, b in combinations(sides, 2)
+        for row in score_measures(
+            (a, b), Pair(sides[a], sides[b]), measures, permutations=permutations
+        )
+    ]
+    return tidy(rows)
 
 
 # -- build
 
 
 def build_scores(recipe: Scores, store: Store, execution: Execution) -> None:
-    """Compares all pairs of a cell and writes the table."""
+    """Compares all pairs of a cell and writes the tables."""
     execution.start()
-    rows: list[dict[str, Any]] = []
+    found = _Tables([], [], [])
     for inputs in dict.fromkeys(a.inputs for a in recipe.activations):
         here = [a for a in recipe.activations if a.inputs == inputs]
-        rows += _rows_of_one_input_set(recipe, here, store)
+        _add_one_input_set(found, recipe, here, store)
     with store.create(recipe) as draft:
-        draft.write_table(SCORES_FILE, tidy(rows))
+        draft.write_table(SCORES_FILE, tidy(found.scores))
+        draft.write_table(DRIVING_FILE, tidy(found.driving))
+        draft.write_table(SUBGROUPS_FILE, tidy(found.subgroups))
 
 
-def _rows_of_one_input_set(
-    recipe: Scores, activations: Sequence[Activations], store: Store
-) -> Iterator[dict[str, Any]]:
+class _Tables(NamedTuple):
+    scores: list[dict[str, Any]]
+    driving: list[dict[str, Any]]
+    subgroups: list[dict[str, Any]]
+
+
+def _add_one_input_set(
+    found: _Tables, recipe: Scores, activations: Sequence[Activations], store: Store
+) -> None:
     inputs = activations[0].inputs
     labels = load_inputs(inputs, store)["labels"]
     by_model = {a.checkpoint.model: a.checkpoint for a in activations}
     sides = {}
-    for recipe_of_one in activations:
-        held = load_activations(recipe_of_one, store)
-        sides[recipe_of_one.checkpoint.model] = Side(
+    for one in activations:
+        held = load_activations(one, store)
+        sides[one.checkpoint.model] = Side(
             representation=held["representation"], logits=held["logits"], labels=labels
         )
-    if isinstance(inputs, Inverted):
-        owner = inputs.checkpoint.model
-        pairs = [(owner, other) for other in sides if other != owner]
-    else:
-        owner = None
+    owner = inputs.checkpoint.model if isinstance(inputs, Inverted) else None
+    if owner is None:
         pairs = list(combinations(sides, 2))
-    for row in score_pairs(
-        sides,
-        pairs,
-        recipe.measures,
-        # On inverted inputs every ordered pair comes by itself, on the images of its first model.
-        both_ways=owner is None,
-        permutations=recipe.permutations,
-        random_seed=recipe.random_seed,
-    ):
-        a, b = by_model[row["model_a"]], by_model[row["model_b"]]
-        yield row | {
+    else:
+        pairs = [(owner, other) for other in sides if other != owner]
+    for a, b in pairs:
+        first, second = by_model[a], by_model[b]
+        where = {
             "dataset": recipe.dataset,
             "epsilon": recipe.epsilon,
-            "architecture_a": a.architecture,
-            "architecture_b": b.architecture,
-            "random_seed_a": a.random_seed,
-            "random_seed_b": b.random_seed,
+            "model_a": a,
+            "model_b": b,
+            "architecture_a": first.architecture,
+            "architecture_b": second.architecture,
+            "random_seed_a": first.random_seed,
+            "random_seed_b": second.random_seed,
             "inputs": recipe.inputs,
             "inputs_dataset": (inputs.targets if isinstance(inputs, Inverted) else inputs).dataset,
             "inverted_by": owner,
             "n_inputs": len(labels),
         }
+        pair = Pair(sides[a], sides[b])
+        # On inverted inputs every ordered pair comes by itself, on the images of its first model.
+        rows = score_measures(
+            (a, b),
+            pair,
+            recipe.measures,
+            both_ways=owner is None,
+            permutations=recipe.permutations,
+            random_seed=recipe.random_seed,
+        )
+        found.scores.extend(where | row for row in rows)
+        if recipe.driving_inputs:
+            driving = driving_inputs(pair, recipe.measures, count=recipe.driving_inputs)
+            found.driving.extend(
+                where | row | {"label": int(labels[row["input"]])} for row in driving
+            )
+        if recipe.subgroups:
+            found.subgroups.extend(where | row for row in subgroup_scores(pair, recipe.measures))

@@ -28,6 +28,7 @@ from samemind.errors import InvalidInput, UnknownName
 from samemind.extraction import Activations
 from samemind.inversion import Descent, Inverted, Natural, Seeds
 from samemind.measures import MEASURES
+from samemind.probing import Probe, ProbeScores
 from samemind.registry import did_you_mean
 from samemind.training import Evaluated, Schedule, Trained
 
@@ -103,11 +104,24 @@ class Comparison(Section):
     measures: tuple[str, ...] = STUDY_MEASURES
     permutations: Annotated[int, Field(ge=0)] = 20
     random_seed: int = 0
+    driving_inputs: Annotated[int, Field(ge=0)] = 3
+    subgroups: bool = True
 
     @field_validator("measures")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(known(MEASURES, name) for name in names)
+
+
+class Probes(Section):
+    """Linear probes on the representations of training images. `epochs = 0` leaves them out."""
+
+    split: str = "train"
+    count: Count | None = None
+    epochs: Annotated[int, Field(ge=0)] = 0
+    learning_rate: Positive = 5e-3
+    batch_size: Count = 1024
+    random_seed: int = 0
 
 
 class Excluded(Section):
@@ -151,6 +165,7 @@ class Study(Section):
     inputs: InputsSection = InputsSection()
     inversion: Inversion = Inversion()
     comparison: Comparison = Comparison()
+    probes: Probes = Probes()
     _text: str = PrivateAttr(default="")  # the study file as it was read
 
     @field_validator("dataset")
@@ -271,23 +286,64 @@ class Study(Section):
                     measures=self.comparison.measures,
                     permutations=self.comparison.permutations,
                     random_seed=self.comparison.random_seed,
+                    driving_inputs=self.comparison.driving_inputs,
+                    subgroups=self.comparison.subgroups,
                 )
                 for inputs in input_sets
             ]
         return tuple(found)
 
     @cached_property
+    def probed(self) -> Natural:
+        """The training images that probes are trained on."""
+        return Natural(
+            dataset=self.dataset,
+            split=self.probes.split,
+            count=self.probes.count,
+            random_seed=self.probes.random_seed,
+        )
+
+    @cached_property
+    def probe_scores(self) -> tuple[ProbeScores, ...]:
+        """Heads and probes of every cell compared, where the study asks for probes."""
+        if not self.probes.epochs:
+            return ()
+        return tuple(
+            ProbeScores(
+                dataset=self.dataset,
+                epsilon=cell.epsilon,
+                probes=tuple(self._probe(a) for a in cell.activations),
+                activations=cell.activations,
+            )
+            for cell in self.scores
+            if cell.inputs == "natural"
+        )
+
+    def _probe(self, activations: Activations) -> Probe:
+        return Probe(
+            activations=Activations(checkpoint=activations.checkpoint, inputs=self.probed),
+            epochs=self.probes.epochs,
+            learning_rate=self.probes.learning_rate,
+            batch_size=self.probes.batch_size,
+            random_seed=self.probes.random_seed,
+        )
+
+    @cached_property
     def stages(self) -> tuple[Stage, ...]:
         """The whole study in order; a stage needs only the ones before it."""
-        activations = dict.fromkeys(a for s in self.scores for a in s.activations)
+        probes = [probe for scores in self.probe_scores for probe in scores.probes]
+        activations = dict.fromkeys(
+            [*(a for s in self.scores for a in s.activations), *(p.activations for p in probes)]
+        )
         return (
             Stage("training", self.checkpoints),
             Stage("evaluation", self.evaluations),
-            Stage("inputs", (self.natural,)),
+            Stage("inputs", (self.natural, self.probed) if probes else (self.natural,)),
             Stage("seeds", (self.seeds,) if self.inverted else ()),
             Stage("inversion", self.inverted),
             Stage("extraction", tuple(activations)),
-            Stage("comparison", self.scores),
+            Stage("probing", tuple(probes)),
+            Stage("comparison", (*self.scores, *self.probe_scores)),
         )
 
 

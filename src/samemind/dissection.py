@@ -1,0 +1,93 @@
+"""Why two models differ: the inputs that drive a score, and scores where they agree. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from samemind.errors import UndefinedScore
+from samemind.lazy import LazyModule
+from samemind.measures import measure
+from samemind.measures.base import Pair, Side
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
+
+SHOWN_NEIGHBOURS = 5
+
+
+def driving_inputs(pair: Pair, measures: Sequence[str], *, count: int) -> Iterator[dict[str, Any]]:
+    """For each measure a row for the inputs that add most and least to its score.
+
+    **Arguments:**
+
+    - `count`: how many of each; measures that are no mean over inputs have no rows.
+
+    **Returns:** rows with the number of the input, its contribution (the mean over all inputs is
+    the score), what both models predict for it and its nearest neighbours in both.
+    """
+    for name in measures:
+        try:
+            contributions = measure(name).contributions(pair)
+        except UndefinedScore:
+            continue
+        if contributions is None:
+            continue
+        # Stable, so that ties fall alike on every machine.
+        order = torch.argsort(contributions, stable=True)
+        chosen = torch.cat([order[:count], order[-count:]]).unique()
+        neighbours = [_nearest(side, chosen) for side in (pair.a, pair.b)]
+        for i, row in enumerate(chosen.tolist()):
+            yield {
+                "measure": name,
+                "input": row,
+                "contribution": float(contributions[row]),
+                "prediction_a": int(pair.a.predictions[row]),
+                "prediction_b": int(pair.b.predictions[row]),
+                "neighbours_a": neighbours[0][i],
+                "neighbours_b": neighbours[1][i],
+            }
+
+
+def _nearest(side: Side, rows: Tensor) -> list[list[int]]:
+    """The nearest other inputs of some inputs, by the cosine of centred representations."""
+    directions = torch.nn.functional.normalize(side.centred, dim=1)
+    likeness = directions[rows] @ directions.T
+    likeness[torch.arange(len(rows)), rows] = -torch.inf
+    count = min(SHOWN_NEIGHBOURS, likeness.shape[1] - 1)
+    return likeness.topk(count, dim=1).indices.tolist()
+
+
+def subgroup_scores(pair: Pair, measures: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Scores of representations on the inputs where two models agree, and where they do not.
+
+    Each group is centred and scaled by itself, as if it were all there is. A group too small for
+    a measure has an empty score and the reason.
+    """
+    agree = pair.a.predictions == pair.b.predictions
+    for group, rows in (("agree", agree), ("disagree", ~agree)):
+        indices = rows.nonzero().flatten()
+        for name in measures:
+            if measure(name).reads != "representation":
+                continue
+            score, reason = _score_of(pair, name, indices)
+            yield {
+                "measure": name,
+                "group": group,
+                "score": score,
+                "n_inputs": len(indices),
+                "reason": reason,
+            }
+
+
+def _score_of(pair: Pair, name: str, indices: Tensor) -> tuple[float, str | None]:
+    if len(indices) < 2:
+        return float("nan"), f"{len(indices)} inputs: a comparison needs at least 2."
+    sides = (Side(representation=side.representation[indices]) for side in (pair.a, pair.b))
+    try:
+        return measure(name).score(Pair(*sides)), None
+    except UndefinedScore as error:
+        return float("nan"), str(error)
