@@ -5,7 +5,7 @@ from torch import Tensor
 
 from samemind.measures import Invariance, Measure, Pair, Side
 
-N_INPUTS, N_UNITS, N_CLASSES = 36, 7, 5
+N_INPUTS, N_UNITS, N_CLASSES = 36, 7, 6
 
 
 def generator(*key: int) -> torch.Generator:

@@ -1,0 +1,80 @@
+"""GULP: how differently two representations predict, over all targets of a ridge regression."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from samemind.measures.base import Invariance, Pair, Side, measure
+from samemind.measures.whitening import directions, rotated_cross_covariance
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_INVARIANCES = {
+    Invariance.UNIT_PERMUTATION,
+    Invariance.ORTHOGONAL,
+    Invariance.ISOTROPIC_SCALING,
+    Invariance.TRANSLATION,
+}
+_REFERENCE = "Boix-Adserà et al. (2022), GULP: a prediction-based metric, arXiv:2210.06545"
+_COST = "O(N D1 D2 + D³) per pair, after O(N D² + D³) per model, in float64"
+
+
+def _own(side: Side, ridge: float) -> Tensor:
+    variances = directions(side).variances
+    return (variances / (variances + ridge)).square().sum()
+
+
+def _squared(pair: Pair, ridge: float) -> Tensor:
+    first, second = (directions(side).variances + ridge for side in (pair.a, pair.b))
+    shared = (rotated_cross_covariance(pair).square() / (first[:, None] * second)).sum()
+    own = _own(pair.a, ridge) + _own(pair.b, ridge)
+    squared = own - 2 * shared
+    # A difference below rounding is none: the root would magnify it.
+    return squared * (squared > 1e-13 * own)
+
+
+@measure(
+    reads="representation",
+    family="regression",
+    bounds=(0.0, inf),
+    identical=0.0,
+    larger_is_more_similar=False,
+    invariances=_INVARIANCES,
+    reference=_REFERENCE,
+    cost=_COST,
+)
+def gulp_distance(pair: Pair, *, ridge: float = 0.01) -> Tensor:
+    r"""The largest difference of two models' ridge regressions on any target; ridge = 0.01.
+
+    $$\sqrt{\operatorname{tr}(A_\lambda A A_\lambda A) + \operatorname{tr}(B_\lambda B B_\lambda B)
+    - 2 \operatorname{tr}(A_\lambda C B_\lambda C^\top)}, \quad A_\lambda = (A + \lambda I)^{-1}$$
+
+    with the covariances A, B and C of the centred representations at Frobenius norm one, so that
+    the variances of each sum to one. A metric. As the ridge goes to zero its square becomes
+    $r_1 + r_2 - 2 \sum_k \rho_k^2$, with the ranks and the canonical correlations.
+
+    >>> round(gulp_distance([[0.0], [1.0], [2.0], [4.0]], [[0.0], [1.0], [0.0], [1.0]]), 4)
+    1.2068
+    """
+    return _squared(pair, ridge).sqrt()
+
+
+@measure(
+    reads="representation",
+    family="regression",
+    bounds=(0.0, inf),
+    identical=0.0,
+    larger_is_more_similar=False,
+    invariances=_INVARIANCES,
+    reference=_REFERENCE,
+    cost=_COST,
+)
+def gulp_distance_squared(pair: Pair, *, ridge: float = 0.01) -> Tensor:
+    r"""The square of `gulp_distance`, which the authors' code returns; ridge = 0.01.
+
+    >>> round(gulp_distance_squared([[0.0], [1.0], [2.0], [4.0]], [[0.0], [1.0], [0.0], [1.0]]), 4)
+    1.4564
+    """
+    return _squared(pair, ridge)

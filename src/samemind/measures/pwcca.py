@@ -1,0 +1,56 @@
+"""Projection-weighted canonical correlation, by its published formula."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from samemind.lazy import LazyModule
+from samemind.measures.base import Invariance, Pair, measure
+from samemind.measures.whitening import (
+    check_inputs_suffice,
+    directions,
+    ranks,
+    whitened_cross_covariance,
+)
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
+
+
+@measure(
+    reads="representation",
+    family="canonical correlation",
+    bounds=(0.0, 1.0),
+    identical=1.0,
+    is_symmetric=False,
+    invariances={
+        Invariance.UNIT_PERMUTATION,
+        Invariance.ISOTROPIC_SCALING,
+        Invariance.TRANSLATION,
+    },
+    reference="Morcos, Raghu and Bengio (2018), arXiv:1806.05759",
+    cost="O(N D1 D2 + D³) per pair, after O(N D² + D³) per model, in float64",
+)
+def pwcca(pair: Pair) -> Tensor:
+    r"""Canonical correlations weighted by how much of the first model they account for.
+
+    $$\frac{\sum_k \alpha_k \rho_k}{\sum_k \alpha_k}, \qquad
+    \alpha_k = \sum_j |\langle h_k, R_{\cdot j} \rangle|$$
+
+    in [0, 1], with $h_k$ the orthonormal canonical variables of the first representation, which
+    the weights single out, and columns centred. Packages differ in centring, in whether the
+    variables are orthonormal, and in which side weighs. Undefined where N is no larger than D + 1.
+
+    >>> round(pwcca([[0.0], [1.0], [2.0], [4.0]], [[0.0], [1.0], [0.0], [1.0]]), 6)
+    0.507093
+    """
+    check_inputs_suffice(pair.n_inputs, *ranks(pair))
+    left, correlations, _ = torch.linalg.svd(whitened_cross_covariance(pair), full_matrices=False)
+    # The basis U = F V / √v of the first side has inner products √v Vᵀ with its own units.
+    found = directions(pair.a)
+    projections = left.T @ (found.variances.sqrt()[:, None] * found.vectors.T)
+    weights = projections.abs().sum(1)
+    return (weights * correlations.clamp(0, 1)).sum() / weights.sum()

@@ -1,0 +1,123 @@
+"""Principal directions of a side and canonical correlations of a pair, from covariances alone.
+
+Whitening divides by small variances, so everything here is in float64, whatever the precision of
+the other products.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from samemind.errors import UndefinedScore
+from samemind.lazy import LazyModule
+from samemind.measures import preprocessing
+from samemind.measures.prepared import Pair, Side
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
+
+#: A direction with less than this share of the largest variance is rounding: forming the
+#: covariance costs half the digits, and six should be left after dividing by its root.
+NO_VARIANCE = 1e-10
+
+
+@dataclass(frozen=True)
+class Directions:
+    """The principal directions of `side.factor`, largest variance first.
+
+    `variances` `(r,)` sum to at most one; the columns of `vectors` `(min(N, D), r)` are
+    orthonormal.
+    """
+
+    variances: Tensor
+    vectors: Tensor
+
+    def first(self, count: int) -> Directions:
+        """The `count` directions of the largest variance."""
+        return Directions(self.variances[:count], self.vectors[:, :count])
+
+    @property
+    def whitener(self) -> Tensor:
+        """What makes `factor @ whitener` an orthonormal basis, `(min(N, D), r)`."""
+        return self.vectors / self.variances.sqrt()
+
+
+def directions(side: Side) -> Directions:
+    """The directions in which this side varies; dead and repeated units add none."""
+    return side.whole("directions", _make_directions)
+
+
+def _make_directions(side: Side) -> Directions:
+    if float(side.norm) == 0:
+        raise UndefinedScore(
+            "A representation is constant over the inputs, so it varies in no direction. "
+            "Look for a dead layer, or inputs that are all the same."
+        )
+    variances, vectors = preprocessing.symmetric_eigenvectors(_covariance(side).clone())
+    variances, vectors = variances.flip(0), vectors.flip(1)
+    rank = int((variances > NO_VARIANCE * variances[0]).sum())
+    return Directions(variances[:rank].contiguous(), vectors[:, :rank].contiguous())
+
+
+def _covariance(side: Side) -> Tensor:
+    if side.precision == torch.float64:
+        return side.covariance
+    columns = side.factor_columns.double()
+    return columns @ columns.T
+
+
+def cross_covariance(pair: Pair) -> Tensor:
+    """The cross-covariance of the factors of both sides in float64."""
+    if pair.cross_covariance.dtype == torch.float64:
+        return pair.cross_covariance
+    return pair.once(
+        "cross_covariance64",
+        lambda: pair.a.factor_columns.double() @ pair.b.factor_columns.double().T,
+    )
+
+
+def rotated_cross_covariance(pair: Pair) -> Tensor:
+    """The cross-covariance in the principal directions of both sides, `(r1, r2)`."""
+    return pair.once(
+        "rotated_cross_covariance",
+        lambda: directions(pair.a).vectors.T @ cross_covariance(pair) @ directions(pair.b).vectors,
+    )
+
+
+def whitened_cross_covariance(pair: Pair) -> Tensor:
+    """The inner products of orthonormal bases of both column spaces, `(r1, r2)`."""
+    first, second = directions(pair.a).variances, directions(pair.b).variances
+    return rotated_cross_covariance(pair) / (first[:, None] * second).sqrt()
+
+
+def check_inputs_suffice(n_inputs: int, *ranks: int) -> None:
+    """Raises `UndefinedScore` if a side fills all N - 1 dimensions that centred inputs have."""
+    if max(ranks) >= n_inputs - 1:
+        raise UndefinedScore(
+            f"A representation that varies in {max(ranks)} directions fits anything on "
+            f"{n_inputs} inputs, so every correlation is 1. Give more than {max(ranks) + 1} "
+            f"inputs, or use a measure without whitening, such as debiased_linear_cka."
+        )
+
+
+def canonical_correlations(pair: Pair) -> Tensor:
+    """The canonical correlations, ascending, `(min(r1, r2),)` in [0, 1].
+
+    **Raises:** `UndefinedScore` if the inputs are too few to determine them.
+    """
+    return pair.once("canonical_correlations", lambda: _make_correlations(pair))
+
+
+def _make_correlations(pair: Pair) -> Tensor:
+    ranks = (len(directions(side).variances) for side in (pair.a, pair.b))
+    check_inputs_suffice(pair.n_inputs, *ranks)
+    return torch.linalg.svdvals(whitened_cross_covariance(pair)).flip(0).clamp(0, 1)
+
+
+def ranks(pair: Pair) -> tuple[int, int]:
+    """In how many directions each side varies."""
+    return len(directions(pair.a).variances), len(directions(pair.b).variances)
