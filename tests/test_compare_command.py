@@ -16,7 +16,7 @@ from samemind.architectures.base import ARCHITECTURES
 from samemind.cli import app
 from samemind.comparing.arrays import read_activations
 from samemind.comparing.images import open_images
-from samemind.comparing.models import Loading, load_model
+from samemind.comparing.models import Loading, open_model
 from samemind.datasets.base import DATASETS
 from samemind.errors import CheckpointError, InvalidInput, UnknownName
 from samemind.measures import measure
@@ -137,7 +137,7 @@ def test_checkpoint_files_are_compared_on_a_dataset_with_accuracies(weights) -> 
 
 
 def test_a_file_model_computes_what_its_network_computes(weights) -> None:
-    model = load_model(str(weights[1]), Loading(architecture="digits_vgg_bn", dataset="digits"))
+    model = open_model(str(weights[1]), Loading(architecture="digits_vgg_bn", dataset="digits"))
     digits = DATASETS["digits"]
     images = torch.from_numpy(digits.split("test").read(range(5)))
     network = ARCHITECTURES["digits_vgg_bn"].build(10, 8).eval()
@@ -149,13 +149,13 @@ def test_a_file_model_computes_what_its_network_computes(weights) -> None:
 
 def test_weights_that_do_not_fit_are_refused_whole(weights) -> None:
     with pytest.raises(CheckpointError, match="missing: stem"):
-        load_model(str(weights[0]), Loading(architecture="digits_resnet", dataset="digits"))
+        open_model(str(weights[0]), Loading(architecture="digits_resnet", dataset="digits"))
 
 
 def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
     torch.save({"state_dict": Loading()}, tmp_path / "evil.pt")
     with pytest.raises(CheckpointError, match="would run code"):
-        load_model(str(tmp_path / "evil.pt"), Loading(architecture="digits_resnet"))
+        open_model(str(tmp_path / "evil.pt"), Loading(architecture="digits_resnet"))
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
 )
 def test_a_reference_that_leads_nowhere_says_what_to_do(reference: str, words: str) -> None:
     with pytest.raises((InvalidInput, UnknownName, CheckpointError), match=words):
-        load_model(reference)
+        open_model(reference)
 
 
 def test_a_function_gives_a_model(tmp_path: Path, monkeypatch) -> None:

@@ -9,21 +9,34 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from samemind.comparing.models import load_model as load_model
     from samemind.comparison import compare as compare
     from samemind.errors import SamemindError as SamemindError
+    from samemind.measures import Side as Side
     from samemind.measures import measure as measure
     from samemind.study import Study as Study
     from samemind.study import read_study as read_study
 
 _PUBLIC = {
     "SamemindError": "samemind.errors",
+    "Side": "samemind.measures",
     "Study": "samemind.study",
     "compare": "samemind.comparison",
+    "load_model": "samemind.comparing.models",
     "measure": "samemind.measures",
     "read_study": "samemind.study",
 }
 
-__all__ = ["SamemindError", "Study", "compare", "dataset", "measure", "read_study"]
+__all__ = [
+    "SamemindError",
+    "Side",
+    "Study",
+    "compare",
+    "dataset",
+    "load_model",
+    "measure",
+    "read_study",
+]
 
 
 def dataset(name: str):

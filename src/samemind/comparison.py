@@ -19,6 +19,7 @@ from samemind.inversion import Inverted, load_inputs
 from samemind.lazy import LazyModule
 from samemind.measures import measure
 from samemind.measures.base import Measure, Pair, Side
+from samemind.measures.choosing import chosen_measures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -175,10 +176,10 @@ def tidy(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def compare(
-    models: Mapping[str, nn.Module] | Sequence[nn.Module],
-    images: Array,
+    models: Mapping[str, nn.Module | Array | Side] | Sequence[nn.Module | Array | Side],
+    images: Array | None = None,
     *,
-    measures: Sequence[str] = STUDY_MEASURES,
+    measures: Sequence[str] | None = None,
     labels: Array | None = None,
     permutations: int = 20,
     batch_size: int = 256,
@@ -188,46 +189,67 @@ def compare(
 
     **Arguments:**
 
-    - `models`: modules that map images to logits (N, C), by name; a list is named by position.
-      The representation is what the last linear layer reads; it is found and verified.
-    - `images`: (N, channels, H, W), as the models expect them.
-    - `measures`: names from `samemind list measures`.
+    - `models`: by name; a list is named by position. Each is a module that maps images to logits
+      (N, C), whose representation is what its last linear layer reads (found and verified); or
+      its representation (N, …) as an array, NumPy or torch, which needs no model; or a
+      `samemind.Side(representation=..., logits=...)` for both.
+    - `images`: (N, channels, H, W), as the models expect them; only modules need them.
+    - `measures`: names from `samemind list measures`; unless given, the usual ones that what was
+      given allows.
     - `labels`: (N,) class numbers, for the measures that need them.
     - `permutations`: for the floor of each score; 0 leaves the floors out.
 
     **Returns:** a pandas DataFrame, one row per pair and measure: score, standard error and floor
     (what the measure gives when the inputs of one side are shuffled).
 
-    **Raises:** `InvalidInput` for fewer than two models, or a model without a linear head.
+    **Raises:** `InvalidInput` for fewer than two models, a model without a linear head, or
+    unequal numbers of inputs.
 
     **Cost:** one forward pass per model and image, plus that of the measures.
     """
-    from samemind.architectures.heads import find_head
-    from samemind.classifier import Classifier, outputs
-
     named = (
         models if isinstance(models, Mapping) else {f"model {i}": m for i, m in enumerate(models)}
     )
-    if len(named) < 2:
-        raise InvalidInput(f"A comparison needs at least two models, but {len(named)} was given.")
-    target = Execution(device=device, batch_size=batch_size).start()
-    tensor = torch.as_tensor(images)
-    sides = {}
-    for name, network in named.items():
-        if not isinstance(network, Classifier):
-            channels = tensor.shape[1]
-            head = find_head(network.to(target), tensor[:2].float().to(target))
-            network = Classifier(network, head=head, mean=[0.0] * channels, std=[1.0] * channels)
-        found = outputs(network.to(target), tensor, batch_size=batch_size, device=target)
-        sides[name] = Side(logits=found.logits, representation=found.representation, labels=labels)
+    execution = Execution(device=device, batch_size=batch_size)
+    sides = {name: _side_of(m, images, labels, execution) for name, m in named.items()}
+    chosen = chosen_measures(measures, sides, usual=STUDY_MEASURES)
+    n_inputs = next(iter(sides.values())).n_inputs
     rows = [
-        row | {"n_inputs": len(tensor)}
+        row | {"n_inputs": n_inputs}
         for a, b in combinations(sides, 2)
         for row in score_measures(
-            (a, b), Pair(sides[a], sides[b]), measures, permutations=permutations
+            (a, b), Pair(sides[a], sides[b]), chosen, permutations=permutations
         )
     ]
     return tidy(rows)
+
+
+def _side_of(
+    model: nn.Module | Array | Side,
+    images: Array | None,
+    labels: Array | None,
+    execution: Execution,
+) -> Side:
+    from samemind.architectures.heads import find_head
+    from samemind.classifier import Classifier, outputs
+
+    if isinstance(model, Side):
+        return model
+    if not isinstance(model, torch.nn.Module):
+        return Side(representation=model.reshape(len(model), -1), labels=labels)
+    if images is None:
+        raise InvalidInput(
+            f"{type(model).__name__} is a network, so it needs images to look at. Give them as the "
+            f"second argument, or arrays in the place of the networks."
+        )
+    target, tensor = execution.start(), torch.as_tensor(images)
+    if not isinstance(model, Classifier):
+        channels = tensor.shape[1]
+        head = find_head(model.to(target), tensor[:2].float().to(target))
+        model = Classifier(model, head=head, mean=[0.0] * channels, std=[1.0] * channels)
+    batch_size = execution.batch_size
+    found = outputs(model.to(target), tensor, batch_size=batch_size, device=target)
+    return Side(logits=found.logits, representation=found.representation, labels=labels)
 
 
 # -- build

@@ -108,7 +108,7 @@ def compare(
         )
     else:
         from samemind.comparing.images import open_images
-        from samemind.comparing.models import Loading, load_models
+        from samemind.comparing.models import Loading, open_models
 
         if inputs is None:
             raise InvalidInput(
@@ -126,7 +126,7 @@ def compare(
             allows_download=download,
             random_seed=random_seed,
         )
-        loaded = load_models(models, loading)
+        loaded = open_models(models, loading)
         execution = Execution(device=device, batch_size=batch_size)
         with _progress(is_silent=as_json) as watch:
             found, _ = compare_models(

@@ -79,12 +79,12 @@ class Loading:
     random_seed: int = 0
 
 
-def load_models(references: Sequence[str], loading: Loading) -> list[Model]:
+def open_models(references: Sequence[str], loading: Loading) -> list[Model]:
     """The models of all references, under names that differ.
 
-    **Raises:** what `load_model` raises.
+    **Raises:** what `open_model` raises.
     """
-    models = [load_model(reference, loading) for reference in references]
+    models = [open_model(reference, loading) for reference in references]
     names = [m.name for m in models]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
@@ -95,7 +95,38 @@ def load_models(references: Sequence[str], loading: Loading) -> list[Model]:
     return models
 
 
-def load_model(reference: str, loading: Loading | None = None) -> Model:
+def load_model(
+    reference: str,
+    *,
+    architecture: str | None = None,
+    classes: int | None = None,
+    normalise: str | None = None,
+    pretrained: bool = True,
+    download: bool = False,
+) -> Classifier:
+    """The classifier of a reference: pixels in [0, 1] in, logits and representation out.
+
+    **Arguments:**
+
+    - `reference`: a checkpoint file, `timm:NAME`, `torchvision:NAME` or `module.path:function`.
+    - `architecture`, `classes`, `normalise`: of a checkpoint file; see `Loading`.
+    - `pretrained`: False takes random weights for `timm:` and `torchvision:` names.
+    - `download`: whether published weights that are not on this machine may be fetched.
+
+    **Raises:** `InvalidInput` or `UnknownName` for a reference that leads nowhere;
+    `CheckpointError` for a file that cannot be read safely or does not fit.
+    """
+    loading = Loading(
+        architecture=architecture,
+        classes=classes,
+        normalise=normalise,
+        has_random_weights=not pretrained,
+        allows_download=download,
+    )
+    return open_model(reference, loading).classifier
+
+
+def open_model(reference: str, loading: Loading | None = None) -> Model:
     """The model of a reference, in evaluation mode on the CPU.
 
     **Arguments:**

@@ -11,12 +11,12 @@ import numpy as np
 
 from samemind.comparing.images import Images
 from samemind.comparing.models import Model
-from samemind.comparison import STUDY_MEASURES, score_pairs, tidy
+from samemind.comparison import STUDY_MEASURES, score_measures, tidy
 from samemind.devices import Execution
 from samemind.errors import InvalidInput
 from samemind.lazy import LazyModule
-from samemind.measures import measure
-from samemind.measures.base import Side
+from samemind.measures.base import Pair, Side
+from samemind.measures.choosing import chosen_measures
 from samemind.statistics.swaps import Swap, swap
 
 if TYPE_CHECKING:
@@ -105,52 +105,6 @@ def outputs_of(
     return Output(torch.cat(logits), torch.cat(representations))
 
 
-def chosen_measures(
-    wanted: Sequence[str] | None, sides: Mapping[str, Side], notes: list[str]
-) -> list[str]:
-    """The measures to run: those asked for, or the usual ones that these sides allow.
-
-    **Raises:** `InvalidInput` for a measure asked for that these sides do not allow.
-    """
-    if len(sides) < 2:
-        raise InvalidInput(
-            f"A comparison needs two models or more, but {len(sides)} was given. Name another."
-        )
-    lacks = _lacking(sides)
-    names = list(wanted or STUDY_MEASURES)
-    allowed = [name for name in names if not _why_not(name, lacks)]
-    refused = {name: _why_not(name, lacks) for name in names if name not in allowed}
-    if refused and wanted:
-        name, why = next(iter(refused.items()))
-        raise InvalidInput(f"The measure '{name}' cannot be computed here: {why}. Leave it out.")
-    for why in dict.fromkeys(refused.values()):
-        left_out = ", ".join(name for name, reason in refused.items() if reason == why)
-        notes.append(f"Left out: {left_out}; {why}.")
-    return allowed
-
-
-def _lacking(sides: Mapping[str, Side]) -> dict[str, str]:
-    lacks = {}
-    if any(s._root._representation is None for s in sides.values()):
-        lacks["representation"] = "only logits were given"
-    if any(s._root._logits is None for s in sides.values()):
-        lacks["logits"] = "only representations were given"
-    else:
-        counts = sorted({s.n_classes for s in sides.values()})
-        if len(counts) > 1:
-            lacks["logits"] = f"the models predict over different classes ({counts} of them)"
-    if any(s._labels is None for s in sides.values()):
-        lacks["labels"] = "it needs labels, and there are none"
-    return lacks
-
-
-def _why_not(name: str, lacks: Mapping[str, str]) -> str:
-    chosen = measure(name)
-    if chosen.needs_labels and "labels" in lacks:
-        return lacks["labels"]
-    return lacks.get(chosen.reads, "")
-
-
 def score_all(
     sides: Mapping[str, Side],
     measures: Sequence[str],
@@ -163,13 +117,17 @@ def score_all(
 ) -> pd.DataFrame:
     """The tidy table of all pairs on one input set, with every column that a report needs."""
     n = next(iter(sides.values())).n_inputs
-    rows = score_pairs(
-        sides,
-        pairs if pairs is not None else list(combinations(sides, 2)),
-        measures,
-        both_ways=inverted_by is None,
-        permutations=permutations,
-    )
+    rows = [
+        row
+        for a, b in (pairs if pairs is not None else combinations(sides, 2))
+        for row in score_measures(
+            (a, b),
+            Pair(sides[a], sides[b]),
+            measures,
+            both_ways=inverted_by is None,
+            permutations=permutations,
+        )
+    ]
     return tidy(
         [
             row
@@ -264,7 +222,7 @@ def _compare(
     permutations: int,
     notes: list[str],
 ) -> Compared:
-    chosen = chosen_measures(measures, sides, notes)
+    chosen = chosen_measures(measures, sides, usual=STUDY_MEASURES, notes=notes)
     scores = score_all(
         sides,
         chosen,
@@ -293,13 +251,12 @@ def _model_record(model: Model, side: Side) -> dict[str, Any]:
 
 
 def _sizes_and_accuracy(side: Side) -> dict[str, Any]:
-    has_logits, has_rows = side._logits is not None, side._representation is not None
     accuracy = None
-    if has_logits and side._labels is not None:
+    if side.has_logits and side.has_labels:
         accuracy = float((side.predictions == side.labels).double().mean())
     return {
-        "representation_size": side.representation.shape[1] if has_rows else None,
-        "classes": side.n_classes if has_logits else None,
+        "representation_size": side.representation.shape[1] if side.has_representation else None,
+        "classes": side.n_classes if side.has_logits else None,
         "accuracy": accuracy,
     }
 
@@ -307,7 +264,7 @@ def _sizes_and_accuracy(side: Side) -> dict[str, Any]:
 def _replacements(sides: Mapping[str, Side]) -> list[Replacement]:
     """Of the first model by each other one, where the classes are the same and known."""
     (first, incumbent), *others = sides.items()
-    if any(s._labels is None or s._logits is None for s in sides.values()):
+    if not all(s.has_labels and s.has_logits for s in sides.values()):
         return []
     truth = incumbent.labels.cpu().numpy()
     before = incumbent.predictions.cpu().numpy()

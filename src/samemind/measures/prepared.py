@@ -111,6 +111,18 @@ class Side(Prepared):
         return next(array.device for array in arrays if array is not None)
 
     @property
+    def has_representation(self) -> bool:
+        return self._root._representation is not None
+
+    @property
+    def has_logits(self) -> bool:
+        return self._root._logits is not None
+
+    @property
+    def has_labels(self) -> bool:
+        return self._labels is not None
+
+    @property
     def _root(self) -> Side:
         return self if self._parent is None else self._parent._root
 

@@ -1,0 +1,62 @@
+"""Which measures can be computed on some sides: what was given, and what is missing for others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from samemind.errors import InvalidInput
+from samemind.measures.base import MEASURES, Side
+
+
+def chosen_measures(
+    wanted: Sequence[str] | None,
+    sides: Mapping[str, Side],
+    *,
+    usual: Sequence[str],
+    notes: list[str] | None = None,
+) -> list[str]:
+    """The measures asked for, or as many of the usual ones as these sides allow.
+
+    What is left out of the usual ones is added to `notes`, with the reason.
+
+    **Raises:** `InvalidInput` for fewer than two sides, or a measure that was asked for and that
+    these sides do not allow.
+    """
+    if len(sides) < 2:
+        raise InvalidInput(
+            f"A comparison needs two models or more, but {len(sides)} was given. Name another."
+        )
+    lacks = _lacking(sides)
+    reasons = {name: _why_not(name, lacks) for name in wanted or usual}
+    refused = {name: why for name, why in reasons.items() if why}
+    if refused and wanted:
+        name, why = next(iter(refused.items()))
+        raise InvalidInput(f"The measure '{name}' cannot be computed here: {why}. Leave it out.")
+    for why in dict.fromkeys(refused.values()):
+        left_out = ", ".join(name for name, reason in refused.items() if reason == why)
+        if notes is not None:
+            notes.append(f"Left out: {left_out}; {why}.")
+    return [name for name in reasons if name not in refused]
+
+
+def _lacking(sides: Mapping[str, Side]) -> dict[str, str]:
+    lacks = {}
+    if not all(side.has_representation for side in sides.values()):
+        lacks["representation"] = "only logits were given"
+    if not all(side.has_logits for side in sides.values()):
+        lacks["logits"] = "only representations were given"
+    else:
+        counts = sorted({side.n_classes for side in sides.values()})
+        if len(counts) > 1:
+            found = " and ".join(map(str, counts))
+            lacks["logits"] = f"the models predict over different numbers of classes ({found})"
+    if not all(side.has_labels for side in sides.values()):
+        lacks["labels"] = "it needs the correct classes, and there are none"
+    return lacks
+
+
+def _why_not(name: str, lacks: Mapping[str, str]) -> str:
+    chosen = MEASURES[name]
+    if chosen.reads in lacks:
+        return lacks[chosen.reads]
+    return lacks.get("labels", "") if chosen.needs_labels else ""

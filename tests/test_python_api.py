@@ -1,0 +1,54 @@
+"""The public names: what they take and how soon they are there."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import samemind
+from samemind.errors import InvalidInput
+
+
+def test_importing_samemind_brings_neither_torch_nor_plotting() -> None:
+    code = (
+        "import sys, time; start = time.process_time(); import samemind; "
+        "assert not {'torch', 'pandas', 'matplotlib', 'scipy'} & set(sys.modules); "
+        "print(time.process_time() - start)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 1
+
+
+def test_every_public_name_is_there() -> None:
+    assert all(getattr(samemind, name) is not None for name in samemind.__all__)
+    assert set(samemind.__all__) <= set(dir(samemind))
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy])
+def test_arrays_are_compared_without_models_whatever_they_are(convert) -> None:
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((40, 3, 2))
+    b = rng.standard_normal((40, 5))
+    table = samemind.compare({"a": convert(a), "b": convert(b)}, permutations=3)
+    cka = table.set_index("measure").loc["linear_cka"]
+    assert cka["score"] == pytest.approx(samemind.measure("linear_cka")(a.reshape(40, 6), b))
+    assert (cka["model_a"], cka["model_b"], cka["n_inputs"]) == ("a", "b", 40)
+    assert "agreement" not in set(table["measure"])
+
+
+def test_sides_with_logits_bring_the_measures_of_predictions() -> None:
+    rng = np.random.default_rng(0)
+    sides = [
+        samemind.Side(representation=rng.standard_normal((30, 4)), logits=rng.random((30, 3)))
+        for _ in range(3)
+    ]
+    table = samemind.compare(sides, measures=["agreement", "linear_cka"], permutations=0)
+    assert len(table) == 6
+    assert table["floor"].isna().all()
+
+
+def test_a_network_without_images_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="needs images"):
+        samemind.compare([torch.nn.Linear(2, 2)] * 2)
