@@ -6,6 +6,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from samemind.lazy import LazyModule
+from samemind.measures import preprocessing
 from samemind.measures.base import Floor, Invariance, Pair, Side, measure
 from samemind.measures.shuffling import linear_statistic_variance, normal_floor
 
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 else:
     torch = LazyModule("torch")
-
-#: Rows that are worked on at a time: a piece of 1,000 classes stays in the processor's cache.
-ROWS_AT_ONCE = 128
 
 
 def _divergences(pair: Pair) -> Tensor:
@@ -28,8 +26,10 @@ def _make_divergences(pair: Pair) -> Tensor:
     log_p, log_q = pair.a.log_probabilities, pair.b.log_probabilities
     has_zeros = pair.a.has_impossible_classes or pair.b.has_impossible_classes
     divergences = torch.empty(pair.n_inputs, dtype=torch.float64, device=p.device)
-    for start in range(0, pair.n_inputs, ROWS_AT_ONCE):
-        rows = slice(start, start + ROWS_AT_ONCE)
+    n, n_classes = p.shape
+    at_once = max(16, preprocessing.CACHED // n_classes) if p.device.type == "cpu" else n
+    for start in range(0, n, at_once):
+        rows = slice(start, start + at_once)
         ratio = log_p[rows] - log_q[rows]
         if has_zeros:  # a class that both find impossible adds nothing: -inf - -inf is NaN
             ratio = torch.where(log_p[rows] == log_q[rows], 0.0, ratio)

@@ -5,17 +5,11 @@ from __future__ import annotations
 from math import log
 from typing import TYPE_CHECKING
 
-from samemind.lazy import LazyModule
+from samemind.measures import preprocessing
 from samemind.measures.base import Invariance, Pair, measure
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
-
-#: Rows that are worked on at a time: a piece of 1,000 classes stays in the processor's cache.
-ROWS_AT_ONCE = 128
 
 _REFERENCE = "Lin (1991), doi:10.1109/18.61115; Klabunde et al. (2025), ACM CSUR 57(9)"
 _INVARIANCES = {Invariance.INPUT_CONSTANT, Invariance.CLASS_PERMUTATION}
@@ -28,11 +22,7 @@ def _divergences(pair: Pair) -> Tensor:
 
 def _make_divergences(pair: Pair) -> Tensor:
     # H((p + q) / 2) - (H(p) + H(q)) / 2: the entropies of p and q are made once per model.
-    first, second = pair.a.probabilities, pair.b.probabilities
-    entropy = torch.empty(pair.n_inputs, dtype=torch.float64, device=first.device)
-    for start in range(0, pair.n_inputs, ROWS_AT_ONCE):
-        rows = slice(start, start + ROWS_AT_ONCE)
-        entropy[rows] = torch.special.entr((first[rows] + second[rows]) / 2).sum(1)
+    entropy = preprocessing.entropies(pair.a.probabilities, pair.b.probabilities)
     return (entropy - (pair.a.entropies + pair.b.entropies) / 2).clamp(0, log(2))
 
 

@@ -104,6 +104,17 @@ class Side(Prepared):
         twin.n_inputs = self.n_inputs
         return twin
 
+    def in_float64(self) -> Side:
+        """The same model and inputs with every product in float64: slower, for verification."""
+        root = self._root
+        exact = Side(
+            representation=root._representation,
+            logits=root._logits,
+            labels=self._labels,
+            precision=torch.float64,
+        )
+        return exact if self._order is None else exact.permuted(self._order)
+
     @property
     def device(self) -> torch.device:
         """Where the arrays lie."""
@@ -339,7 +350,8 @@ class Side(Prepared):
     def entropies(self) -> Tensor:
         """The entropy of each prediction in nats, `(N,)` in float64."""
         return self.rows(
-            "entropies", lambda side: torch.special.entr(side.probabilities).sum(1).double()
+            "entropies",
+            lambda side: preprocessing.entropies(side.probabilities, side.probabilities),
         )
 
     @property

@@ -23,6 +23,8 @@ else:
 
 #: Arrays of at most this many numbers are worked on in float64: it costs nothing that is felt.
 SMALL = 2**22
+#: Numbers that fit into a processor's cache, twice.
+CACHED = 2**18
 #: Rows that are widened to float64 at a time: the piece stays near the processor's cache.
 ROWS_AT_ONCE = 512
 
@@ -111,6 +113,25 @@ def centred_and_scaled(
         rows = slice(start, start + ROWS_AT_ONCE)
         scaled[rows] = (values[rows].double() - means) * factor
     return scaled
+
+
+def entropies(first: Tensor, second: Tensor) -> Tensor:
+    """The entropy of the mean of two distributions in nats, row by row, `(N,)` in float64."""
+    n, n_classes = first.shape
+    found = torch.empty(n, dtype=torch.float64, device=first.device)
+    at_once = min(n, max(16, CACHED // n_classes)) if first.device.type == "cpu" else n
+    # Five passes over a piece that stays in the cache, instead of one over memory for each.
+    mean = torch.empty(at_once, n_classes, dtype=first.dtype, device=first.device)
+    logarithm = torch.empty_like(mean)
+    smallest = torch.finfo(first.dtype).tiny
+    for start in range(0, n, at_once):
+        rows = slice(start, start + at_once)
+        size = len(first[rows])
+        piece, logs = mean[:size], logarithm[:size]
+        torch.add(first[rows], second[rows], out=piece).mul_(0.5)
+        torch.clamp_min(piece, smallest, out=logs).log_()  # a probability of 0 adds 0, not NaN
+        found[rows] = -piece.mul_(logs).sum(1).double()
+    return found
 
 
 def product(first: Tensor, second: Tensor) -> Tensor:
