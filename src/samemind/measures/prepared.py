@@ -406,7 +406,7 @@ class Pair(Prepared):
     def _make_cross_covariance(self) -> Tensor:
         first, second = self.a.factor_columns, self.b.factor_columns
         if first.dtype != second.dtype:
-            first, second = first.double(), second.double()
+            first, second = first.float(), second.float()  # as exact as the coarser of the two
         return preprocessing.product(first, second)
 
     @property

@@ -22,7 +22,7 @@ else:
     torch = LazyModule("torch")
 
 #: Arrays of at most this many numbers are worked on in float64: it costs nothing that is felt.
-SMALL = 2**22
+SMALL = 2**21
 #: Numbers that fit into a processor's cache, twice.
 CACHED = 2**18
 #: Rows that are widened to float64 at a time: the piece stays near the processor's cache.
@@ -193,11 +193,26 @@ def singular_values(matrix: Tensor) -> Tensor:
     times cheaper: squaring costs half the digits of the *smallest* values, at most 1.5e-8 of
     the largest each, and their sum keeps its own.
     """
-    narrow = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    narrow = narrow.double().contiguous()
-    if narrow.shape[0] <= 128:
-        return torch.linalg.svdvals(narrow).flip(0)
-    return symmetric_eigenvalues(narrow @ narrow.T).clamp_min(0).sqrt()
+    if min(matrix.shape) <= 128:
+        return torch.linalg.svdvals(matrix.double()).flip(0)
+    return symmetric_eigenvalues(smaller_gram(matrix)).clamp_min(0).sqrt()
+
+
+def smaller_gram(matrix: Tensor) -> Tensor:
+    """The product of a matrix with its transpose on its smaller side, in float64.
+
+    On a CPU only the lower triangle is filled, which is what `symmetric_eigenvalues` reads.
+    """
+    is_wide = matrix.shape[0] <= matrix.shape[1]
+    if matrix.device.type != "cpu":
+        narrow = (matrix if is_wide else matrix.T).double()
+        return narrow @ narrow.T
+    from scipy.linalg.blas import dsyrk
+
+    # Half the operations of a general product. LAPACK counts along columns: the transpose of
+    # what lies here, and the upper triangle there is the lower one here.
+    values = matrix.double().numpy().T
+    return torch.from_numpy(dsyrk(1.0, values, trans=is_wide, lower=False).T)
 
 
 def polar_factor(matrix: Tensor) -> Tensor:
@@ -213,7 +228,7 @@ def polar_factor(matrix: Tensor) -> Tensor:
         kept = values > 1e-12 * values[0]
         polar = left[:, kept] @ right[kept]
     else:
-        values, vectors = symmetric_eigenvectors(narrow @ narrow.T)
+        values, vectors = symmetric_eigenvectors(smaller_gram(narrow))
         kept = values > 1e-14 * values[-1]
         vectors = vectors[:, kept]
         polar = (vectors / values[kept].sqrt()) @ (vectors.T @ narrow)
