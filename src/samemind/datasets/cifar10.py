@@ -1,0 +1,150 @@
+"""CIFAR-10: 60,000 photographs of 32 × 32 pixels, from the authors' python batches."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from samemind.datasets.base import ArraySplit, Dataset, dataset
+from samemind.datasets.roots import data_folder, download_once
+from samemind.errors import DataError
+
+FOLDER = "cifar-10-batches-py"
+# As published with the data set.
+MD5 = {
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "test_batch": "40351d587109b95175f43aff81a1287e",
+}
+BATCHES = {
+    "train": tuple(f"data_batch_{i}" for i in range(1, 6)),
+    "test": ("test_batch",),
+}
+
+ARRAYS = {
+    ("_reconstruct", "numpy.core.multiarray"),
+    ("_reconstruct", "numpy._core.multiarray"),
+    ("ndarray", "numpy"),
+    ("dtype", "numpy"),
+}
+"""What a pickle must name to hold NumPy arrays."""
+
+
+# What unpickling damaged or hostile bytes raises, beside its own error.
+DAMAGE = (
+    pickle.UnpicklingError,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    TypeError,
+    ValueError,
+)
+
+
+class ArraysOnly(pickle.Unpickler):
+    """Reads pickles of NumPy arrays and plain types; anything else is refused, not executed."""
+
+    def find_class(self, module_name: str, global_name: str) -> Any:
+        if (global_name, module_name) not in ARRAYS:
+            raise pickle.UnpicklingError(
+                f"it asks for {module_name}.{global_name}, and only NumPy arrays and plain types "
+                f"are admitted"
+            )
+        if global_name == "_reconstruct":
+            # Old pickles name a module that NumPy 2 has renamed, and warns about.
+            return np.ndarray.__reduce__(np.empty(0))[0]
+        return getattr(np, global_name)
+
+
+def read_arrays(content: bytes, path: Path) -> dict[str, Any]:
+    """The dictionary in a pickle of arrays and plain types.
+
+    **Raises:** `DataError` that names the file, for anything else; no code of the file runs.
+    """
+    try:
+        found = ArraysOnly(io.BytesIO(content), encoding="bytes").load()
+        return {key.decode() if isinstance(key, bytes) else key: v for key, v in found.items()}
+    except DAMAGE as error:
+        raise DataError(
+            f"The file {path} is not a batch of images: {error}. Fetch it from its authors again."
+        ) from error
+
+
+def read_batch(path: Path, md5: str) -> ArraySplit:
+    """The images of one python batch.
+
+    **Raises:** `DataError` where the file is missing or is not the published one.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"The file {path} cannot be read ({error.strerror}). Unpack cifar-10-python.tar.gz "
+            f"from www.cs.toronto.edu/~kriz/cifar.html into {path.parent.parent}."
+        ) from error
+    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if found != md5:
+        raise DataError(
+            f"The file {path} is not the published one: its MD5 is {found}, not {md5} "
+            f"({len(content):,} bytes). Remove it and unpack cifar-10-python.tar.gz again."
+        )
+    batch = read_arrays(content, path)
+    images = np.asarray(batch["data"], dtype=np.uint8).reshape(-1, 3, 32, 32)
+    return ArraySplit(images, np.asarray(batch["labels"], dtype=np.int64))
+
+
+def _fetch(folder: Path) -> None:
+    from torchvision.datasets import CIFAR10
+
+    CIFAR10(str(folder), download=True)
+
+
+def _open(split: str, root: Path | None) -> ArraySplit:
+    root = data_folder(root)
+    folder = root / FOLDER
+    download_once("CIFAR-10", root, folder.is_dir, _fetch)
+    parts = [read_batch(folder / name, MD5[name]) for name in BATCHES[split]]
+    return ArraySplit(
+        np.concatenate([p.images for p in parts]), np.concatenate([p.labels for p in parts])
+    )
+
+
+CIFAR10 = dataset(
+    Dataset(
+        name="cifar10",
+        summary="CIFAR-10, photographs of 32 × 32 pixels; downloaded at the first use (163 MB)",
+        classes=(
+            "airplane",
+            "automobile",
+            "bird",
+            "cat",
+            "deer",
+            "dog",
+            "frog",
+            "horse",
+            "ship",
+            "truck",
+        ),
+        image_size=32,
+        # The constants of the study's models. The deviations are those within an image, averaged,
+        # as is widespread; over all pixels they are 0.2470, 0.2435 and 0.2616.
+        mean=(0.4914, 0.4822, 0.4465),
+        std=(0.2023, 0.1994, 0.2010),
+        splits={"train": 50_000, "test": 10_000},
+        preprocessing="none: 32 × 32 pixels as published",
+        licence="none stated by the authors; for research",
+        citation="Krizhevsky (2009), Learning Multiple Layers of Features from Tiny Images",
+        open_split=_open,
+    )
+)

@@ -1,0 +1,87 @@
+"""Any folder of class folders: `folder:PATH`, or `folder:PATH@SIZE` for a size of its own.
+
+`PATH/train`, `PATH/val` and `PATH/test` are the splits, those of them that are there; a folder
+that holds the class folders themselves is one split called 'all'.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from samemind.datasets.base import DATASETS, Dataset
+from samemind.datasets.images import (
+    FileSplit,
+    ImageSize,
+    class_folders,
+    images_below,
+    split_of_folders,
+)
+from samemind.errors import DataError, InvalidInput
+
+SPLITS = ("train", "val", "test")
+IMAGENET_SIZE = 224
+
+
+def from_folder(text: str) -> Dataset:
+    """The record of a folder of class folders.
+
+    **Raises:** `DataError` where there is no such folder or it has no classes; `InvalidInput`
+    for a size that is no number.
+
+    **Cost:** lists the folder and the folders of its classes once.
+    """
+    before, _, after = text.rpartition("@")
+    has_size = bool(before) and "/" not in after
+    path = Path(before if has_size else text).expanduser()
+    size = _size(after if has_size else str(IMAGENET_SIZE), text)
+    names = class_folders(path)
+    splits = {name: path / name for name in SPLITS if name in names} or {"all": path}
+    classes = {name: tuple(class_folders(place)) for name, place in splits.items()}
+    first = next(iter(splits))
+    for name, found in classes.items():
+        if not found:
+            raise DataError(
+                f"{splits[name]} has no class folders. It should hold one folder for each class, "
+                f"with the images in it."
+            )
+        if found != classes[first]:
+            differing = sorted(set(found) ^ set(classes[first]))
+            raise DataError(
+                f"{splits[name]} and {splits[first]} do not have the same classes: "
+                f"{', '.join(differing[:5])} {'is' if len(differing) == 1 else 'are'} in one only."
+            )
+
+    def open_split(name: str, _root: Path | None) -> FileSplit:
+        return split_of_folders(splits[name], classes[first], size)
+
+    return Dataset(
+        name=f"folder:{text}",
+        summary=f"The images below {path}",
+        classes=classes[first],
+        image_size=size.crop,
+        # Nothing is known of these images; the constants of ImageNet serve natural ones.
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        splits={name: _count(place, classes[first]) for name, place in splits.items()},
+        preprocessing=str(size),
+        licence="unknown",
+        citation="",
+        open_split=open_split,
+    )
+
+
+def _size(text: str, asked: str) -> ImageSize:
+    if not text.isdigit() or int(text) == 0:
+        raise InvalidInput(
+            f"'folder:{asked}' asks for images of '{text}' pixels, which is no size. Write "
+            f"folder:PATH@64 for 64 × 64 pixels, or folder:PATH for 224 × 224."
+        )
+    crop = int(text)
+    return ImageSize(resize=255 if crop == IMAGENET_SIZE else crop, crop=crop)
+
+
+def _count(place: Path, classes: tuple[str, ...]) -> int:
+    return sum(len(images_below(place / name)) for name in classes)
+
+
+DATASETS.register_prefix("folder", from_folder)

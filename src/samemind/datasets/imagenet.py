@@ -1,0 +1,131 @@
+"""ImageNet-1k and the study's subsets of it, from the folders that people have on disk.
+
+- `train/` holds a folder per class, named by its WordNet id.
+- `val/` either holds the same, or the 50,000 images side by side with a label file.
+
+Labels count in the order of the sorted WordNet ids, as everywhere in PyTorch. Nothing is
+downloaded: ImageNet is given out to registered researchers only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache, partial
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from samemind.datasets._validation_labels import LABEL_FILES, validation_labels
+from samemind.datasets.base import Dataset, dataset
+from samemind.datasets.images import FileSplit, ImageSize, images_below, split_of_folders
+from samemind.datasets.roots import data_folder
+from samemind.errors import DataError
+
+SIZE = ImageSize(resize=255, crop=224)
+"""Of the study's code for inversion and comparison. (It measured accuracies with 256.)"""
+
+
+@cache
+def imagenet_names() -> dict[str, str]:
+    """The name of each of the 1,000 classes by WordNet id, in the order of the labels."""
+    lines = _text("imagenet_classes.txt").splitlines()
+    return dict(line.split(" ", 1) for line in lines)
+
+
+def _text(name: str) -> str:
+    return (files("samemind.datasets") / name).read_text(encoding="utf-8")
+
+
+def _open(
+    folders: tuple[str, ...],
+    ids: tuple[str, ...],
+    counts: dict[str, int],
+    split: str,
+    root: Path | None,
+) -> FileSplit:
+    """A split of the classes `ids` from the first of the folders that is there."""
+    places = [data_folder(root) / name for name in folders]
+    place = next((p for p in places if (p / split).is_dir()), None)
+    if place is None:
+        raise DataError(
+            f"ImageNet is not in {' or '.join(str(p / split) for p in places)}. It must be "
+            f"fetched by hand: register at image-net.org (or on Kaggle), unpack it so that there "
+            f"is {places[-1] / split}/{ids[0]}, or link that folder to your copy, or name the "
+            f"folder that holds '{folders[-1]}' in SAMEMIND_DATA."
+        )
+    folder = place / split
+    if split == "val" and not (folder / ids[0]).is_dir() and images_below(folder):
+        found = _flat_validation(folder, place, ids)
+    else:
+        found = split_of_folders(folder, ids, SIZE)
+    if len(found) != counts[split]:
+        raise DataError(
+            f"{folder} holds {len(found):,} images of these {len(ids)} classes, but there should "
+            f"be {counts[split]:,}. Unpack it again; for another collection of your own, use "
+            f"the dataset 'folder:{folder}'."
+        )
+    return found
+
+
+def _flat_validation(folder: Path, place: Path, ids: tuple[str, ...]) -> FileSplit:
+    paths = images_below(folder)
+    wanted = {wnid: label for label, wnid in enumerate(ids)}
+    wnids = validation_labels(paths, (place, folder), tuple(imagenet_names()))
+    kept = [(path, wanted[wnid]) for path, wnid in zip(paths, wnids, strict=True) if wnid in wanted]
+    return FileSplit(
+        tuple(path for path, _ in kept), np.array([k for _, k in kept], dtype=np.int64), SIZE
+    )
+
+
+def _imagenet(
+    name: str, summary: str, ids: Iterable[str], *, train: int, folders: tuple[str, ...]
+) -> Dataset:
+    ids = tuple(ids)
+    splits = {"train": train, "val": 50 * len(ids)}
+    return dataset(
+        Dataset(
+            name=name,
+            summary=summary,
+            classes=tuple(imagenet_names()[wnid] for wnid in ids),
+            image_size=SIZE.crop,
+            mean=(0.485, 0.456, 0.406),
+            std=(0.229, 0.224, 0.225),
+            splits=splits,
+            preprocessing=str(SIZE),
+            licence="ImageNet terms of access: non-commercial research and education",
+            citation="Russakovsky et al. (2015), ImageNet Challenge, arXiv:1409.0575",
+            open_split=partial(_open, folders, ids, splits),
+        )
+    )
+
+
+IMAGENET1K = _imagenet(
+    "imagenet1k",
+    f"ImageNet-1k, 224 × 224 pixels; folder 'imagenet' (val may be flat with {LABEL_FILES[0]})",
+    imagenet_names(),
+    train=1_281_167,
+    folders=("imagenet",),
+)
+IMAGENET100 = _imagenet(
+    "imagenet100",
+    "100 classes of ImageNet-1k, as the study chose them; folder 'imagenet100' or 'imagenet'",
+    # The list of the Kaggle data set ambityga/imagenet100.
+    _text("imagenet100.txt").split(),
+    train=130_000,
+    folders=("imagenet100", "imagenet"),
+)
+IMAGENET50 = _imagenet(
+    "imagenet50",
+    "50 of the 100 classes of 'imagenet100', as the study drew them; the same folders",
+    _text("imagenet50.txt").split(),
+    train=65_000,
+    folders=("imagenet50", "imagenet100", "imagenet"),
+)
+IMAGENET100_CMC = _imagenet(
+    "imagenet100-cmc",
+    "The other well-known 100 classes, of Contrastive Multiview Coding; 8 are in both lists",
+    _text("imagenet100_cmc.txt").split(),
+    train=126_689,
+    folders=("imagenet100-cmc", "imagenet"),
+)

@@ -1,0 +1,124 @@
+"""Splits whose images are files: listing class folders, decoding, resizing and cropping."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from samemind.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
+
+
+@dataclass(frozen=True)
+class ImageSize:
+    """The shorter side is scaled to `resize`, then `crop` × `crop` pixels of the middle are cut."""
+
+    resize: int
+    crop: int
+
+    def apply(self, image: Image) -> Image:
+        """The image at this size: what torchvision's Resize and CenterCrop give, bit by bit."""
+        from PIL.Image import Resampling
+
+        width, height = image.size
+        short = min(width, height)
+        if short != self.resize:
+            # The longer side is cut off to whole pixels, not rounded.
+            width, height = (int(self.resize * side / short) for side in (width, height))
+            image = image.resize((width, height), Resampling.BILINEAR)
+        left, top = (round((side - self.crop) / 2.0) for side in (width, height))
+        if (width, height) == (self.crop, self.crop):
+            return image
+        return image.crop((left, top, left + self.crop, top + self.crop))
+
+    def __str__(self) -> str:
+        return f"resize {self.resize} (bilinear), centre crop {self.crop}"
+
+
+@dataclass(frozen=True)
+class FileSplit:
+    """A split whose images are files, decoded when they are read."""
+
+    paths: tuple[Path, ...]
+    labels: np.ndarray
+    size: ImageSize
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        wanted = [int(i) for i in indices]
+        images = np.empty((len(wanted), 3, self.size.crop, self.size.crop), dtype=np.uint8)
+
+        def place(position: int) -> None:
+            pixels = np.asarray(self.size.apply(self.open_image(wanted[position])))
+            images[position] = pixels.transpose(2, 0, 1)
+
+        # Pillow decodes and resizes outside Python's lock, so threads share the cores.
+        with ThreadPoolExecutor(min(8, len(os.sched_getaffinity(0)))) as pool:
+            for _ in pool.map(place, range(len(wanted))):
+                pass
+        return images
+
+    def open_image(self, index: int) -> Image:
+        return open_rgb(self.paths[index])
+
+
+def open_rgb(path: Path) -> Image:
+    """An image file, decoded, as RGB.
+
+    **Raises:** `DataError` with the file's name where it cannot be decoded.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise DataError(
+            f"The image {path} cannot be read ({error}). Fetch that file again, or unpack the "
+            f"archive that it came in once more."
+        ) from error
+
+
+def class_folders(folder: Path) -> list[str]:
+    """The names of the folders in a folder, sorted: the classes, in the order of their labels."""
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {folder}.")
+    return sorted(e.name for e in os.scandir(folder) if e.is_dir() and not e.name.startswith("."))
+
+
+def images_below(folder: Path) -> list[Path]:
+    """The image files of one folder, sorted by name."""
+    names = sorted(e.name for e in os.scandir(folder) if e.is_file())
+    return [folder / n for n in names if Path(n).suffix.lower() in SUFFIXES]
+
+
+def split_of_folders(folder: Path, classes: Sequence[str], size: ImageSize) -> FileSplit:
+    """The images of a folder of class folders; labels count in the order of `classes`.
+
+    **Raises:** `DataError` where the folder of a class is missing or empty.
+    """
+    paths: list[Path] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        found = images_below(folder / name) if (folder / name).is_dir() else []
+        if not found:
+            state = "is empty" if (folder / name).is_dir() else "is missing"
+            raise DataError(
+                f"The folder of the class '{name}' {state}: {folder / name}. Every class needs "
+                f"its images ({', '.join(sorted(SUFFIXES))}) in a folder of its name."
+            )
+        paths += found
+        labels += [label] * len(found)
+    return FileSplit(tuple(paths), np.array(labels, dtype=np.int64), size)
