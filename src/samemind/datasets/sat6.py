@@ -138,7 +138,7 @@ def _read_hdf5(path: Path, names: list[str]) -> list[np.ndarray]:
 
         raise MissingExtra(
             f"{path} is a MAT file of version 7.3, which needs h5py. Install it "
-            f"(`pip install samemind[mat]`), or use the CSV files of SAT-6."
+            f"(`pip install samemind[hdf5]`), or use the CSV files of SAT-6."
         ) from None
     try:
         with h5py.File(path, "r") as file:
