@@ -18,6 +18,7 @@ from rich.table import Table
 from samemind import __version__
 from samemind.artifacts import Store
 from samemind.commands.compare import compare
+from samemind.commands.init import init
 from samemind.devices import Execution
 from samemind.errors import DamagedArtifact, InvalidInput, SamemindError
 
@@ -297,6 +298,7 @@ def _cell(value: Any) -> str:
 
 
 app.command()(compare)
+app.command()(init)
 
 
 def main() -> None:
