@@ -247,6 +247,13 @@ class Side(Prepared):
             return self.once(name, lambda: make(self))
         return self.once(name, lambda: parent.rows_last(name, make)[..., order])
 
+    def square(self, name: str, make: Callable[[Side], Tensor]) -> Tensor:
+        """As `rows`, for a part with a row and a column per input."""
+        parent, order = self._parent, self._order
+        if parent is None or order is None:
+            return self.once(name, lambda: make(self))
+        return self.once(name, lambda: parent.square(name, make)[order][:, order])
+
     @property
     def covariance(self) -> Tensor:
         """`factorᵀ factor`, `(min(N, D),) * 2`; its trace is one."""

@@ -1,0 +1,188 @@
+"""Neighbourhood measures beside k-NN Jaccard: shared neighbours, their ranks, their cosines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from samemind.lazy import LazyModule
+from samemind.measures.base import Floor, Invariance, Pair, measure
+from samemind.measures.knn_jaccard import knn_jaccard
+from samemind.measures.nearness import (
+    cosines_at,
+    is_listed,
+    nan_unless_both_vary,
+    nearest_first,
+    neighbour_lists,
+)
+from samemind.measures.shuffling import GraphCounts, normal_floor, overlap_variance
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
+
+_INVARIANCES = {
+    Invariance.UNIT_PERMUTATION,
+    Invariance.ORTHOGONAL,
+    Invariance.ISOTROPIC_SCALING,
+    Invariance.TRANSLATION,
+}
+_AFTER = "after O(N² D) per model for all k"
+#: Numbers that a comparison of ranks holds at a time.
+AT_ONCE = 2**22
+
+
+def _shared(pair: Pair, *, k: int) -> Tensor:
+    return pair.a.neighbours(k).shared_with(pair.b.neighbours(k)).double() / k
+
+
+def _shared_floor(pair: Pair, *, k: int) -> Floor:
+    # Shuffled, the k neighbours of an input are any k of the N - 1 others.
+    counts = []
+    for side in (pair.a, pair.b):
+        sets = side.neighbours(k)
+        incoming = sets.in_degrees()
+        counts.append(GraphCounts(torch.full_like(incoming, k), incoming, sets.n_mutual()))
+    variance = overlap_variance(*counts) / (pair.n_inputs * k) ** 2
+    return normal_floor(k / (pair.n_inputs - 1), variance)
+
+
+@measure(
+    reads="representation",
+    family="neighbours",
+    bounds=(0.0, 1.0),
+    identical=1.0,
+    invariances=_INVARIANCES,
+    reference="Huh et al. (2024), The Platonic Representation Hypothesis, arXiv:2405.07987",
+    cost=f"O(N² / 8) bytes per pair and k, {_AFTER}",
+    per_input=_shared,
+    floor=_shared_floor,
+)
+def mutual_knn(pair: Pair, *, k: int = 10) -> Tensor:
+    r"""The mean share of the k nearest neighbours of an input in common, in [0, 1]; k = 10.
+
+    $$\frac1N \sum_i \frac{|N_k^R(i) \cap N_k^S(i)|}{k}$$
+
+    Neighbours are as in `knn_jaccard`, by cosine on centred columns; of one input with share m,
+    the Jaccard index is m / (2 - m). The authors do not centre.
+
+    >>> R = [[0.0, 1.0], [0.1, 1.2], [1.0, 0.0], [1.2, 0.1]]
+    >>> mutual_knn.at(1)(R, [[0.0], [0.1], [1.0], [1.2]])
+    1.0
+    """
+    return nan_unless_both_vary(pair, _shared(pair, k=k).mean())
+
+
+def _rank_similarities(pair: Pair, *, k: int) -> Tensor:
+    return pair.once(f"rank_similarity@{k}", lambda: _make_rank_similarities(pair, k))
+
+
+def _make_rank_similarities(pair: Pair, k: int) -> Tensor:
+    first, second = nearest_first(pair.a, k), nearest_first(pair.b, k)
+    rank = torch.arange(1, k + 1, dtype=torch.float64, device=first.device)
+    apart = (rank[:, None] - rank).abs()
+    weights = 2 / ((1 + apart) * (rank[:, None] + rank))
+    most = torch.cat([torch.ones(1, dtype=torch.float64, device=rank.device), (1 / rank).cumsum(0)])
+    found = torch.empty(pair.n_inputs, dtype=torch.float64, device=first.device)
+    at_once = max(1, AT_ONCE // k**2)
+    for start in range(0, pair.n_inputs, at_once):
+        rows = slice(start, start + at_once)
+        same = first[rows, :, None] == second[rows, None, :]
+        found[rows] = (same * weights).sum((1, 2)) / most[same.sum((1, 2))]
+    return found
+
+
+@measure(
+    reads="representation",
+    family="neighbours",
+    bounds=(0.0, 1.0),
+    identical=1.0,
+    invariances=_INVARIANCES,
+    reference="Wang et al. (2020), Towards understanding the instability of network embedding",
+    cost=f"O(N k (k + D)) per pair, {_AFTER}",
+    per_input=_rank_similarities,
+)
+def rank_similarity(pair: Pair, *, k: int = 10) -> Tensor:
+    r"""How alike common neighbours are ranked, near ones counting more, in [0, 1]; k = 10.
+
+    $$\frac1N \sum_i \frac{1}{H_{m_i}} \sum_{j \in N_k^R(i) \cap N_k^S(i)}
+    \frac{2}{(1 + |r_i(j) - s_i(j)|)\,(r_i(j) + s_i(j))}$$
+
+    with ranks $r_i(j), s_i(j)$ from 1 for the nearest, $m_i$ the number of common neighbours and
+    $H_m = \sum_{l \le m} 1/l$; an input without common neighbours adds 0. Neighbours are as in
+    `knn_jaccard`.
+
+    >>> R = [[0.0, 1.0], [0.1, 1.2], [1.0, 0.0], [1.2, 0.1]]
+    >>> rank_similarity.at(2)(R, R)
+    1.0
+    """
+    return nan_unless_both_vary(pair, _rank_similarities(pair, k=k).mean())
+
+
+def _joint(pair: Pair, *, k: int) -> Tensor:
+    assert knn_jaccard.per_input is not None
+    return _rank_similarities(pair, k=k) * knn_jaccard.per_input(pair, k=k)
+
+
+@measure(
+    reads="representation",
+    family="neighbours",
+    bounds=(0.0, 1.0),
+    identical=1.0,
+    invariances=_INVARIANCES,
+    reference="Wang et al. (2020), Towards understanding the instability of network embedding",
+    cost=f"O(N k (k + D)) per pair, {_AFTER}",
+    per_input=_joint,
+)
+def joint_rank_jaccard(pair: Pair, *, k: int = 10) -> Tensor:
+    r"""Rank similarity times Jaccard index of the neighbours, per input, in [0, 1]; k = 10.
+
+    $$\frac1N \sum_i \text{rank}_i \cdot \text{Jaccard}_i$$
+
+    What `rank_similarity` leaves out, that few neighbours may be common, is in the second factor.
+
+    >>> R = [[0.0, 1.0], [0.1, 1.2], [1.0, 0.0], [1.2, 0.1]]
+    >>> joint_rank_jaccard.at(2)(R, R)
+    1.0
+    """
+    return nan_unless_both_vary(pair, _joint(pair, k=k).mean())
+
+
+def _second_order(pair: Pair, *, k: int) -> Tensor:
+    return pair.once(f"second_order_cosine@{k}", lambda: _make_second_order(pair, k))
+
+
+def _make_second_order(pair: Pair, k: int) -> Tensor:
+    first, second = neighbour_lists(pair.a, k), neighbour_lists(pair.b, k)
+    union = torch.cat([first, second], dim=1)
+    counts = torch.ones_like(union, dtype=torch.float64)
+    counts[:, k:] = (~is_listed(second, first)).double()  # what is in both counts once
+    a, b = cosines_at(pair.a, union), cosines_at(pair.b, union)
+    dot = (counts * a * b).sum(1)
+    lengths = (counts * a * a).sum(1).sqrt() * (counts * b * b).sum(1).sqrt()
+    return (dot / lengths).clamp(-1, 1)
+
+
+@measure(
+    reads="representation",
+    family="neighbours",
+    bounds=(-1.0, 1.0),
+    identical=1.0,
+    invariances=_INVARIANCES,
+    reference="Hamilton, Leskovec and Jurafsky (2016), Cultural shift or linguistic drift?",
+    cost=f"O(N k D) per pair, {_AFTER}",
+    per_input=_second_order,
+)
+def second_order_cosine(pair: Pair, *, k: int = 10) -> Tensor:
+    r"""Cosine of two models' cosines with an input's neighbours in either, in [-1, 1]; k = 10.
+
+    For the union $U_i$ of the k nearest neighbours of input i in both representations, the
+    cosine of the vectors $(\cos(R_i, R_j))_{j \in U_i}$ and $(\cos(S_i, S_j))_{j \in U_i}$,
+    averaged over i. Columns are centred; some software takes cosine *distances* instead.
+
+    >>> R = [[0.0, 1.0], [0.1, 1.2], [1.0, 0.0], [1.2, 0.1]]
+    >>> second_order_cosine.at(2)(R, [[3 * x, 3 * y] for x, y in R])
+    1.0
+    """
+    return nan_unless_both_vary(pair, _second_order(pair, k=k).mean())

@@ -1,0 +1,125 @@
+"""Matrices with a row and a column per input: distances, their ranks, and sums over two of them.
+
+They take N² numbers per model, in float64 up to `IN_FLOAT64` inputs and in float32 beyond, whose
+rounding the sums over N² numbers average out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from samemind.errors import UndefinedScore
+from samemind.lazy import LazyModule
+from samemind.measures.prepared import Pair, Side
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
+
+IN_FLOAT64 = 4096
+ROWS_AT_ONCE = 512
+#: Squared distances below this share of the two squared norms are rounding, so zero.
+NO_DISTANCE = 1e-14
+
+
+def blocks(n: int) -> Iterator[slice]:
+    """Slices of some hundreds of rows."""
+    for start in range(0, n, ROWS_AT_ONCE):
+        yield slice(start, start + ROWS_AT_ONCE)
+
+
+def empty_square(n: int, device: torch.device) -> Tensor:
+    """An uninitialised `(n, n)` in the precision that its size allows."""
+    dtype = torch.float64 if n <= IN_FLOAT64 else torch.float32
+    return torch.empty(n, n, dtype=dtype, device=device)
+
+
+def distances(side: Side) -> Tensor:
+    """Euclidean distances between the rows of the representation at norm one, `(N, N)`."""
+    return side.square("distances", _make_distances)
+
+
+def _make_distances(side: Side) -> Tensor:
+    rows = side.factor.double()
+    squares = torch.linalg.vecdot(rows, rows)
+    found = empty_square(side.n_inputs, rows.device)
+    for these in blocks(side.n_inputs):
+        both = squares[these, None] + squares
+        squared = both - 2 * (rows[these] @ rows.T)
+        found[these] = torch.where(squared > NO_DISTANCE * both, squared, 0.0).sqrt()
+    found.fill_diagonal_(0)
+    return found
+
+
+def median_distance(side: Side) -> Tensor:
+    """The median distance between two different inputs, `()`, at norm one.
+
+    **Raises:** `UndefinedScore` if it is zero.
+    """
+    return side.whole("median distance", _make_median)
+
+
+def _make_median(side: Side) -> Tensor:
+    n = side.n_inputs
+    if n < 2:
+        raise UndefinedScore("Distances between inputs need two of them, but there is one.")
+    values = distances(side)[~torch.eye(n, dtype=torch.bool, device=side.device)]
+    # Each distance is there twice: these two ranks hold the middle one, or the middle two.
+    half = len(values) // 2
+    low, high = (values.kthvalue(rank).values.double() for rank in (half, half + 1))
+    median = (low + high) / 2
+    if float(median) == 0:
+        raise UndefinedScore(
+            "At least half of the distances between inputs are zero, so there is no scale to "
+            "measure them by. Look for repeated inputs or a dead layer."
+        )
+    return median
+
+
+def row_products(first: Tensor, second: Tensor) -> Tensor:
+    """The inner product of each row of the one with the same row of the other, `(N,)`, float64."""
+    found = torch.empty(len(first), dtype=torch.float64, device=first.device)
+    for these in blocks(len(first)):
+        found[these] = torch.linalg.vecdot(first[these].double(), second[these].double())
+    return found
+
+
+def row_sums(matrix: Tensor) -> Tensor:
+    """The sum of each row in float64, `(N,)`."""
+    return matrix.sum(1, dtype=torch.float64)
+
+
+def mapped(matrix: Tensor, of: Callable[[Tensor], Tensor]) -> Tensor:
+    """A new matrix of the same kind, with a function of float64 applied some rows at a time."""
+    found = torch.empty_like(matrix)
+    for these in blocks(len(matrix)):
+        found[these] = of(matrix[these].double()).to(matrix.dtype)
+    return found
+
+
+def double_centred(side: Side, name: str, make: Callable[[Side], Tensor]) -> Tensor:
+    """The matrix that `make` gives, with rows and columns of mean zero, `(N, N)`."""
+
+    def centre(root: Side) -> Tensor:
+        matrix = make(root)
+        means = row_sums(matrix) / root.n_inputs
+        found = torch.empty_like(matrix)
+        for these in blocks(root.n_inputs):
+            centred = matrix[these].double() - means[these, None] - means + means.mean()
+            found[these] = centred.to(found.dtype)
+        return found
+
+    return side.square(f"centred {name}", centre)
+
+
+def differences_squared(pair: Pair, first_scale: Tensor, second_scale: Tensor) -> Tensor:
+    """The sum over all pairs of inputs of the squared difference of their scaled distances."""
+    first, second = distances(pair.a), distances(pair.b)
+    total = torch.zeros((), dtype=torch.float64, device=first.device)
+    for these in blocks(pair.n_inputs):
+        left = first_scale * first[these].double() - second_scale * second[these].double()
+        total += left.square().sum()
+    return total
