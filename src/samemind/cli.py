@@ -102,7 +102,7 @@ def _run_until_reported(
     while True:
         _advance(study, store, executor, execution)
         try:
-            return _write_report(study, store, out)
+            return _write_report(study, store, out, anew=False)
         except DamagedArtifact as error:
             if not error.is_set_aside:
                 raise
@@ -141,11 +141,23 @@ def _useful_workers(device: str) -> int:
     return 1 if wants_gpu else len(os.sched_getaffinity(0))
 
 
-def _write_report(study: Any, store: Store, out: Path | None) -> None:
-    from samemind.collecting import collect
-    from samemind.reporting import write_report
+def _write_report(study: Any, store: Store, out: Path | None, *, anew: bool = True) -> None:
+    """Writes the report, unless it is there and nothing that it shows has changed since."""
+    from samemind.collecting import made_from
 
-    page = write_report(collect(study, store), (out or Path("runs") / study.name) / "report")
+    folder = out or Path("runs") / study.name
+    page, note, source = folder / "report" / "index.html", folder / "report.json", None
+    if not anew and page.is_file() and note.is_file():
+        source = note.read_text(encoding="utf-8")
+    wanted = json.dumps(made_from(study, store), indent=1)
+    if source != wanted:
+        from samemind.collecting import collect
+        from samemind.progress import report_progress
+        from samemind.reporting import write_report
+
+        with report_progress(console) as on_progress:
+            write_report(collect(study, store), folder / "report", on_progress=on_progress)
+        note.write_text(wanted, encoding="utf-8")
     console.print(f"The report is in {page}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -21,6 +21,27 @@ from samemind.artifacts import Recipe, Store
 from samemind.executors import Outcome
 from samemind.resume import fraction_done
 from samemind.study import Stage
+
+
+def _bar_of(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description:<11}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+@contextmanager
+def report_progress(console: Console) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar while a report is written: (done, of how many, what comes next) moves it."""
+    with _bar_of(console) as progress:
+        task = progress.add_task("report", total=None)
+        yield lambda done, total, _: progress.update(task, completed=done, total=total)
 
 
 class StageProgress:
@@ -45,15 +66,7 @@ class StageProgress:
 
     @contextmanager
     def _bar(self, stage: Stage, items: Sequence[Recipe]):
-        progress = Progress(
-            TextColumn("{task.description:<11}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self.console,
-        )
+        progress = _bar_of(self.console)
         done: set[Recipe] = set()
         with progress:
             task = progress.add_task(stage.name, total=len(items))
