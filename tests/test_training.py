@@ -20,6 +20,7 @@ from samemind.classifier import Classifier, new_classifier
 from samemind.datasets.base import DATASETS
 from samemind.devices import Execution
 from samemind.errors import InvalidInput, TrainingFailed
+from samemind.resume import ResumeState
 from samemind.training import (
     Evaluated,
     Schedule,
@@ -267,8 +268,9 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bits(tmp_path: Path):
     code = end_after_a_save(started(killed.root, 0.0), killed, 0.1, signal.SIGKILL)
     assert code == -signal.SIGKILL
     assert not killed.has(recipe())
-    state = torch.load(killed.scratch_path(recipe()) / "state.pt", weights_only=True)
-    assert 0 < state["done"] < 40
+    state = ResumeState(killed.scratch_path(recipe()), every=60).load()
+    assert state
+    assert 0 < state["training"]["done"] < 40
     build_checkpoint(recipe(), killed, Execution(device="cpu"))
     assert_same_bits(checkpoint_bits(whole), checkpoint_bits(killed))
     assert not killed.scratch_path(recipe()).exists()
@@ -290,8 +292,6 @@ def test_many_kills_at_random_moments_change_no_bit(tmp_path: Path, how: int):
 
 
 def test_a_kill_costs_at_most_the_interval(tmp_path: Path):
-    from samemind.resume import ResumeState
-
     resume = ResumeState(tmp_path, every=0.05)
     steps = []
     for done in range(1, 41):
@@ -304,8 +304,6 @@ def test_a_kill_costs_at_most_the_interval(tmp_path: Path):
 
 
 def test_a_resume_state_that_cannot_be_read_counts_as_none(tmp_path: Path):
-    from samemind.resume import ResumeState
-
     resume = ResumeState(tmp_path, every=60)
     assert resume.load() is None
     resume.save({"done": 3})

@@ -7,7 +7,7 @@ changed in 2.14, and must not change what an attack finds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -140,6 +140,7 @@ def projected_gradient_descent(
     attack: Attack,
     *,
     generator: torch.Generator | None = None,
+    start: Tensor | None = None,
 ) -> Tensor:
     """Images within the ball around `images`, and within [0, 1], that raise `loss`.
 
@@ -147,6 +148,7 @@ def projected_gradient_descent(
 
     - `loss`: images (N, channels, H, W) → one value per image (N,), to be made large.
     - `generator`: for the random starts; a CPU generator, so that every device sees the same.
+    - `start`: where to begin instead of drawing, see `random_starts`; for an attack of one restart.
 
     **Cost:** per restart `steps` × (forward + backward to the pixels), and one forward more where
     the best iterate is kept.
@@ -156,7 +158,7 @@ def projected_gradient_descent(
     best: Tensor | None = None
     best_loss: Tensor | None = None
     for _ in range(attack.restarts):
-        found, found_loss = _one_descent(loss, images, ball, attack, generator)
+        found, found_loss = _one_descent(loss, images, ball, attack, generator, start)
         if best is None or best_loss is None or found_loss is None:
             best, best_loss = found, found_loss
         else:
@@ -173,9 +175,10 @@ def _one_descent(
     ball: Ball,
     attack: Attack,
     generator: torch.Generator | None,
+    start: Tensor | None,
 ) -> tuple[Tensor, Tensor | None]:
-    x = centres
-    if attack.random_start:
+    x = centres if start is None else start
+    if attack.random_start and start is None:
         if generator is None:
             raise InvalidInput("An attack with random starts needs a generator.")
         x = ball.random_start(centres, generator).clamp(0, 1)
@@ -191,6 +194,15 @@ def _one_descent(
         return x, None
     with torch.no_grad():
         return _better(best, best_loss, x, loss(x))
+
+
+def random_starts(ball: Ball, centres: Tensor, seeds: Iterable[int]) -> Tensor:
+    """Points drawn from the balls, within [0, 1], each from the random seed of its image."""
+    drawn = [
+        ball.random_start(centres[i : i + 1], torch.Generator().manual_seed(seed))
+        for i, seed in enumerate(seeds)
+    ]
+    return torch.cat(drawn).clamp(0, 1)
 
 
 def _better(

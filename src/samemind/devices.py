@@ -22,12 +22,16 @@ class Execution:
     - `threads`: of torch on the CPU.
     - `batch_size`: images per forward pass where the batch does not matter to the result.
     - `save_every`: seconds between two saves of a long training or inversion.
+    - `loaders`: processes that read ahead the images of a training set that does not fit in memory.
+    - `compiled`: whether torch compiles networks that are trained; values agree to rounding.
     """
 
     device: str = "auto"
     threads: int = 1
     batch_size: int = 256
     save_every: float = 60.0
+    loaders: int = 2
+    compiled: bool = False
 
     def start(self) -> torch.device:
         """Sets the number of threads and returns the device.

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     PrivateAttr,
     ValidationError,
@@ -30,53 +28,17 @@ from samemind.inversion import Descent, Inverted, Natural, Seeds
 from samemind.measures import MEASURES
 from samemind.probing import Probe, ProbeScores
 from samemind.registry import did_you_mean
-from samemind.training import Evaluated, Schedule, Trained
-
-Count = Annotated[int, Field(gt=0)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Radius = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class Section(BaseModel):
-    """A part of a study file: unknown keys are errors, and nothing changes after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Training(Section):
-    """How checkpoints are trained; see `samemind.training.Schedule`."""
-
-    epochs: Count
-    batch_size: Count
-    learning_rate: Positive
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    weight_decay: Radius = 5e-4
-    policy: str = "step"
-    step_epochs: Count = 30
-    augmentation: str = "none"
-    precision: str = "float32"
-
-    @property
-    def schedule(self) -> Schedule:
-        return Schedule(**self.model_dump())
-
-
-class AttackSection(Section):
-    """Projected gradient descent of training and evaluation; see `samemind.attacks.Attack`."""
-
-    steps: Count = 3
-    relative_step: Positive = 2 / 3
-    random_start: bool = False
-    restarts: Count = 1
-    keep_best: bool = True
-
-
-class Evaluation(Section):
-    """What accuracies are measured on; standard models are attacked at `standard_epsilon`."""
-
-    split: str = "test"
-    standard_epsilon: Positive = 0.25
-    weak_below: Annotated[float, Field(ge=0, le=1)] = 0.0  # clean accuracy; marked in the report
+from samemind.sections import (
+    AttackSection,
+    Count,
+    Evaluation,
+    Positive,
+    Radius,
+    Section,
+    Training,
+    known,
+)
+from samemind.training import Evaluated, Trained
 
 
 class InputsSection(Section):
@@ -129,15 +91,6 @@ class Excluded(Section):
 
     architecture: str
     epsilons: tuple[Radius, ...] | None = None  # None: at every ε
-
-
-def known(registry: Any, name: str) -> str:
-    """The name, if the registry has it; its message with a suggestion otherwise."""
-    try:
-        registry[name]
-    except UnknownName as error:
-        raise ValueError(str(error)) from None
-    return name
 
 
 @dataclass(frozen=True)
@@ -220,7 +173,9 @@ class Study(Section):
             architecture=architecture,
             ball=ball_of(self.norm, epsilon) if epsilon else None,
             attack=Attack(**self.attack.model_dump()) if epsilon else None,
-            schedule=self.training.schedule,
+            schedule=self.training.schedule(
+                architecture, epsilon, DATASETS[self.dataset].image_size
+            ),
             random_seed=random_seed,
         )
 
@@ -233,9 +188,18 @@ class Study(Section):
                 ball=checkpoint.ball or ball_of(self.norm, self.evaluation.standard_epsilon),
                 attack=Attack(**self.attack.model_dump()),
                 random_seed=0,
+                strong_attack=self.evaluation.strong_attack,
+                strong_count=self.evaluation.strong_count or None,
+                epsilons=self._radii_of_the_curve,
+                autoattack=self.evaluation.autoattack,
             )
             for checkpoint in self.checkpoints
         )
+
+    @property
+    def _radii_of_the_curve(self) -> tuple[float, ...]:
+        radii = self.evaluation.epsilons or (*self.epsilons, self.evaluation.standard_epsilon)
+        return tuple(sorted(float(r) for r in set(radii) if r))
 
     @cached_property
     def natural(self) -> Natural:

@@ -1,0 +1,155 @@
+"""Sections of a study file that say how models are trained, attacked and evaluated."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import InitErrorDetails
+
+from samemind.architectures.base import ARCHITECTURES
+from samemind.attacks import STRONG_ATTACK, Attack
+from samemind.errors import UnknownName
+from samemind.training import Schedule, preset_of
+from samemind.training.augmentation import augmentation_of
+
+Count = Annotated[int, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Radius = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A part of a study file: unknown keys are errors, and nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def known(registry: Any, name: str) -> str:
+    """The name, if the registry has it; its message with a suggestion otherwise."""
+    try:
+        registry[name]
+    except UnknownName as error:
+        raise ValueError(str(error)) from None
+    return name
+
+
+class ScheduleFields(Section):
+    """What can be said of a training; see `samemind.training.Schedule`."""
+
+    epochs: Count | None = None
+    batch_size: Count | None = None
+    learning_rate: Positive | None = None
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+    weight_decay: Radius | None = None
+    policy: Literal["one_cycle", "step"] | None = None
+    step_epochs: Count | None = None
+    augmentation: str | None = None
+    precision: Literal["bfloat16", "float32"] | None = None
+    fallback_learning_rates: tuple[Positive, ...] | None = None
+    chance_epochs: Annotated[int, Field(ge=0)] | None = None
+
+    @field_validator("augmentation")
+    @classmethod
+    def _known_augmentation(cls, name: str | None) -> str | None:
+        if name is not None:
+            augmentation_of(name)
+        return name
+
+    @property
+    def fields_set(self) -> dict[str, Any]:
+        """The fields of a schedule that are set here."""
+        held = self.model_dump(include=set(ScheduleFields.model_fields), exclude_none=True)
+        return {k: tuple(v) if isinstance(v, list) else v for k, v in held.items()}
+
+
+class TrainingException(ScheduleFields):
+    """Models that are trained differently, and in what."""
+
+    architectures: Annotated[tuple[str, ...], Field(min_length=1)]
+    epsilons: tuple[Radius, ...] | None = None  # None: at every ε
+
+    @field_validator("architectures")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(known(ARCHITECTURES, name) for name in names)
+
+    def holds_for(self, architecture: str, epsilon: float) -> bool:
+        return architecture in self.architectures and (
+            self.epsilons is None or epsilon in self.epsilons
+        )
+
+
+class Training(ScheduleFields):
+    """How checkpoints are trained: a preset, what differs from it, and the exceptions.
+
+    A preset is 'paper' or 'fast', see `samemind.training.preset_of`; without one, epochs, batch
+    size and learning rate are needed. Of two exceptions for a model, the later one counts.
+    """
+
+    preset: Literal["fast", "paper"] | None = None
+    exceptions: tuple[TrainingException, ...] = ()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _needed_without_a_preset(cls, content: Any, read: Any) -> Training:
+        found: Training = read(content)
+        needed = ("epochs", "batch_size", "learning_rate")
+        missing = [n for n in needed if found.preset is None and getattr(found, n) is None]
+        if missing:
+            raise ValidationError.from_exception_data(
+                cls.__name__,
+                [InitErrorDetails(type="missing", loc=(n,), input=content) for n in missing],
+            )
+        return found
+
+    def schedule(self, architecture: str, epsilon: float, image_size: int) -> Schedule:
+        """The schedule of one model: preset, then what is set, then the exceptions."""
+        fields: dict[str, Any] = {}
+        if self.preset is not None:
+            family = ARCHITECTURES[architecture].family
+            fields |= preset_of(self.preset, image_size=image_size, family=family)
+        fields |= self.fields_set
+        for exception in self.exceptions:
+            if exception.holds_for(architecture, epsilon):
+                fields |= exception.fields_set
+        return Schedule(**fields)
+
+
+class AttackSection(Section):
+    """Projected gradient descent of training and evaluation; see `samemind.attacks.Attack`."""
+
+    steps: Count = 3
+    relative_step: Positive = 2 / 3
+    random_start: bool = False
+    restarts: Count = 1
+    keep_best: bool = True
+
+
+class Evaluation(Section):
+    """What accuracies are measured on; standard models are attacked at `standard_epsilon`.
+
+    - `epsilons`: of the robustness curve; every ε of the study unless said.
+    - `strong_*`: the strong attack, on `strong_count` images drawn at random (0: no such attack).
+    - `autoattack`: also AutoAttack, on the same images; needs `samemind[attacks]`.
+    """
+
+    split: str = "test"
+    standard_epsilon: Positive = 0.25
+    epsilons: tuple[Positive, ...] | None = None
+    strong_count: Annotated[int, Field(ge=0)] = 1000
+    strong_steps: Count = STRONG_ATTACK.steps
+    strong_relative_step: Positive = STRONG_ATTACK.relative_step
+    strong_restarts: Count = STRONG_ATTACK.restarts
+    autoattack: bool = False
+    weak_below: Annotated[float, Field(ge=0, le=1)] = 0.0  # clean accuracy; marked in the report
+
+    @property
+    def strong_attack(self) -> Attack | None:
+        if not self.strong_count:
+            return None
+        return Attack(
+            steps=self.strong_steps,
+            relative_step=self.strong_relative_step,
+            restarts=self.strong_restarts,
+            random_start=True,
+        )

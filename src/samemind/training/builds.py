@@ -1,0 +1,222 @@
+"""The builds of training: the only part that touches the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from samemind.architectures.base import ARCHITECTURES
+from samemind.artifacts import Store
+from samemind.datasets.base import DATASETS
+from samemind.devices import Execution
+from samemind.errors import TrainingFailed
+from samemind.lazy import LazyModule
+from samemind.randomness import numpy_generator, seed_of
+from samemind.training.augmentation import augmentation_of
+from samemind.training.evaluation import accuracy, autoattack_accuracy, robustness_curve
+from samemind.training.loading import SplitImages, images_for_training
+from samemind.training.loop import train
+from samemind.training.parallel import Group, joined
+from samemind.training.recipes import Checkpoint, Evaluated, Schedule, Trained
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from samemind.classifier import Classifier
+    from samemind.resume import ResumeState
+else:
+    torch = LazyModule("torch")
+    np = LazyModule("numpy")
+
+WEIGHTS_FILE = "weights.safetensors"
+TRAINING_FILE = "training.json"
+EVALUATION_FILE = "evaluation.json"
+
+
+def build_checkpoint(recipe: Trained, store: Store, execution: Execution) -> None:
+    """Trains the checkpoint of a recipe, or goes on where a killed run left off.
+
+    A training that fails is tried again with the recipe's next lower learning rate; what failed
+    and why is kept beside the weights.
+    """
+    from samemind.resume import ResumeState
+
+    with joined(execution.start()) as (group, device):
+        dataset = DATASETS[recipe.dataset]
+        split = dataset.split("train")
+        images = images_for_training(
+            split,
+            image_size=dataset.image_size,
+            crops_originals=augmentation_of(recipe.schedule.augmentation).crops_originals,
+            random_seed=recipe.random_seed,
+            device=device,
+        )
+        resume = ResumeState(store.scratch(recipe), every=execution.save_every)
+        attempt = partial(
+            _attempt,
+            recipe,
+            images,
+            torch.from_numpy(split.labels),
+            resume=resume,
+            group=group,
+            device=device,
+            execution=execution,
+        )
+        classifier, record = _first_that_succeeds(recipe.schedule, resume, attempt)
+        if group.is_first:
+            with store.create(recipe, device=str(device), processes=group.size) as draft:
+                weights = classifier.network.state_dict()
+                draft.write_arrays(WEIGHTS_FILE, {k: v.cpu().numpy() for k, v in weights.items()})
+                draft.write_json(TRAINING_FILE, record)
+            resume.remove()
+
+
+Attempt = Callable[..., tuple["Classifier", list[dict[str, float]]]]
+
+
+def _first_that_succeeds(
+    schedule: Schedule, resume: ResumeState, attempt: Attempt
+) -> tuple[Classifier, dict[str, Any]]:
+    """The classifier of the first learning rate that trains, and the record of all attempts."""
+    rates = (schedule.learning_rate, *schedule.fallback_learning_rates)
+    state = resume.load() or {"failed": [], "training": None}
+    failed: list[dict[str, Any]] = list(state["failed"])
+    while True:
+        rate = rates[len(failed)]
+        try:
+            classifier, history = attempt(
+                replace(schedule, learning_rate=rate), state=state["training"], failed=failed
+            )
+        except TrainingFailed as error:
+            failed.append({"learning_rate": rate, "reason": str(error)})
+            if len(failed) == len(rates):
+                tried = ", ".join(f"{r:g}" for r in rates)
+                raise TrainingFailed(f"{error} (Tried the learning rates {tried}.)") from None
+            state = {"training": None}
+        else:
+            return classifier, {"learning_rate": rate, "failed": failed, "epochs": history}
+
+
+def _attempt(
+    recipe: Trained,
+    images: Any,
+    labels: torch.Tensor,
+    schedule: Schedule,
+    *,
+    state: dict[str, Any] | None,
+    failed: list[dict[str, Any]],
+    resume: ResumeState,
+    group: Group,
+    device: torch.device,
+    execution: Execution,
+) -> tuple[Classifier, list[dict[str, float]]]:
+    from samemind.classifier import new_classifier
+
+    classifier = new_classifier(
+        ARCHITECTURES[recipe.architecture],
+        DATASETS[recipe.dataset],
+        random_seed=seed_of(recipe.random_seed, "init"),
+    )
+
+    def after_step(done: int, total: int, current: Callable[[], dict[str, Any]]) -> None:
+        resume.after_step(done, total, lambda: {"failed": failed, "training": current()})
+
+    history = train(
+        classifier,
+        images,
+        labels,
+        schedule=schedule,
+        ball=recipe.ball,
+        attack=recipe.attack,
+        random_seed=recipe.random_seed,
+        device=device,
+        state=state,
+        after_step=after_step if group.is_first else None,
+        loaders=execution.loaders,
+        compiled=execution.compiled,
+        group=group,
+    )
+    return classifier, history
+
+
+def load_checkpoint(recipe: Checkpoint, store: Store) -> Classifier:
+    """The classifier of a checkpoint in the store, on the CPU, in evaluation mode."""
+    from samemind.classifier import new_classifier
+
+    artifact = store.open(recipe)
+    dataset = DATASETS[recipe.dataset]
+    classifier = new_classifier(ARCHITECTURES[recipe.architecture], dataset, random_seed=0)
+    weights = artifact.arrays(WEIGHTS_FILE)
+    classifier.network.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
+    return classifier.eval()
+
+
+def build_evaluation(recipe: Evaluated, store: Store, execution: Execution) -> None:
+    """Measures the accuracies of a checkpoint and writes them down."""
+    device = execution.start()
+    classifier = load_checkpoint(recipe.checkpoint, store)
+    split = DATASETS[recipe.checkpoint.dataset].split(recipe.split)
+    images, labels = SplitImages(split), torch.from_numpy(split.labels)
+    measure = partial(
+        accuracy, classifier, images, labels, batch_size=execution.batch_size, device=device
+    )
+    result = {
+        "clean_accuracy": measure(),
+        "adversarial_accuracy": measure(
+            ball=recipe.ball, attack=recipe.attack, random_seed=recipe.random_seed
+        ),
+        "n_test": len(split),
+        "parameters": sum(p.numel() for p in classifier.network.parameters()),
+        "representation_size": ARCHITECTURES[recipe.checkpoint.architecture].representation_size,
+    } | _under_strong_attack(recipe, classifier, images, labels, execution, device)
+    with store.create(recipe, device=str(device)) as draft:
+        draft.write_json(EVALUATION_FILE, result)
+
+
+def _under_strong_attack(
+    recipe: Evaluated,
+    classifier: Classifier,
+    images: SplitImages,
+    labels: torch.Tensor,
+    execution: Execution,
+    device: torch.device,
+) -> dict[str, Any]:
+    """The robustness curve, and what the strong attack finds at the recipe's own ε."""
+    attack = recipe.strong_attack or recipe.attack
+    chosen = np.arange(len(images))
+    if recipe.strong_attack and recipe.strong_count and recipe.strong_count < len(images):
+        generator = numpy_generator(recipe.random_seed, "strong attack")
+        chosen = np.sort(generator.choice(chosen, recipe.strong_count, replace=False))
+    indices = torch.from_numpy(chosen)
+    some_images, some_labels = images[indices], labels[indices]
+    found: dict[str, Any] = {}
+    if recipe.epsilons or recipe.strong_attack:
+        curve = robustness_curve(
+            classifier,
+            some_images,
+            some_labels,
+            norm=recipe.ball.norm,
+            epsilons=(*recipe.epsilons, recipe.ball.epsilon),
+            attack=attack,
+            random_seed=recipe.random_seed,
+            batch_size=execution.batch_size,
+            device=device,
+        )
+        found["robustness_curve"] = [list(point) for point in curve]
+        found["robustness_curve_attack"] = f"{attack.summary}, n = {len(chosen)}"
+        if recipe.strong_attack:
+            found["strong_adversarial_accuracy"] = dict(curve)[float(recipe.ball.epsilon)]
+    if recipe.autoattack:
+        found["autoattack_accuracy"] = autoattack_accuracy(
+            classifier,
+            some_images,
+            some_labels,
+            ball=recipe.ball,
+            random_seed=recipe.random_seed,
+            batch_size=execution.batch_size,
+            device=device,
+        )
+    return found

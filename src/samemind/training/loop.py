@@ -1,0 +1,239 @@
+"""The training loop: standard and adversarial, resumable to the last bit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from samemind.arrays import as_pixels
+from samemind.attacks import Attack, L2Ball, LinfBall, frozen_for_attack, projected_gradient_descent
+from samemind.errors import InvalidInput, TrainingFailed
+from samemind.lazy import LazyModule
+from samemind.randomness import seed_of, torch_generator
+from samemind.training.augmentation import augmentation_of
+from samemind.training.loading import OriginalImages, SplitImages, loaded
+from samemind.training.parallel import Group, alone
+from samemind.training.recipes import Schedule
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from samemind.classifier import Classifier
+else:
+    torch = LazyModule("torch")
+
+AfterStep = Callable[[int, int, Callable[[], dict[str, Any]]], None]
+
+
+def train(
+    classifier: Classifier,
+    images: Tensor | SplitImages | OriginalImages,
+    labels: Tensor,
+    *,
+    schedule: Schedule,
+    ball: L2Ball | LinfBall | None,
+    attack: Attack | None,
+    random_seed: int,
+    device: torch.device,
+    state: dict[str, Any] | None = None,
+    after_step: AfterStep | None = None,
+    loaders: int = 0,
+    compiled: bool = False,
+    group: Group | None = None,
+) -> list[dict[str, float]]:
+    """Trains in place; returns loss and accuracy (on what was trained on) of each epoch.
+
+    **Arguments:**
+
+    - `images`, `labels`: (N, channels, H, W), uint8 or [0, 1], or a reader of images that do not
+      fit in memory; (N,) class numbers.
+    - `ball`, `attack`: for adversarial training (Madry et al. 2018): the attack runs in
+      evaluation mode and the update sees adversarial examples only. None: standard training.
+    - `state`: what `after_step` got, to go on from there with the same result to the last bit.
+    - `after_step`: called with (steps done, steps in all, a function that gives the state).
+    - `loaders`: processes that read images ahead, for a reader.
+    - `compiled`: whether torch compiles the network; the values agree to rounding.
+    - `group`: the processes that train this model together, see `samemind.training.parallel`.
+
+    **Raises:** `TrainingFailed` when the loss is not finite, or the accuracy stays at chance.
+
+    **Cost:** per step a forward and a backward pass; with an attack of k steps, k more of both
+    (to the pixels only), and a forward pass more to keep the best iterate.
+    """
+    group = group or alone()
+    group.check_batches(len(labels), schedule.batch_size)
+    if group.size > 1 and attack is not None and attack.random_start:
+        raise InvalidInput(
+            "An attack with random starts cannot be trained with by several processes together: "
+            "their random numbers would not be those of one. Use one process for each model."
+        )
+    classifier.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    classifier.train()
+    group.share_statistics(classifier)
+    labels = labels.to(device)
+    optimiser = torch.optim.SGD(
+        classifier.parameters(),
+        lr=schedule.learning_rate,
+        momentum=schedule.momentum,
+        weight_decay=schedule.weight_decay,
+    )
+    steps_per_epoch = steps_in_epoch(len(labels), schedule.batch_size)
+    total = steps_per_epoch * schedule.epochs
+    done, history, running = 0, [], [0.0, 0, 0]
+    if state is not None:
+        done, history, running = state["done"], list(state["history"]), list(state["running"])
+        classifier.load_state_dict(state["classifier"])
+        optimiser.load_state_dict(state["optimiser"])
+    # In evaluation mode for the attack and in training mode for the update: two graphs.
+    compile_if_asked: Any = torch.compile if compiled else lambda module: module
+    attacked = partial(_attacked, compile_if_asked(classifier), ball=ball, attack=attack)
+    updated = compile_if_asked(group.wrap(classifier))
+    augment = augmentation_of(schedule.augmentation).on_device
+    chance = Chance(labels, schedule.chance_epochs)
+
+    def current() -> dict[str, Any]:
+        return {
+            "done": done,
+            "history": history,
+            "running": running,
+            "classifier": classifier.state_dict(),
+            "optimiser": optimiser.state_dict(),
+        }
+
+    order = enumerate(batches(len(labels), schedule, random_seed, first=done), start=done)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        for indices, batch in loaded(images, order, device=device, workers=loaders):
+            # Dropout draws from torch's own state: seeded by step, so a resumed run draws alike.
+            torch.manual_seed(seed_of(random_seed, "step", done))
+            for settings in optimiser.param_groups:
+                settings["lr"] = schedule.learning_rate_at(done, steps_per_epoch)
+            x = augment(as_pixels(batch), torch_generator(random_seed, "augmentation", done))
+            y = labels[indices.to(device)]
+            # Every process makes the whole batch and keeps its share, so that the random numbers
+            # of an image do not depend on how many processes there are.
+            x, y = group.share(x), group.share(y)
+            x = x.contiguous(memory_format=torch.channels_last)
+            x = attacked(x, y, precision=schedule.precision, random_seed=random_seed, step=done)
+            with mixed_precision(schedule.precision, device):
+                logits = updated(x).logits
+            losses = torch.nn.functional.cross_entropy(logits.float(), y, reduction="sum")
+            optimiser.zero_grad(set_to_none=True)
+            group.backward(losses / len(indices))
+            optimiser.step()
+            done += 1
+            right = (logits.detach().argmax(1) == y).sum()
+            running = [
+                running[0] + losses.detach(),
+                running[1] + right,
+                running[2] + len(indices),
+            ]
+            if done % steps_per_epoch == 0:
+                history.append(_epoch(group.summed(running), done // steps_per_epoch))
+                chance.check(history)
+                running = [0.0, 0, 0]
+            if after_step is not None:
+                after_step(done, total, current)
+    return history
+
+
+def steps_in_epoch(count: int, batch_size: int) -> int:
+    """The number of batches of an epoch; a single image left over joins the last batch."""
+    # One image alone has no variance for batch normalisation.
+    return max(1, math.ceil(count / batch_size) - (count % batch_size == 1))
+
+
+def batches(count: int, schedule: Schedule, random_seed: int, first: int = 0) -> Iterator[Tensor]:
+    """The indices of each batch, from step `first` on; every epoch has an order of its own."""
+    steps = steps_in_epoch(count, schedule.batch_size)
+    for epoch in range(first // steps, schedule.epochs):
+        order = torch.randperm(count, generator=torch_generator(random_seed, "order", epoch))
+        for step in range(max(0, first - epoch * steps), steps):
+            end = (step + 1) * schedule.batch_size if step + 1 < steps else count
+            yield order[step * schedule.batch_size : end]
+
+
+def _attacked(
+    classifier: Classifier,
+    x: Tensor,
+    y: Tensor,
+    *,
+    ball: L2Ball | LinfBall | None,
+    attack: Attack | None,
+    precision: str,
+    random_seed: int,
+    step: int,
+) -> Tensor:
+    if ball is None or attack is None:
+        return x
+    generator = torch_generator(random_seed, "attack", step) if attack.random_start else None
+    with frozen_for_attack(classifier):
+        return projected_gradient_descent(
+            partial(cross_entropy_of, classifier, labels=y, precision=precision),
+            x,
+            ball,
+            attack,
+            generator=generator,
+        ).detach()
+
+
+def cross_entropy_of(
+    classifier: Classifier, images: Tensor, *, labels: Tensor, precision: str = "float32"
+) -> Tensor:
+    """The cross-entropy of each image (N,): what an attack makes large."""
+    with mixed_precision(precision, images.device):
+        logits = classifier(images).logits
+    return torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")
+
+
+def mixed_precision(precision: str, device: torch.device):
+    """The autocast context of a named precision: nothing for float32."""
+    if precision == "float32":
+        return nullcontext()
+    if precision == "bfloat16":
+        return torch.autocast(device.type, torch.bfloat16)
+    raise InvalidInput(f"No precision is called '{precision}'. Known: bfloat16, float32.")
+
+
+def _epoch(running: list[float], epoch: int) -> dict[str, float]:
+    loss = running[0] / running[2]
+    if not math.isfinite(loss):
+        raise TrainingFailed(f"The training loss was {loss} in epoch {epoch}. {ADVICE}")
+    return {"epoch": epoch, "loss": loss, "accuracy": running[1] / running[2]}
+
+
+ADVICE = (
+    "Lower the learning rate of the study ([training] learning_rate), name lower ones to fall "
+    "back on ([training] fallback_learning_rates), or make an exception for this architecture "
+    "([[training.exceptions]])."
+)
+
+
+class Chance:
+    """The rule that stops a training which learns nothing.
+
+    Chance is the share of the most frequent class, and no better means: within three standard
+    errors of it. The accuracy is the one on what is trained on, adversarial examples included, on
+    which a network that gives one answer for everything does no better than chance either.
+    """
+
+    def __init__(self, labels: Tensor, epochs: int) -> None:
+        self.epochs = epochs
+        share = float(labels.bincount().max()) / len(labels)
+        self.level = share + 3 * math.sqrt(share * (1 - share) / len(labels))
+
+    def check(self, history: list[dict[str, float]]) -> None:
+        """Raises `TrainingFailed` when the last epochs were all at chance."""
+        last = history[-self.epochs :] if self.epochs else []
+        if not last or len(last) < self.epochs or self.level >= 1:
+            return
+        best = max(epoch["accuracy"] for epoch in last)
+        if best <= self.level:
+            raise TrainingFailed(
+                f"After {len(history)} epochs the accuracy in training was still at chance: at "
+                f"most {best:.1%} in the last {self.epochs} epochs, where a constant answer gives "
+                f"{self.level:.1%} or less. {ADVICE}"
+            )

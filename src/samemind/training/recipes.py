@@ -1,0 +1,154 @@
+"""What to train and what to evaluate, and the two ways of training that have a name."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from samemind.artifacts import Recipe, later
+from samemind.attacks import Attack, L2Ball, LinfBall
+from samemind.errors import InvalidInput
+from samemind.registry import did_you_mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Stochastic gradient descent with momentum: for how long, and how fast.
+
+    - `policy`: 'step' divides the learning rate by ten every `step_epochs`; 'one_cycle' rises
+      linearly for the first quarter of the steps and falls to zero along a cosine.
+    - `augmentation`: the name of one of `samemind.training.augmentation.AUGMENTATIONS`.
+    - `precision`: 'float32', or 'bfloat16' for mixed precision.
+    - `fallback_learning_rates`: tried in turn, from the same start, when training fails.
+    - `chance_epochs`: training fails when the accuracy on what it trains on was no better than
+      chance at the end of so many epochs in a row; 0 never stops it.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    policy: str = "step"
+    step_epochs: int = 30
+    augmentation: str = "none"
+    precision: str = "float32"
+    fallback_learning_rates: tuple[float, ...] = later(())
+    chance_epochs: int = later(5)
+
+    def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
+        """The learning rate of one step; steps count from 0."""
+        if self.policy == "step":
+            return self.learning_rate * 0.1 ** (step // steps_per_epoch // self.step_epochs)
+        if self.policy != "one_cycle":
+            raise InvalidInput(
+                f"No learning-rate policy is called '{self.policy}'. Known: one_cycle, step."
+            )
+        progress = (step + 1) / (self.epochs * steps_per_epoch)
+        if progress < 0.25:
+            return self.learning_rate * progress / 0.25
+        return self.learning_rate * (1 + math.cos(math.pi * (progress - 0.25) / 0.75)) / 2
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # Appendix A of the paper, which follows Salman et al. (2020).
+    "paper": {
+        "epochs": 90,
+        "batch_size": 512,
+        "learning_rate": 0.1,
+        "momentum": 0.9,
+        "policy": "step",
+        "step_epochs": 30,
+    },
+    # A third of the epochs in half the precision; the batch and the objective are the same.
+    "fast": {
+        "epochs": 30,
+        "batch_size": 512,
+        "learning_rate": 0.2,
+        "momentum": 0.9,
+        "policy": "one_cycle",
+        "precision": "bfloat16",
+    },
+}
+
+
+def preset_of(name: str, *, image_size: int, family: str = "") -> dict[str, Any]:
+    """The fields of `Schedule` that a preset sets, for images of a size and a kind of network.
+
+    'paper' trains as the study did; 'fast' is for one GPU and an evening. Weight decay and
+    augmentation follow the image size: as for ImageNet above 64 pixels, as for CIFAR-10 from 28,
+    and none below. Vision transformers are trained with batches of 256.
+    """
+    if name not in PRESETS:
+        raise InvalidInput(
+            f"No preset of training is called '{name}'. {did_you_mean(name, list(PRESETS))}"
+            f"Known: {', '.join(PRESETS)}."
+        )
+    fields = dict(PRESETS[name])
+    fields["weight_decay"] = 1e-4 if image_size > 64 else 5e-4
+    if image_size > 64:
+        fields["augmentation"] = "imagenet"
+    elif image_size >= 28:
+        fields["augmentation"] = "cifar"
+    if family == "vision transformer":
+        fields["batch_size"] = 256
+    return fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained(Recipe):
+    """A checkpoint that samemind trains: standard where `ball` is None, else adversarially."""
+
+    kind: ClassVar[str] = "checkpoints"
+
+    dataset: str
+    architecture: str
+    ball: L2Ball | LinfBall | None
+    attack: Attack | None
+    schedule: Schedule
+    random_seed: int
+
+    @property
+    def epsilon(self) -> float:
+        return self.ball.epsilon if self.ball else 0.0
+
+    @property
+    def model(self) -> str:
+        """The name of the model in tables and figures."""
+        return f"{self.architecture}-eps{self.epsilon:g}-seed{self.random_seed}"
+
+    @property
+    def label(self) -> str:
+        return f"{self.dataset}-{self.model}"
+
+
+Checkpoint = Trained
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated(Recipe):
+    """The accuracies of a checkpoint on a split: clean, and under attacks.
+
+    - `ball`, `attack`: of the accuracy on the whole split, as in the paper's tables.
+    - `strong_attack`: a second attack, in the same ball, on `strong_count` images drawn at
+      random (None: all of them).
+    - `epsilons`: the radii of the robustness curve, which the stronger of the two attacks makes.
+    - `autoattack`: also the ensemble of Croce and Hein (2020), on the images of the strong attack.
+    """
+
+    kind: ClassVar[str] = "evaluations"
+
+    checkpoint: Checkpoint
+    split: str
+    ball: L2Ball | LinfBall
+    attack: Attack
+    random_seed: int
+    strong_attack: Attack | None = later(None)
+    strong_count: int | None = later(None)
+    epsilons: tuple[float, ...] = later(())
+    autoattack: bool = later(False)
+
+    @property
+    def label(self) -> str:
+        return f"{self.checkpoint.label}-{self.ball.norm}-{self.ball.epsilon:g}"
