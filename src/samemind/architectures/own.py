@@ -1,0 +1,112 @@
+"""A network of one's own: `python:MODULE:FUNCTION`, a function that returns a torch module.
+
+The function is called with `num_classes` (or `classes`) if it takes that, else without arguments.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import cache, partial
+from importlib import import_module
+from inspect import signature
+from typing import TYPE_CHECKING, Any
+
+from samemind.architectures.base import ARCHITECTURES, Architecture
+from samemind.architectures.heads import find_head
+from samemind.errors import InvalidInput
+from samemind.lazy import LazyModule
+from samemind.registry import did_you_mean
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+else:
+    torch = LazyModule("torch")
+
+SIZES = (32, 28, 64, 224, 8)
+"""Sizes of images that a network is tried with; the first that it can read is taken."""
+
+
+@cache
+def from_function(text: str) -> Architecture:
+    """The record of what a function builds, tried with ten classes.
+
+    **Raises:** `InvalidInput` where there is no such function, it does not return a torch module,
+    or that module has no single linear head.
+    """
+    module, _, name = text.partition(":")
+    function = _function(module, name)
+    build = partial(_build, function)
+    # Looking a name up must not shift anybody's random numbers.
+    with torch.random.fork_rng(devices=[]):
+        network = build(10, SIZES[0])
+    if not isinstance(network, torch.nn.Module):
+        raise InvalidInput(
+            f"'python:{text}' returned {type(network).__name__}, but an architecture is a function "
+            f"that returns a torch.nn.Module from images (N, channels, H, W) to logits (N, C)."
+        )
+    first = next((m for m in network.modules() if isinstance(m, torch.nn.Conv2d)), None)
+    channels = first.in_channels if first else 3
+    size, head = _tried(f"python:{text}", network, channels)
+    layer: Any = network.get_submodule(head)
+    return Architecture(
+        name=f"python:{text}",
+        summary=f"What {module}.{name} builds",
+        family="own",
+        build=build,
+        head=head,
+        representation_size=layer.in_features,
+        image_size=size,
+        channels=channels,
+        parameters={layer.out_features: sum(p.numel() for p in network.parameters())},
+        reference="",
+    )
+
+
+def _function(module: str, name: str) -> Callable[..., nn.Module]:
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # as `python -m` does: a module beside the caller is found
+    try:
+        found = getattr(import_module(module), name)
+    except ImportError as error:
+        raise InvalidInput(
+            f"The module of 'python:{module}:{name}' cannot be imported: {error}. Run the command "
+            f"where it is importable."
+        ) from error
+    except AttributeError:
+        known = [n for n in vars(sys.modules[module]) if not n.startswith("_")]
+        raise InvalidInput(
+            f"The module '{module}' has no '{name}'. {did_you_mean(name, known)}"
+            f"Found: {', '.join(known[:8])}."
+        ) from None
+    return found
+
+
+def _build(function: Callable[..., nn.Module], classes: int, _image_size: int) -> nn.Module:
+    taken = signature(function).parameters
+    for argument in ("num_classes", "classes"):
+        if argument in taken:
+            return function(**{argument: classes})
+    return function()
+
+
+def _tried(name: str, network: nn.Module, channels: int) -> tuple[int, str]:
+    """The first size of images that the network can read, and the name of its head."""
+    trouble: Exception | None = None
+    generator = torch.Generator().manual_seed(0)
+    for size in SIZES:
+        try:
+            images = torch.rand(2, channels, size, size, generator=generator)
+            return size, find_head(network, images)
+        except InvalidInput as error:
+            raise InvalidInput(f"'{name}' cannot be compared: {error}") from error
+        except (RuntimeError, ValueError) as error:
+            trouble = error
+    raise InvalidInput(
+        f"'{name}' could not read images of {', '.join(map(str, SIZES))} pixels with {channels} "
+        f"channel(s): {trouble}."
+    )
+
+
+ARCHITECTURES.register_prefix("python", from_function)

@@ -1,0 +1,103 @@
+"""Unpickles one file whose source is trusted, and writes only its tensors.
+
+Run as a script, in a process of its own: `python _trusted.py FILE OUT`. Unpickling may execute
+whatever the file asks for, so this must not happen in the process that does the research. Classes
+that are not installed (dill's, a training library's) are replaced by empty ones.
+"""
+
+import json
+import pickle
+import sys
+from types import ModuleType, SimpleNamespace
+
+
+class Absent:
+    """Stands for an object of a class that is not installed; takes anything and does nothing."""
+
+    def __init__(self, *_, **__):
+        pass
+
+    def __call__(self, *_, **__):
+        return self
+
+    def __setstate__(self, state):
+        if isinstance(state, dict):
+            self.__dict__.update(state)
+
+    def __setitem__(self, key, value):
+        pass
+
+    def append(self, item):
+        pass
+
+    def extend(self, items):
+        pass
+
+
+class Tolerant(pickle.Unpickler):
+    """An unpickler that goes on where a class cannot be found."""
+
+    def find_class(self, module_name, global_name):
+        try:
+            return super().find_class(module_name, global_name)
+        except (ImportError, AttributeError):
+            return Absent
+
+
+def tolerant_pickle():
+    """A stand-in for the pickle module, as torch.load wants one."""
+    module = ModuleType("tolerant_pickle")
+    module.__dict__.update(vars(pickle))
+    module.__dict__["Unpickler"] = Tolerant
+    module.__dict__["load"] = lambda file, **options: Tolerant(file, **options).load()
+    return module
+
+
+def tensors_of(held, found, seen):
+    """What an object holds as plain JSON, with tensors (kept in `found`) by number."""
+    import torch
+
+    if isinstance(held, torch.Tensor):
+        name = str(len(found))
+        # A copy: safetensors refuses tensors that share memory.
+        found[name] = held.detach().cpu().contiguous().clone()
+        return {"tensor": name}
+    if id(held) in seen:
+        return None
+    seen = seen | {id(held)}
+    if hasattr(held, "_parameters") and hasattr(held, "_modules"):
+        return tensors_of(state_of(held), found, seen)
+    if isinstance(held, dict):
+        items = [(str(k), tensors_of(v, found, seen)) for k, v in held.items()]
+        return {"dict": [(k, v) for k, v in items if v is not None]}
+    if isinstance(held, (list, tuple)):
+        return {"list": [tensors_of(v, found, seen) for v in held]}
+    return None
+
+
+def state_of(module, prefix=""):
+    """The state dict of a pickled module, also of one whose class is absent."""
+    state = {}
+    for held in (module._parameters, getattr(module, "_buffers", {})):
+        state.update({prefix + k: v for k, v in held.items() if v is not None})
+    for name, inner in module._modules.items():
+        if inner is not None and hasattr(inner, "_modules"):
+            state.update(state_of(inner, f"{prefix}{name}."))
+    return state
+
+
+def main(path, out):
+    """Reads `path` and writes `out`."""
+    import torch
+    from safetensors.torch import save_file
+
+    held = torch.load(path, map_location="cpu", weights_only=False, pickle_module=tolerant_pickle())
+    if isinstance(held, (Absent, SimpleNamespace)) and not hasattr(held, "_modules"):
+        held = vars(held)
+    found = {}
+    structure = tensors_of(held, found, frozenset())
+    save_file(found, out, metadata={"structure": json.dumps(structure)})
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,378 @@
+"""Other people's checkpoint files: each layout is read whole, and nothing in them is executed."""
+
+import os
+import pickle
+import sys
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from samemind.architectures.base import ARCHITECTURES
+from samemind.checkpoints.fitting import fit, load
+from samemind.checkpoints.layouts import layouts, named, state_dicts
+from samemind.checkpoints.reading import read_weights
+from samemind.errors import CheckpointError, InvalidInput
+from their_networks import CifarDenseNet, resnet20
+
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+IMAGES = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+def network_of(name: str, classes: int = 10):
+    """A network with weights and batch statistics that differ from the initial ones."""
+    torch.manual_seed(0)
+    network = ARCHITECTURES[name].build(classes, 32).eval()
+    for buffer in network.buffers():
+        if buffer.dtype.is_floating_point:
+            buffer.uniform_(0.5, 1.5)
+    return network
+
+
+def logits(network):
+    with torch.no_grad():
+        return network.eval()(IMAGES)
+
+
+@pytest.fixture(scope="module")
+def resnet18():
+    return network_of("cifar_resnet18")
+
+
+def robustness_file(state: dict, *, extra_level: str = "", **more) -> dict:
+    """A file as the robustness library writes it: a normaliser, and every weight twice."""
+    constants = {"new_mean": torch.tensor(MEAN)[:, None, None], "new_std": torch.tensor(STD)}
+    content = {f"module.normalizer.{k}": v for k, v in constants.items()}
+    content |= {f"module.model.{extra_level}{k}": v for k, v in state.items()}
+    content |= {f"module.attacker.normalize.{k}": v for k, v in constants.items()}
+    content |= {f"module.attacker.model.{extra_level}{k}": v for k, v in state.items()}
+    return {"model": content, "epoch": 90, "optimizer": {"state": {}, "param_groups": []}} | more
+
+
+def kuangliu(state: dict) -> dict:
+    """The names that the robustness library's CIFAR ResNets have for the same weights."""
+    return {
+        k.replace("fc.", "linear.").replace("downsample", "shortcut"): v for k, v in state.items()
+    }
+
+
+LAYOUTS = {
+    "a plain state dict": lambda s: s,
+    "a state dict by DataParallel": lambda s: {f"module.{k}": v for k, v in s.items()},
+    "a state dict of a compiled network": lambda s: {f"_orig_mod.{k}": v for k, v in s.items()},
+    "a training file": lambda s: {"state_dict": s, "epoch": 3, "best_acc": 0.9},
+    "a training file in a list": lambda s: {"state_dict": [s]},
+    "the robustness library": lambda s: robustness_file(kuangliu(s)),
+    "the older robustness library": lambda s: {"state_dict": robustness_file(kuangliu(s))["model"]},
+    "Salman et al. with the extra level": lambda s: robustness_file(s, extra_level="model."),
+    "a NumPy number beside the weights": lambda s: robustness_file(s, nat_prec1=np.float64(0.9)),
+    "behind a normaliser in a Sequential": lambda s: (
+        {"0.mean": torch.tensor(MEAN), "0.std": torch.tensor(STD)}
+        | {f"1.{k}": v for k, v in s.items()}
+    ),
+    "RobustBench with mu and sigma": lambda s: (
+        {"mu": torch.tensor(MEAN).reshape(1, 3, 1, 1), "sigma": torch.tensor(STD)} | kuangliu(s)
+    ),
+    "before batches were counted": lambda s: {
+        k: v for k, v in s.items() if not k.endswith("num_batches_tracked")
+    },
+}
+WITH_NORMALISER = [n for n in LAYOUTS if any(w in n for w in ("robust", "Salm", "norm", "Robust"))]
+WITH_NORMALISER += ["a NumPy number beside the weights"]
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_layout_gives_the_same_logits_as_the_network_that_was_saved(name, resnet18, tmp_path):
+    path = tmp_path / "theirs.pt"
+    torch.save(LAYOUTS[name](resnet18.state_dict()), path)
+    loaded = load(path, ARCHITECTURES["cifar_resnet18"])
+    assert torch.equal(logits(loaded.network), logits(resnet18))
+    assert loaded.classes == 10
+    expected = (MEAN, STD) if name in WITH_NORMALISER else (None, None)
+    assert (loaded.mean, loaded.std) == expected
+
+
+def test_safetensors_are_read(resnet18, tmp_path):
+    save_file(resnet18.state_dict(), tmp_path / "theirs.safetensors")
+    loaded = load(tmp_path / "theirs.safetensors", ARCHITECTURES["cifar_resnet18"])
+    assert torch.equal(logits(loaded.network), logits(resnet18))
+
+
+def test_the_old_format_without_zip_is_read(resnet18, tmp_path):
+    path = tmp_path / "old.pt"
+    torch.save(robustness_file(resnet18.state_dict()), path, _use_new_zipfile_serialization=False)
+    assert torch.equal(
+        logits(load(path, ARCHITECTURES["cifar_resnet18"]).network), logits(resnet18)
+    )
+
+
+def test_the_dense_network_of_the_robustness_library_is_the_same_function():
+    torch.manual_seed(1)
+    theirs = CifarDenseNet().eval()
+    for buffer in theirs.buffers():
+        if buffer.dtype.is_floating_point:
+            buffer.uniform_(0.5, 1.5)
+    loaded = fit(theirs.state_dict(), ARCHITECTURES["cifar_densenet161"], source="theirs")
+    assert any("reordered" in step for step in loaded.steps)
+    # The sums over channels are taken in another order: 160 layers of float32 rounding.
+    torch.testing.assert_close(logits(loaded.network), logits(theirs), rtol=1e-3, atol=1e-4)
+    assert logits(theirs).std() > 1e-2
+
+
+def test_old_names_of_torchvisions_dense_networks_are_known():
+    network = network_of("cifar_densenet161")
+    old = {
+        k.replace("norm1.", "norm.1.").replace("conv1.", "conv.1.") if "denselayer" in k else k: v
+        for k, v in network.state_dict().items()
+    }
+    loaded = fit(old, ARCHITECTURES["cifar_densenet161"], source="old")
+    assert torch.equal(logits(loaded.network), logits(network))
+
+
+def test_a_network_whose_own_part_is_called_like_a_wrapper_keeps_that_name():
+    found = [list(layout.weights) for layout in layouts({"model.fc.weight": torch.ones(2, 2)})]
+    assert found == [["model.fc.weight"], ["fc.weight"]]
+
+
+def test_the_number_of_classes_is_that_of_the_file(tmp_path):
+    torch.save(network_of("cifar_vgg16_bn", classes=7).state_dict(), tmp_path / "seven.pt")
+    loaded = load(tmp_path / "seven.pt", ARCHITECTURES["cifar_vgg16_bn"])
+    assert loaded.classes == 7
+    assert logits(loaded.network).shape == (4, 7)
+
+
+# -- what does not fit
+
+
+def test_a_file_of_another_architecture_names_keys_and_the_one_that_fits(resnet18, tmp_path):
+    path = tmp_path / "theirs.pt"
+    torch.save(resnet18.state_dict(), path)
+    with pytest.raises(CheckpointError) as caught:
+        load(path, ARCHITECTURES["cifar_vgg16_bn"])
+    message = str(caught.value)
+    assert message.startswith(f"{path} does not fit 'cifar_vgg16_bn' with ")
+    assert "missing: features.0.weight, features.0.bias, features.1.weight and " in message
+    assert "unexpected: conv1.weight, bn1.weight, bn1.bias and " in message
+    assert message.endswith("It fits 'cifar_resnet18': use --architecture cifar_resnet18.")
+
+
+def test_shapes_that_differ_are_shown(resnet18):
+    with pytest.raises(CheckpointError) as caught:
+        fit(resnet18.state_dict(), ARCHITECTURES["resnet18"], source="theirs")
+    assert "of another shape: conv1.weight (64, 3, 3, 3), not (64, 3, 7, 7)" in str(caught.value)
+    assert "It fits 'cifar_resnet18'" in str(caught.value)
+
+
+def test_the_nearest_architecture_is_named_where_none_fits(resnet18):
+    state = {k: v for k, v in resnet18.state_dict().items() if k != "bn1.weight"}
+    with pytest.raises(
+        CheckpointError, match=r"missing: bn1\.weight\. No|missing: bn1\.weight\. T"
+    ):
+        fit(state, ARCHITECTURES["cifar_resnet18"], source="theirs")
+    with pytest.raises(
+        CheckpointError, match=r"nearest architecture is 'cifar_resnet18', which sh"
+    ):
+        fit(state, ARCHITECTURES["cifar_vgg16_bn"], source="theirs")
+
+
+def test_a_network_that_does_not_fit_is_not_half_loaded(resnet18, monkeypatch):
+    """Whatever was loaded into is never handed out: loading happens only when all of it fits."""
+    loads = []
+    monkeypatch.setattr(nn.Module, "load_state_dict", lambda *a, **_: loads.append(a))
+    state = {k: v for k, v in resnet18.state_dict().items() if k != "fc.bias"}
+    with pytest.raises(CheckpointError, match=r"missing: fc\.bias"):
+        fit(state, ARCHITECTURES["cifar_resnet18"], source="theirs")
+    assert loads == []
+
+
+# -- what may not be read
+
+
+class Gift:
+    """When unpickled without care, it writes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (os.system, (f"touch {self.path}",))
+
+
+def test_a_file_that_would_run_code_is_refused_and_not_run(tmp_path):
+    path, trace = tmp_path / "gift.pt", tmp_path / "trace"
+    torch.save({"state_dict": {"w": torch.ones(1)}, "gift": Gift(trace)}, path)
+    with pytest.raises(
+        CheckpointError, match=r"holds more than tensors: it asks for posix\.system"
+    ):
+        read_weights(path)
+    assert not trace.exists()
+    with pytest.raises(
+        CheckpointError, match="If you trust its source, --trust does that in a sep"
+    ):
+        read_weights(path)
+
+
+def test_a_trusted_file_is_read_in_another_process_and_only_tensors_come_back(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "gift.pt"
+    content = {"state_dict": {"w": torch.arange(3.0)}, "gift": Gift(tmp_path / "trace"), "lr": 0.1}
+    torch.save(content, path)
+    # The plain pickle module is not used in this process, even for a trusted file.
+    monkeypatch.setattr(pickle, "load", None)
+    monkeypatch.setattr(pickle, "loads", None)
+    monkeypatch.setattr(pickle, "Unpickler", None)
+    found = read_weights(path, is_trusted=True)
+    assert list(found) == ["w"]
+    assert torch.equal(found["w"], torch.arange(3.0))
+    assert type(found["w"]) is torch.Tensor
+    assert (tmp_path / "trace").exists()  # it did run: that is what trusting means
+
+
+def save_with_class_that_goes_away(monkeypatch, content_of, path):
+    """Saves what holds objects of a class that no reader of the file has."""
+    module = ModuleType("their_library")
+
+    class Settings(dict):
+        """What a training library keeps beside the weights."""
+
+    class Network(nn.Linear):
+        """A class of theirs."""
+
+    for kind in (Settings, Network):
+        kind.__module__, kind.__qualname__ = "their_library", kind.__name__
+        setattr(module, kind.__name__, kind)
+    monkeypatch.setitem(sys.modules, "their_library", module)
+    torch.save(content_of(module), path)
+    monkeypatch.delitem(sys.modules, "their_library")
+
+
+@pytest.mark.slow
+def test_a_trusted_file_of_an_absent_library_gives_its_tensors(tmp_path, monkeypatch):
+    path = tmp_path / "theirs.pt"
+    weight = torch.rand(2, 3)
+    state = {"module.model.w": weight, "module.attacker.model.w": weight}
+    save_with_class_that_goes_away(
+        monkeypatch, lambda lib: {"model": state, "args": lib.Settings(a=1)}, path
+    )
+    with pytest.raises(CheckpointError, match=r"it asks for their_library\.Settings"):
+        read_weights(path)
+    found = read_weights(path, is_trusted=True)
+    assert torch.equal(found["module.model.w"], weight)
+
+
+@pytest.mark.slow
+def test_a_trusted_file_of_a_whole_network_gives_its_state(tmp_path, monkeypatch):
+    path = tmp_path / "whole.pt"
+    torch.manual_seed(0)
+    save_with_class_that_goes_away(
+        monkeypatch, lambda lib: nn.Sequential(nn.BatchNorm1d(3), lib.Network(3, 2)), path
+    )
+    found = read_weights(path, is_trusted=True)
+    assert {k: tuple(v.shape) for k, v in found.items()} == {
+        "0.weight": (3,),
+        "0.bias": (3,),
+        "0.running_mean": (3,),
+        "0.running_var": (3,),
+        "0.num_batches_tracked": (),
+        "1.weight": (2, 3),
+        "1.bias": (2,),
+    }
+
+
+def test_damaged_and_foreign_files_are_named(tmp_path, resnet18):
+    with pytest.raises(CheckpointError, match=f"There is no checkpoint file {tmp_path}/gone.pt"):
+        read_weights(tmp_path / "gone.pt")
+    whole = tmp_path / "whole.pt"
+    torch.save(resnet18.state_dict(), whole)
+    for name, content in {
+        "cut.pt": whole.read_bytes()[:1000],
+        "text.pt": b"<html>404 Not Found</html>",
+        "empty.pt": b"",
+        "cut.safetensors": b"\x08\0\0\0\0\0\0\0{}",
+    }.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(CheckpointError, match=f"{tmp_path}/{name} "):
+            read_weights(tmp_path / name)
+
+
+@pytest.mark.slow
+def test_a_trusted_file_that_is_damaged_is_named(tmp_path):
+    path = tmp_path / "text.pt"
+    path.write_bytes(b"<html>404 Not Found</html>")
+    with pytest.raises(CheckpointError, match=f"{path} could not be read in a separate process ei"):
+        read_weights(path, is_trusted=True)
+
+
+def test_a_file_without_weights_or_with_several_networks_is_explained(tmp_path):
+    torch.save({"epoch": 3, "names": ["a"]}, tmp_path / "none.pt")
+    with pytest.raises(CheckpointError, match="holds no weights"):
+        read_weights(tmp_path / "none.pt")
+    torch.save({"state_dict": [{"w": torch.zeros(1)}, {"w": torch.ones(1)}]}, tmp_path / "two.pt")
+    with pytest.raises(
+        CheckpointError, match=r"holds 2 networks\. Say which one with --part, from 0"
+    ):
+        read_weights(tmp_path / "two.pt")
+    assert read_weights(tmp_path / "two.pt", part=1)["w"].item() == 1
+    with pytest.raises(CheckpointError, match="has no part 2"):
+        read_weights(tmp_path / "two.pt", part=2)
+
+
+def test_a_file_holds_its_weights_under_one_of_the_usual_names():
+    w = {"w": torch.ones(1)}
+    assert state_dicts({"epoch": 1, "net": w}) == [w]
+    assert state_dicts({"model": {"state_dict": w}, "optimizer": w}) == [w]
+    assert state_dicts({"model": 3, "w": w["w"]}) == [w]
+    assert state_dicts("text") == []
+
+
+# -- names of files
+
+
+@pytest.mark.parametrize(
+    ("stem", "expected"),
+    [
+        ("resnet18_l2_eps3", ("resnet18", "L2", 3.0)),
+        ("wide_resnet50_2_l2_eps0.25", ("wide_resnet50_2", "L2", 0.25)),
+        ("resnext50_32x4d_l2_eps0", ("resnext50_32x4d", "L2", 0.0)),
+        ("densenet_l2_eps3", ("densenet161", "L2", 3.0)),
+        ("resnet50_linf_eps4.0", ("resnet50", "Linf", 4 / 255)),
+    ],
+)
+def test_the_names_of_the_published_series_say_what_they_are(stem, expected):
+    found = named(stem)
+    assert (found.architecture, found.norm, found.epsilon) == expected
+    assert found.architecture in ARCHITECTURES
+
+
+@pytest.mark.parametrize("stem", ["model_best", "resnet18", "resnet18_l2_eps", "eps3"])
+def test_other_names_say_nothing(stem):
+    assert named(stem) is None
+
+
+# -- networks of one's own
+
+
+def test_a_function_of_ones_own_is_an_architecture():
+    record = ARCHITECTURES["python:their_networks:resnet20"]
+    assert (record.head, record.representation_size, record.channels) == ("linear", 64, 3)
+    assert dict(record.parameters) == {10: sum(p.numel() for p in resnet20().parameters())}
+    assert record.build(4, 32)(IMAGES).shape == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("no_such_module:f", "cannot be imported: No module named 'no_such_module'"),
+        ("their_networks:resnt32", "has no 'resnt32'. Did you mean 'resnet32'"),
+        ("their_networks:number", "returned int, but an architecture is a function"),
+        ("their_networks:headless", "cannot be compared: Sequential has no single linear layer"),
+    ],
+)
+def test_what_is_wrong_with_a_function_of_ones_own_is_said(name, words):
+    with pytest.raises(InvalidInput) as caught:
+        ARCHITECTURES[f"python:{name}"]
+    assert words in str(caught.value)
