@@ -63,8 +63,9 @@ class GalleryItem:
 class Contributions:
     """What single inputs add to the score of a pair, and the images to show them with.
 
-    - `table`: a row per (pair, inputs, measure, input) with `CONTRIBUTION_COLUMNS`; `input` is the
-      row number within the inputs, and the mean of `contribution` over a pair's rows is its score.
+    - `table`: a row per (pair, inputs, measure, input) with `CONTRIBUTION_COLUMNS`, for all inputs
+      or for those that contribute most and least; `input` is the row number within the inputs, and
+      the mean of `contribution` over all inputs is the score.
       Optional columns: `label`, `prediction_a`, `prediction_b` (class names or numbers) and
       `neighbours_a`, `neighbours_b` (lists of input numbers, nearest first).
     - `images`: what to show for `(inputs, inverted_by, input)`, with `inverted_by` None for

@@ -24,7 +24,7 @@ SHOWN = 8
 def contributions(results: Results) -> matplotlib.figure.Figure:
     """Two rows of images for one pair: least and most contributing inputs."""
     assert results.contributions is not None
-    part = least_similar_pair(results.contributions)
+    part = least_similar_pair(results)
     ranked = part.sort_values(["contribution", "input"])
     shown = min(SHOWN, max(1, len(ranked) // 2))
     rows = {"least": ranked.head(shown), "most": ranked.tail(shown)[::-1]}
@@ -43,37 +43,44 @@ def contributions(results: Results) -> matplotlib.figure.Figure:
     return drawing
 
 
-def least_similar_pair(contributions: Contributions) -> pd.DataFrame:
-    """The rows of the pair with the lowest mean contribution, for the table's first measure."""
-    table = contributions.table
+def least_similar_pair(results: Results) -> pd.DataFrame:
+    """The rows of the pair with the lowest score that has contributions, at the highest ε.
+
+    For the first measure of the table. The scores decide: contributions may be kept for the
+    inputs at both ends only, and then their mean says nothing.
+    """
+    assert results.contributions is not None
+    table = results.contributions.table
     table = table[table["measure"] == table["measure"].iloc[0]]
-    keys = list(PAIR_COLUMNS)
-    means = table.groupby(keys, dropna=False, sort=False)["contribution"].mean()
-    lowest = means.idxmin()
-    chosen = table
-    for column, value in zip(keys, lowest, strict=True):  # pyright: ignore[reportArgumentType]
-        chosen = chosen[chosen[column].isna() if value != value or value is None
-                        else chosen[column] == value]  # fmt: skip
-    return chosen
+    table = table[table["epsilon"] == table["epsilon"].max()]
+    scores = dict(zip(pair_keys(results.defined), results.defined["score"], strict=True))
+    keys = pair_keys(table)
+    lowest = min(dict.fromkeys(keys), key=lambda key: scores.get(key, float("inf")))
+    return table[[key == lowest for key in keys]]
 
 
-def image_of(contributions: Contributions, record: dict) -> object | None:
-    """The image of the input that a row of the table is about, or None."""
+def pair_keys(table: pd.DataFrame) -> list[tuple]:
+    """Which pair, inputs and measure each row is about; a missing value is None, not NaN."""
+    rows = table[list(PAIR_COLUMNS)].itertuples(index=False, name=None)
+    return [tuple(None if value != value else value for value in row) for row in rows]
+
+
+def image_key(record: dict) -> tuple[str, str | None, int]:
+    """Where `Contributions.images` has the image of the input that a row is about."""
     by = record["inverted_by"]
-    by = None if by is None or by != by else str(by)
-    return contributions.images.get((str(record["inputs"]), by, int(record["input"])))
+    return str(record["inputs"]), None if by is None or by != by else str(by), int(record["input"])
 
 
 def _show(axis: object, record: dict, contributions: Contributions) -> None:
     from matplotlib.axes import Axes
 
     assert isinstance(axis, Axes)
-    image = image_of(contributions, record)
+    image = contributions.images.get(image_key(record))
     axis.set_xticks([])
     axis.set_yticks([])
     axis.spines[:].set_visible(False)
     if image is not None:
-        picture = as_picture(image)  # pyright: ignore[reportArgumentType]
+        picture = as_picture(image)
         axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     lines = [f"{record['contribution']:.3f}".replace("-", "−")]
     if "label" in record:

@@ -1,19 +1,50 @@
-"""The page: one self-contained file that opens offline."""
+"""The page: one self-contained file that opens offline.
+
+The charts are drawn by a script of our own in SVG: at this size (tens of kB instead of one to five
+MB) they follow the reader's theme, width and keyboard, and a chart is the table it came from.
+"""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from samemind import __version__
+from samemind.figures._style import measure_label
 from samemind.figures.base import Results
+from samemind.figures.evidence import verdicts
+from samemind.reporting.embedded import embedded
 from samemind.reporting.tables import Table
+from samemind.statistics.trends import FEWEST_UNITS
+from samemind.statistics.verdict import SMALLEST_CHANGE, UNIVERSAL_LEVEL
 
 if TYPE_CHECKING:
-    from samemind.reporting.report import Drawn, Undrawn
+    from samemind.reporting.report import Undrawn
 
 HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure in the report: the files that hold it (without ending) and what it shows."""
+
+    name: str
+    title: str
+    shows: str
+    paper: str
+    file: str
+    variant: str = ""
+    measure: str = ""
+
+    @property
+    def label(self) -> str:
+        """The measure of a figure that shows one, as readers know it."""
+        return measure_label(self.measure) if self.measure else ""
 
 
 def page_of(
@@ -25,19 +56,44 @@ def page_of(
 ) -> str:
     """The text of index.html; `figures` is the folder with the PNG files to put into it."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
 
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
+    environment.globals["picture"] = lambda entry: data_uri(figures / f"{entry.file}.png")
+    parts: Any = environment.get_template("parts.html.j2").module
+    recipes = recipe_list(study.recipes)
     return environment.get_template("page.html.j2").render(
         study=study,
         counts=counts_of(study),
+        verdicts=[
+            (dataset, [verdict for _, verdict in found])
+            for dataset, found in groupby(verdicts(study), key=lambda item: item[0])
+        ],
+        rules={"change": SMALLEST_CHANGE, "level": UNIVERSAL_LEVEL, "models": FEWEST_UNITS},
         tables=tables,
         drawn=drawn,
+        variants=variants_of(drawn),
         undrawn=undrawn,
-        picture=lambda entry: data_uri(figures / f"{entry.file}.png"),
+        recipes=recipes,
+        environment=json.dumps(dict(study.environment), indent=1, sort_keys=True, default=str),
+        version=__version__,
+        show=parts.show,
+        draw=parts.draw,
+        css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+        script=Markup((HERE / "page.js").read_text(encoding="utf-8")),
+        data=Markup(script_safe_json(embedded(study) | {"recipes": recipes})),
     )
+
+
+def script_safe_json(content: Any) -> str:
+    """JSON that cannot end the script element it stands in, whatever names it holds."""
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
 
 
 def data_uri(file: Path) -> str:
@@ -45,15 +101,47 @@ def data_uri(file: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode("ascii")
 
 
+def variants_of(drawn: Sequence[Drawn]) -> list[tuple[str, list[Drawn]]]:
+    """The figures that are folded away: by measure, and with the common models only."""
+    found: dict[str, list[Drawn]] = {}
+    for entry in drawn:
+        if entry.measure:
+            found.setdefault(f"{entry.title}, measure by measure", []).append(entry)
+        elif entry.variant:
+            found.setdefault("Only the models present at every ε", []).append(entry)
+    return list(found.items())
+
+
+def recipe_list(recipes: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was made by which recipe; those of several studies have the study's name in front."""
+    found = []
+    for what, recipe in recipes.items():
+        if isinstance(recipe, Mapping):
+            found += [(f"{what}: {inner}", text) for inner, text in recipe_list(recipe)]
+        else:
+            found.append((str(what), str(recipe)))
+    return found
+
+
 def counts_of(study: Results) -> dict[str, Any]:
     """What the top of the page says: how much there is, and what is undefined or weak."""
-    undefined = study.scores[study.scores["score"].isna()]
+    scores = study.scores
+    undefined = scores[scores["score"].isna()]
     reasons = undefined["reason"].fillna("no reason was recorded").value_counts()
+    datasets = ", ".join(map(str, study.models["dataset"].unique()))
+    levels = ", ".join(f"{level:g}" for level in sorted(study.models["epsilon"].unique()))
+    pairs = len(scores[["dataset", "epsilon", "model_a", "model_b"]].drop_duplicates())
+    measures = scores["measure"].nunique()
+    common = len(study.only_common_models().models)
     return {
         "models": len(study.models),
-        "pairs": len(study.scores[["dataset", "epsilon", "model_a", "model_b"]].drop_duplicates()),
-        "scores": len(study.scores),
+        "scores": len(scores),
         "undefined": len(undefined),
         "reasons": list(reasons.items()),
         "weak": sorted(study.weak_models),
+        "lead": f"{len(study.models)} models trained on {datasets} at ε = {levels}; "
+        f"{pairs} ordered pairs, {measures} measures, {len(scores)} scores.",
+        "changing": f"{common} of {len(study.models)} models are there at every ε"
+        if common < len(study.models)
+        else "",
     }

@@ -8,12 +8,13 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from samemind.errors import InvalidInput, StoreError
 from samemind.figures.base import FIGURES, Figure, Results
+from samemind.figures.evidence import verdicts
 from samemind.lazy import LazyModule
-from samemind.reporting.page import page_of
+from samemind.reporting.page import Drawn, page_of
 from samemind.reporting.tables import tables_of, write_table
 from samemind.reporting.together import together
 
@@ -27,19 +28,6 @@ OURS = (
     *("environment.json", "verdict.json", "recipes.json"),
     *("contributions.parquet", "probes.parquet", "subgroups.parquet"),
 )
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A figure in the report: the files that hold it (without ending) and what it shows."""
-
-    name: str
-    title: str
-    shows: str
-    paper: str
-    file: str
-    variant: str = ""
-    measure: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,12 +97,18 @@ def _fill(draft: Path, study: Results, on_progress: Callable[[int, int, str], No
     for table in tables:
         write_table(table, draft / "tables")
     drawn, undrawn = draw_all(study, draft / "figures", on_progress)
+    described = [
+        {"dataset": dataset, "aspect": verdict.aspect, "answer": verdict.answer,
+         "sentence": verdict.sentence, "missing": list(verdict.missing)}
+        for dataset, verdict in verdicts(study)
+    ]  # fmt: skip
+    write_json(draft / "verdict.json", described)
     page = page_of(study, tables, drawn, undrawn, draft / "figures")
     (draft / "index.html").write_text(page, encoding="utf-8")
 
 
 def _write_data(draft: Path, study: Results) -> None:
-    study.scores.to_parquet(draft / "scores.parquet", index=False)
+    study.scores.reset_index(drop=True).to_parquet(draft / "scores.parquet", index=False)
     study.models.to_parquet(draft / "models.parquet", index=False)
     optional = {
         "contributions": study.contributions and study.contributions.table,
@@ -125,8 +119,15 @@ def _write_data(draft: Path, study: Results) -> None:
         if table is not None:
             table.to_parquet(draft / f"{name}.parquet", index=False)
     (draft / "study.toml").write_text(study.study_text, encoding="utf-8")
-    described = json.dumps(dict(study.environment), indent=1, sort_keys=True, default=str)
-    (draft / "environment.json").write_text(described + "\n", encoding="utf-8")
+    write_json(draft / "environment.json", dict(study.environment))
+    if study.recipes:
+        write_json(draft / "recipes.json", dict(study.recipes))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes plain JSON, keys in order; what has no JSON form as its text."""
+    text = json.dumps(content, indent=1, sort_keys=True, default=str, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def draw_all(
@@ -140,11 +141,19 @@ def draw_all(
             undrawn.append(Undrawn(member.name, member.title, tuple(missing)))
         else:
             plan += variants(member, study)
+    plan.sort(key=lambda step: reading_order(step[0]))
     for number, (member, variant_results, entry) in enumerate(plan):
         on_progress(number, len(plan), entry.file)
         save(member, variant_results, folder / entry.file)
     on_progress(len(plan), len(plan), "")
     return [entry for _, _, entry in plan], undrawn
+
+
+def reading_order(member: Figure) -> tuple[int, str]:
+    """The overview first, then the paper's figures in their order, then the others by name."""
+    if member.name == "similarity_by_epsilon":
+        return 0, ""
+    return (1, member.paper) if member.paper else (2, member.name)
 
 
 def variants(member: Figure, study: Results) -> list[tuple[Figure, Results, Drawn]]:

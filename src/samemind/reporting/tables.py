@@ -172,6 +172,9 @@ def trends(results: Results) -> Table:
     frame["Ceiling is"] = [
         "other random seed" if measured else "identical models" for measured in frame["Ceiling is"]
     ]
+    # What every row says alike is said by the report's title.
+    frame = frame.drop(columns=[c for c in ("Dataset", "Inputs of", "Models")
+                                if frame[c].nunique() == 1 and len(frame) > 1])  # fmt: skip
     digits = ("First", "Last", "Change", "CI lower", "CI upper", "Floor", "Ceiling", "p")
     formats = dict.fromkeys(digits, ".3f") | {"from ε": "g", "to ε": "g"}
     return Table(

@@ -71,15 +71,22 @@ class Evidence:
 class Verdict:
     """The sentence for one aspect, or what is missing for one.
 
-    `answer` is 'universal', 'converging', 'mixed', 'not converging', 'diverging', 'unclear' or
-    'none' (no verdict).
+    - `answer`: 'universal', 'converging', 'mixed', 'not converging', 'diverging', 'unclear' or
+      'none' (no verdict).
+    - `words`: the sentence without its numbers. `numbers`: what it rests on, for each measure.
     """
 
     aspect: str
     answer: str
-    sentence: str
+    words: str
+    numbers: tuple[str, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     missing: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """The whole sentence."""
+        return f"{self.words}: {'; '.join(self.numbers)}." if self.numbers else f"{self.words}."
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -116,14 +123,11 @@ def judge(
         missing.append("floors (scores of permuted rows)")
     if missing:
         lacks = ", ".join(dict.fromkeys(missing))
-        sentence = f"{aspect}: no verdict. The study would need {lacks}."
-        return Verdict(aspect, "none", sentence, tuple(evidence), tuple(missing))
-    answer = answer_of(evidence)
-    numbers = "; ".join(
-        numbers_of(item, label) for item, label in zip(evidence, labels, strict=True)
-    )
+        words = f"{aspect}: no verdict. The study would need {lacks}"
+        return Verdict(aspect, "none", words, (), tuple(evidence), tuple(missing))
+    numbers = [numbers_of(item, label) for item, label in zip(evidence, labels, strict=True)]
     words = f"{aspect} {_direction_words(evidence, labels)}{_standing_words(evidence, labels)}"
-    return Verdict(aspect, answer, f"{words}: {numbers}.", tuple(evidence))
+    return Verdict(aspect, answer_of(evidence), words, tuple(numbers), tuple(evidence))
 
 
 def answer_of(evidence: Sequence[Evidence]) -> str:
