@@ -1,10 +1,16 @@
 """The report: complete or absent, with the data it was given, and nothing else touched."""
 
+import shutil
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
-from samemind.errors import InvalidInput
+from samemind.errors import InvalidInput, StoreError
 from samemind.reporting import write_report
+from samemind.reporting.fingerprint import fingerprint_of, is_current
+from samemind.reporting.page import counts_of, page_of
+from samemind.reporting.tables import accuracies, escape_latex, tables_of
 from simulated_results import simulated
 
 
@@ -12,7 +18,7 @@ from simulated_results import simulated
 def study():
     return simulated(
         architectures=("residual", "dense", "vgg", "vit"), epsilons=(0.0, 1.0),
-        measures=("agreement", "linear_cka"), absent=[("vit", 0.0)],
+        measures=("agreement", "linear_cka"), absent=[("vit", 0.0)], has_extras=True,
     )  # fmt: skip
 
 
@@ -25,9 +31,11 @@ def test_a_report_has_every_file_that_it_promises(report, study):
     folder = report.parent
     assert {path.name for path in folder.iterdir()} == {
         "index.html", "figures", "tables", "scores.parquet", "models.parquet", "study.toml",
-        "environment.json", "verdict.json",
+        "environment.json", "verdict.json", "report.json",
+        "contributions.parquet", "probes.parquet", "subgroups.parquet",
     }  # fmt: skip
     assert (folder / "study.toml").read_text() == study.study_text
+    assert (folder / "environment.json").stat().st_size > 10
     pngs = {path.stem for path in (folder / "figures").glob("*.png")}
     assert pngs == {path.stem for path in (folder / "figures").glob("*.pdf")}
     assert {"similarity_by_epsilon", "predictions_natural", "gallery", "trends"} <= pngs
@@ -38,13 +46,52 @@ def test_scores_are_written_as_they_were_given(report, study):
     pd.testing.assert_frame_equal(written, study.scores, check_dtype=False)
 
 
-def test_a_report_is_replaced_by_the_next_one(study, tmp_path):
-    small = study.only(measure="agreement", epsilon=[0.0, 1.0])
-    first = write_report(small, tmp_path / "report")
-    second = write_report(small.only(inputs="natural"), tmp_path / "report")
-    assert first == second
-    assert len(pd.read_parquet(second.parent / "scores.parquet")) < len(small.scores)
-    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+@pytest.fixture
+def small(study):
+    """What makes few figures."""
+    bare = replace(study, contributions=None, probes=None, subgroups=None, gallery=())
+    return bare.only(measure="agreement", epsilon=[1.0], inputs="natural")
+
+
+def test_a_report_is_replaced_by_the_next_one_and_equal_results_give_equal_bytes(small, tmp_path):
+    (tmp_path / "b").mkdir()
+    first = write_report(small, tmp_path / "a").parent
+    (tmp_path / "b" / "scores.parquet").write_bytes(b"of another report")
+    second = write_report(small, tmp_path / "b").parent
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+    for file in sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file()):
+        assert (first / file).read_bytes() == (second / file).read_bytes(), file
+
+
+def test_a_report_that_would_come_out_the_same_is_not_drawn_again(report, study):
+    drawn = []
+    before = report.stat().st_mtime_ns
+    write_report(study, report.parent, on_progress=lambda *step: drawn.append(step))
+    assert drawn == []
+    assert report.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("harm", [
+    lambda folder: (folder / "figures" / "trends.png").unlink(),
+    lambda folder: (folder / "report.json").write_text("{"),
+    lambda folder: (folder / "index.html").write_text("<p>edited</p>"),
+])  # fmt: skip
+def test_a_report_that_lost_something_is_drawn_again(report, study, tmp_path, harm):
+    copy = tmp_path / "report"
+    shutil.copytree(report.parent, copy)
+    fingerprint = fingerprint_of(study)
+    assert is_current(copy, fingerprint)
+    harm(copy)
+    assert not is_current(copy, fingerprint)
+
+
+def test_other_results_have_another_fingerprint(study):
+    scores = study.scores.copy()
+    scores.loc[0, "score"] += 1e-12
+    found = {fingerprint_of(study), fingerprint_of(replace(study, scores=scores)),
+             fingerprint_of(replace(study, gallery=study.gallery[1:])),
+             fingerprint_of(replace(study, name="another"))}  # fmt: skip
+    assert len(found) == 4
 
 
 def test_a_folder_that_is_not_a_report_is_left_alone(study, tmp_path):
@@ -52,3 +99,81 @@ def test_a_folder_that_is_not_a_report_is_left_alone(study, tmp_path):
     with pytest.raises(InvalidInput, match=r"holds 'thesis\.txt', which no report has"):
         write_report(study, tmp_path)
     assert (tmp_path / "thesis.txt").read_text() == "three years of work"
+
+
+def test_pdfs_embed_their_fonts_as_truetype(report):
+    for pdf in (report.parent / "figures").glob("*.pdf"):
+        content = pdf.read_bytes()
+        assert b"/FontFile2" in content  # TrueType outlines are in the file
+        assert b"/Type3" not in content
+
+
+def test_tables_say_the_same_in_csv_and_latex(report, study):
+    tables = report.parent / "tables"
+    names = {path.stem for path in tables.glob("*.csv")}
+    assert names == {path.stem for path in tables.glob("*.tex")}
+    assert names == {"accuracies-digits", "models", "scores-summary", "trends"}
+    summary = pd.read_csv(tables / "scores-summary.csv")
+    row = summary[(summary["inputs"] == "natural") & (summary["epsilon"] == 1)].iloc[0]
+    scores = study.scores[(study.scores["inputs"] == "natural") & (study.scores["epsilon"] == 1)]
+    scores = scores[scores["measure"] == row["measure"]]["score"]
+    assert row["median"] == pytest.approx(scores.median())
+    text = (tables / "scores-summary.tex").read_text()
+    assert f"{scores.median():.4f}" in text
+    assert all(rule in text for rule in (r"\toprule", r"\midrule", r"\bottomrule"))
+
+
+def test_latex_takes_every_character_literally():
+    assert escape_latex(r"50 % of a_b & {c}\d") == (r"50 \% of a\_b \& \{c\}\textbackslash{}d")
+
+
+def test_weak_models_and_undefined_scores_are_counted_at_the_top(study, tmp_path):
+    models = study.models.copy()
+    models.loc[0, "is_weak"] = True
+    scores = study.scores.copy()
+    scores.loc[[1, 2], "score"] = float("nan")
+    scores.loc[[1, 2], "reason"] = "The representation is <b>constant</b>."
+    harmed = replace(study, models=models, scores=scores, contributions=None, gallery=())
+    counts = counts_of(harmed)
+    assert (counts["undefined"], len(counts["weak"])) == (2, 1)
+    page = page_of(harmed, tables_of(harmed), [], [], tmp_path)
+    top = page[: page.index("<main")]
+    assert "2 of" in top
+    assert "scores are undefined" in top
+    assert "1 of 7 models are weak" in top
+    assert "&lt;b&gt;constant&lt;/b&gt;" in top
+    assert "*" in accuracies(harmed, "digits").texts()[0][2]
+
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\u2028"
+
+
+def test_names_from_outside_cannot_become_markup(study, tmp_path):
+    def rename(table):
+        return table.map(lambda value: HOSTILE if value == "vgg" else value)
+
+    harmed = replace(
+        study, name=HOSTILE, scores=rename(study.scores), models=rename(study.models),
+        study_text=HOSTILE, environment={HOSTILE: HOSTILE}, recipes={HOSTILE: HOSTILE},
+    )  # fmt: skip
+    page = page_of(harmed, tables_of(harmed), [], [], tmp_path)
+    assert page.count("<script") == 2  # the data and the page's own
+    assert "<img" not in page
+    assert "\u2028" not in page[page.index('id="data"') :]
+
+
+def test_a_file_in_the_place_of_the_report_is_left_alone(study, tmp_path):
+    (tmp_path / "report").write_text("notes")
+    with pytest.raises(InvalidInput, match="is a file, but a report is a folder"):
+        write_report(study, tmp_path / "report")
+
+
+def test_a_report_that_cannot_be_written_says_so_and_leaves_the_old_one(study, tmp_path):
+    (tmp_path / "blocked").write_text("not a folder")
+    with pytest.raises(StoreError, match=r"Cannot write the report to .*blocked/report"):
+        write_report(study, tmp_path / "blocked" / "report")
+
+
+def test_a_report_of_nothing_is_refused(tmp_path):
+    with pytest.raises(InvalidInput, match="one study or more; none were given"):
+        write_report([], tmp_path / "report")

@@ -14,6 +14,12 @@ from samemind.errors import InvalidInput, StoreError
 from samemind.figures.base import FIGURES, Figure, Results
 from samemind.figures.evidence import verdicts
 from samemind.lazy import LazyModule
+from samemind.reporting.fingerprint import (
+    MADE_FILE,
+    contents_of,
+    fingerprint_of,
+    is_current,
+)
 from samemind.reporting.page import Drawn, page_of
 from samemind.reporting.tables import tables_of, write_table
 from samemind.reporting.together import together
@@ -25,7 +31,7 @@ else:
 
 OURS = (
     *("index.html", "figures", "tables", "scores.parquet", "models.parquet", "study.toml"),
-    *("environment.json", "verdict.json", "recipes.json"),
+    *("environment.json", "verdict.json", "recipes.json", MADE_FILE),
     *("contributions.parquet", "probes.parquet", "subgroups.parquet"),
 )
 
@@ -48,7 +54,8 @@ def write_report(
     """The path of `index.html` of a report on one study, or on several drawn together.
 
     The report is made in a hidden sibling of `out` and swapped in when it is complete. What `out`
-    held before is replaced only if it is a report.
+    held before is replaced only if it is a report; a report that would come out the same is left
+    as it is.
 
     - `on_progress`: called with (done, of how many, what comes next).
 
@@ -58,11 +65,15 @@ def write_report(
     study = together([results] if isinstance(results, Results) else list(results))
     out = Path(out)
     _check_replaceable(out)
+    fingerprint = fingerprint_of(study)
+    if is_current(out, fingerprint):
+        return out / "index.html"
     draft = out.parent / f".{out.name}-draft-{uuid.uuid4().hex[:8]}"
     try:
         (draft / "figures").mkdir(parents=True)
         (draft / "tables").mkdir()
         _fill(draft, study, on_progress or _silent)
+        write_json(draft / MADE_FILE, contents_of(draft, fingerprint))
         _swap(draft, out)
     except OSError as error:
         raise StoreError(
