@@ -50,5 +50,9 @@ check: $(DEV)
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
+docs: $(DEV)
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@echo "The site is in docs/_build/html/index.html"
+
 clean:
-	rm -rf .venv runs dist build docs/_build
+	rm -rf .venv runs dist build docs/_build docs/_pictures docs/api

@@ -18,6 +18,7 @@ from rich.table import Table
 from samemind import __version__
 from samemind.artifacts import Store
 from samemind.commands.compare import compare
+from samemind.commands.figure import figure
 from samemind.commands.init import init
 from samemind.devices import Execution
 from samemind.errors import DamagedArtifact, InvalidInput, SamemindError
@@ -310,6 +311,7 @@ def _cell(value: Any) -> str:
 
 
 app.command()(compare)
+app.command()(figure)
 app.command()(init)
 
 

@@ -1,0 +1,40 @@
+"""`samemind figure`: one figure of a study, without the rest of its report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+console = Console(highlight=False)
+
+
+def figure(
+    name: Annotated[str, typer.Argument(metavar="FIGURE", help="A name from `list figures`.")],
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="A study that ships, or a .toml file.")
+    ],
+    store: Annotated[
+        Path,
+        typer.Option("--store", envvar="SAMEMIND_STORE", help="Folder of the finished artifacts."),
+    ] = Path("runs/store"),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The file, without ending [default: runs/STUDY/FIGURE]."),
+    ] = None,
+) -> None:
+    """Draw one figure of a study, as PDF and PNG, from what is finished."""
+    from samemind.artifacts import Store
+    from samemind.collecting import collect
+    from samemind.figures.base import FIGURES
+    from samemind.reporting.report import save
+    from samemind.study import read_study
+
+    member = FIGURES[name]
+    read = read_study(study)
+    path = out or Path("runs") / read.name / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save(member, collect(read, Store(store)), path)
+    console.print(f"The figure is in {path}.pdf and {path}.png")

@@ -1,0 +1,130 @@
+"""The documentation: every block of code runs, tables are current, and the site builds strictly."""
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import util
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from typer.testing import CliRunner
+
+from samemind.architectures.base import ARCHITECTURES
+from samemind.cli import app
+from samemind.datasets.base import DATASETS
+from samemind.figures.base import FIGURES
+from samemind.measures.base import MEASURES
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(p for p in DOCS.glob("*.md") if not p.name.endswith("-table.md"))
+FENCE = re.compile(
+    r"(?:<!-- not run: (?P<why>[^>]+) -->\n)?^```(?P<kind>\w+)\n(?P<body>.*?)^```$",
+    re.DOTALL | re.MULTILINE,
+)
+SHOWN = ("text",)
+
+
+class Block(NamedTuple):
+    kind: str
+    body: str
+    why_not_run: str | None
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    for found in FENCE.finditer(page.read_text(encoding="utf-8")):
+        yield Block(found["kind"], found["body"], found["why"])
+
+
+@pytest.fixture
+def _families_as_they_were() -> Iterator[None]:
+    """What an example registers is gone afterwards."""
+    families = (MEASURES, ARCHITECTURES, DATASETS, FIGURES)
+    before = [(f, len(f), dict(f._members)) for f in families]
+    yield
+    for family, _, members in before:
+        family._members.clear()
+        family._members.update(members)
+
+
+@pytest.mark.usefixtures("_families_as_they_were")
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_every_block_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    files = [b for b in blocks(page) if b.body.startswith("# file: ")]
+    for block in files:
+        name = block.body.splitlines()[0].removeprefix("# file: ")
+        (tmp_path / name).write_text(block.body, encoding="utf-8")
+    names: dict = {"__name__": page.stem}
+    for block in blocks(page):
+        if block in files or block.kind in SHOWN:
+            continue
+        if block.kind == "python":
+            exec(compile(block.body, str(page), "exec"), names)
+        elif block.kind == "sh":
+            run_shell(block)
+        else:
+            assert block.kind == "toml", f"{page}: blocks of {block.kind} are not run"
+
+
+def run_shell(block: Block) -> None:
+    for line in block.body.splitlines():
+        words = shlex.split(line, comments=True)
+        if block.why_not_run:
+            # It may not run here, but what it names must be there.
+            if words and words[0] == "samemind":
+                help_of = CliRunner().invoke(app, [words[1], "--help"], env={"COLUMNS": "200"})
+                assert help_of.exit_code == 0
+                for option in (w for w in words if w.startswith("--")):
+                    assert option in help_of.output, f"{option} in '{line}'"
+            continue
+        assert words[0] == "samemind", f"'{line}' is not run by this test"
+        done = CliRunner().invoke(app, words[1:])
+        assert done.exit_code == 0, f"{line}\n{done.output}\n{done.exception!r}"
+
+
+def load(name: str):
+    spec = util.spec_from_file_location(name, DOCS / "_extension" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_tables_made_from_declarations_are_current() -> None:
+    for name, make in load("tables").TABLES.items():
+        assert (DOCS / name).read_text(encoding="utf-8") == make(), (
+            f"docs/{name} is out of date: python docs/_extension/tables.py"
+        )
+
+
+def test_the_pictures_show_what_the_page_says() -> None:
+    pictures = load("pictures")
+    first = pictures.scores(*pictures.alike_to_cka())
+    assert first["linear_cka"] > 0.99
+    assert first["knn_jaccard"] < 0.1
+    second = pictures.scores(*pictures.alike_to_neighbours())
+    assert second["knn_jaccard"] == 1
+    assert second["linear_cka"] < 0.3
+
+
+def test_examples_of_adding_a_member_are_short() -> None:
+    for block in blocks(DOCS / "adding.md"):
+        assert len(block.body.splitlines()) < 40
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"]
+    done = subprocess.run(
+        [*command, "-d", str(tmp_path / "doctrees"), str(DOCS), str(tmp_path / "html")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "html" / "measures.html").is_file()
+    assert "linear_cka" in (tmp_path / "html" / "measure-reference.html").read_text()
