@@ -7,11 +7,12 @@ DEV := .venv/.dev
 # Two processes of one thread do more than one of two on networks this small.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test test-all check bench docs clean
+.PHONY: help setup demo test test-all torture check bench docs clean
 
 help:
 	@echo "make demo    run a complete study on real images and name the report (installs first)"
 	@echo "make test    the fast tests (installs first); make test-all: every test this machine can run"
+	@echo "make torture kill a study 130 times, fill its disk, damage its store, give it company"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make bench   every claim of speed, as a ratio measured in one run"
 	@echo "make docs    the documentation site"
@@ -43,6 +44,11 @@ test: $(DEV)
 
 test-all: $(DEV)
 	$(BIN)/pytest -m ""
+
+torture: $(DEV)
+	$(BIN)/python tests/torture.py --kills 100
+	$(BIN)/python tests/torture.py --kills 30 --signal TERM
+	$(BIN)/pytest tests/test_faults.py -m "not cluster" -k "not hundred and not thirty"
 
 check: $(DEV)
 	$(BIN)/ruff format --check .

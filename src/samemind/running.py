@@ -50,7 +50,7 @@ def advance(
     damaged: dict[str, list[str]] = {}
     if any(not store.has(r) for stage in study.stages for r in stage.recipes):
         store.check_writable()
-        store.sweep()
+    store.sweep()
     while True:
         failed: list[Outcome[Recipe]] = []
         blocked = 0
