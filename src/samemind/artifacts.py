@@ -20,7 +20,14 @@ import numpy as np
 
 from samemind.errors import DamagedArtifact, StoreError
 from samemind.leases import Leases, Process, owner, split_owner
-from samemind.recipes import Recipe, canonical_json, described, identity_of, later
+from samemind.recipes import (
+    Recipe,
+    canonical_json,
+    described,
+    identity_of,
+    later,
+    readable_json,
+)
 from samemind.storage import (
     checksum,
     flush_to_disk,
@@ -72,8 +79,7 @@ class Draft:
     path: Path
 
     def write_json(self, name: str, content: Any) -> None:
-        text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
-        (self.path / name).write_text(text + "\n", encoding="utf-8")
+        (self.path / name).write_text(readable_json(content), encoding="utf-8")
 
     def write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         from safetensors import SafetensorError
@@ -132,9 +138,8 @@ class Store:
         """What is wrong with a finished folder, or None. `content` is what its recipe must be."""
         try:
             held = json.loads((path / RECIPE_FILE).read_text(encoding="utf-8"))
-            checksums: dict[str, str] = json.loads(
-                (path / CHECKSUMS_FILE).read_text(encoding="utf-8")
-            )
+            text = (path / CHECKSUMS_FILE).read_text(encoding="utf-8")
+            checksums: dict[str, str] = json.loads(text)
         except FileNotFoundError as error:
             return f"{Path(error.filename).name} is missing"
         except (OSError, ValueError) as error:
@@ -145,6 +150,8 @@ class Store:
             return f"{RECIPE_FILE} does not hash to the folder's name"
         if not isinstance(checksums, dict) or RECIPE_FILE not in checksums:
             return f"{CHECKSUMS_FILE} is incomplete"
+        if text != readable_json(checksums):
+            return f"{CHECKSUMS_FILE} was edited"
         for name, expected in checksums.items():
             file = path / name
             if not file.is_file():

@@ -48,6 +48,11 @@ def canonical_json(content: Any) -> str:
     return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def readable_json(content: Any) -> str:
+    """The text of the JSON files of an artifact: one for one content, and a line for each key."""
+    return json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
 def identity_of(content: Any) -> str:
     """The hash that names an artifact, from what `described` gives (or recipe.json holds)."""
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:16]
