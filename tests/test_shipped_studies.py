@@ -1,0 +1,93 @@
+"""The studies that ship: the paper's grids, and what they share."""
+
+import pytest
+
+from samemind.datasets.base import DATASETS
+from samemind.study import read_study
+
+# Tables 1 to 4 of the paper: models in all, radii, and the number of targets.
+GRIDS = {
+    "cifar10": (28, (0, 0.25, 0.5, 1), None),
+    "cifar10-sat6": (28, (0, 0.25, 0.5, 1), 10_000),
+    "imagenet1k": (37, (0, 0.25, 0.5, 1, 3), 10_000),
+    "imagenet1k-sat6": (37, (0, 0.25, 0.5, 1, 3), 10_000),
+    "imagenet100": (20, (0, 0.25, 0.5, 1, 3), 10_000),
+    "imagenet50": (20, (0, 0.25, 0.5, 1, 3), 10_000),
+}
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_a_study_has_the_grid_of_the_paper(name):
+    models, epsilons, count = GRIDS[name]
+    study = read_study(name)
+    assert len(study.checkpoints) == models
+    assert study.epsilons == epsilons
+    assert study.natural.count == count
+    assert count is None or count <= DATASETS[study.natural.dataset].splits[study.natural.split]
+    assert all(i.descent.steps == 1000 for i in study.inverted)
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_the_splits_and_image_sizes_of_a_study_fit_its_data(name):
+    study = read_study(name)
+    models, inputs = DATASETS[study.dataset], DATASETS[study.natural.dataset]
+    assert study.natural.split in inputs.splits
+    assert study.evaluation.split in models.splits
+    assert (inputs.image_size, inputs.channels) == (models.image_size, models.channels)
+
+
+def test_imagenet_lacks_the_three_models_that_the_paper_lacks():
+    study = read_study("imagenet1k")
+    there = {(c.architecture, c.epsilon) for c in study.checkpoints}
+    grid = {(a, e) for a in study.architectures for e in study.epsilons}
+    assert grid - there == {
+        ("resnext50_32x4d", 0.25),
+        ("densenet161", 0.25),
+        ("densenet161", 0.5),
+    }
+
+
+@pytest.mark.parametrize("name", ["cifar10", "imagenet1k"])
+def test_the_study_out_of_distribution_has_the_same_models_so_none_is_trained_twice(name):
+    assert read_study(name).checkpoints == read_study(f"{name}-sat6").checkpoints
+
+
+def test_models_are_trained_as_the_appendix_says():
+    schedules = {
+        (study, c.architecture, c.epsilon): c.schedule
+        for study in GRIDS
+        for c in read_study(study).checkpoints
+    }
+    for (study, architecture, _), schedule in schedules.items():
+        assert (schedule.momentum, schedule.policy, schedule.step_epochs) == (0.9, "step", 30)
+        assert schedule.weight_decay == (5e-4 if study.startswith("cifar10") else 1e-4)
+        if study != "imagenet50":
+            batch_size = 256 if architecture == "tiny_vit_5m" else 512
+            assert (schedule.epochs, schedule.batch_size) == (90, batch_size)
+            assert schedule.learning_rate == 0.1
+    # The exceptions of appendix A.3: (epochs, batch size, learning rate).
+    expected = {
+        ("resnet50", 0): (60, 128, 0.1),
+        ("resnet50", 3): (60, 64, 0.1),
+        ("densenet161", 0): (60, 64, 0.1),
+        ("densenet161", 1): (60, 32, 0.1),
+        ("vgg16_bn", 0): (60, 128, 0.1),
+        ("vgg16_bn", 0.25): (60, 256, 0.05),
+        ("vgg16_bn", 0.5): (90, 64, 0.1),
+        ("vgg16_bn", 1): (90, 64, 0.1),
+        ("vgg16_bn", 3): (60, 256, 0.05),
+    }
+    for (architecture, epsilon), wanted in expected.items():
+        schedule = schedules["imagenet50", architecture, epsilon]
+        assert (schedule.epochs, schedule.batch_size, schedule.learning_rate) == wanted
+
+
+def test_robust_models_are_trained_with_the_attack_of_the_paper():
+    for checkpoint in read_study("cifar10").checkpoints:
+        if checkpoint.epsilon == 0:
+            assert checkpoint.attack is None
+        else:
+            assert checkpoint.ball.norm == "L2"
+            assert checkpoint.attack.steps == 3
+            assert checkpoint.attack.relative_step == pytest.approx(2 / 3)
+            assert not checkpoint.attack.random_start
