@@ -91,6 +91,7 @@ class Measure:
 
     - `bounds`: the lowest and highest score there is; `identical`: of a model with itself.
     - `invariances`: hold whichever side is changed; what is not named is seen to fail.
+    - `matches_inputs`: shuffling the inputs of one side changes the score, so it has a floor.
     - `parameter`: what the part after the @ of a name sets (`knn_jaccard@100`), if anything.
     """
 
@@ -103,6 +104,7 @@ class Measure:
     larger_is_more_similar: bool
     is_symmetric: bool
     needs_labels: bool
+    matches_inputs: bool
     invariances: frozenset[Invariance]
     reference: str
     cost: str
@@ -239,13 +241,13 @@ class Measure:
     def floor(self, pair: Pair, permutations: int = 20, random_seed: int = 0) -> Floor | None:
         """The score when nothing corresponds; in closed form where there is one.
 
-        None for a measure that has no identity to be far from, and where shuffling makes the
-        score undefined.
+        None for a measure that has no identity to be far from or ignores which input is which,
+        and where shuffling makes the score undefined.
 
         **Cost:** next to nothing in closed form, else `permutations` times that of the part of
         the score that depends on the pair.
         """
-        if self.identical is None:
+        if self.identical is None or not self.matches_inputs:
             return None
         self.score(pair)
         if self.closed_form_floor is not None:
@@ -267,9 +269,9 @@ class Measure:
         """The score on a scale from the 95th percentile of shuffled scores (0) to identity (1).
 
         Groeger et al. (2026), "Revisiting the Platonic Representation Hypothesis: An Aristotelian
-        View". None for a measure that has no value for identical models.
+        View". None for a measure that has no floor.
         """
-        if self.identical is None:
+        if self.identical is None or not self.matches_inputs:
             return None
         score = self.score(pair)
         scores = self.shuffled(pair, permutations, random_seed)
@@ -310,6 +312,7 @@ class Measure:
             "larger_is_more_similar": self.larger_is_more_similar,
             "is_symmetric": self.is_symmetric,
             "needs_labels": self.needs_labels,
+            "matches_inputs": self.matches_inputs,
             "invariances": sorted(self.invariances),
             "parameter": self.parameter,
             "settings": dict(self.settings),
@@ -363,6 +366,7 @@ def measure(
     larger_is_more_similar: bool = True,
     is_symmetric: bool = True,
     needs_labels: bool = False,
+    matches_inputs: bool = True,
     per_input: Callable[..., Tensor] | None = None,
     influence: Callable[..., Tensor] | None = None,
     floor: Callable[..., Floor] | None = None,
@@ -397,6 +401,7 @@ def measure(
             larger_is_more_similar=larger_is_more_similar,
             is_symmetric=is_symmetric,
             needs_labels=needs_labels,
+            matches_inputs=matches_inputs,
             invariances=frozenset(invariances),
             reference=reference,
             cost=cost,
