@@ -14,6 +14,7 @@ from samemind.executors import InProcess, LocalProcesses
 from samemind.inversion import Inverted, load_inputs
 from samemind.running import advance
 from samemind.study import Study, read_study, shipped_studies
+from samemind.verification import verify_scores
 
 SMALL = Path(__file__).parent / "data" / "small-digits.toml"
 
@@ -181,6 +182,13 @@ def test_the_report_has_what_drives_scores_and_subgroups_and_probes(finished: St
     scores = results.scores.query("inputs == 'natural' and measure == 'agreement'")
     original = results.probes.query("heads == 'original' and measure == 'agreement'")
     np.testing.assert_array_equal(scores["score"], original["score"])
+
+
+def test_a_share_of_the_scores_computed_again_in_float64_is_the_same(finished: Store):
+    for scores in read_study(SMALL).scores:
+        found = verify_scores(scores, finished, share=1.0)
+        assert found.n_pairs == found.of_pairs == (6 if scores.inputs == "inverted" else 3)
+        assert found.largest_difference < 1e-6
 
 
 def same_files(first: Path, second: Path) -> bool:

@@ -76,6 +76,9 @@ def run(
     batch_size: Annotated[
         int, typer.Option(min=1, help="Images per forward pass where it does not matter.")
     ] = 256,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compute a random 1 % of the pairs again in float64.")
+    ] = False,
 ) -> None:
     """Build what a study still lacks, and write its report. Run it again to continue."""
     from samemind.executors import executor_for
@@ -88,6 +91,8 @@ def run(
     signal.signal(signal.SIGTERM, _end)
     try:
         _run_until_reported(plan_of, artifacts, executor, execution, out)
+        if verify:
+            _verify(plan_of, artifacts)
     except KeyboardInterrupt:
         raise SamemindError(
             "Interrupted. What was finished is kept: run the same command to continue."
@@ -126,6 +131,13 @@ def _advance(study: Any, store: Store, executor: Any, execution: Execution) -> N
         )
     if not result.built:
         console.print("Everything was there already; nothing was built.")
+
+
+def _verify(study: Any, store: Store) -> None:
+    from samemind.verification import verify_scores
+
+    for scores in study.scores:
+        console.print(f"{scores.label}: {verify_scores(scores, store)}")
 
 
 def _end(*_: object) -> None:

@@ -15,10 +15,11 @@ from samemind.devices import Execution
 from samemind.dissection import driving_inputs, subgroup_scores
 from samemind.errors import InvalidInput, UndefinedScore
 from samemind.extraction import Activations, load_activations
-from samemind.inversion import Inverted, load_inputs
+from samemind.inversion import Inputs, Inverted, load_inputs
 from samemind.lazy import LazyModule
 from samemind.measures import measure
 from samemind.measures.base import Measure, Pair, Side
+from samemind.measures.cell import prepare
 from samemind.measures.choosing import chosen_measures
 
 if TYPE_CHECKING:
@@ -280,18 +281,12 @@ def _add_one_input_set(
     inputs = activations[0].inputs
     labels = load_inputs(inputs, store)["labels"]
     by_model = {a.checkpoint.model: a.checkpoint for a in activations}
-    sides = {}
-    for one in activations:
-        held = load_activations(one, store)
-        sides[one.checkpoint.model] = Side(
-            representation=held["representation"], logits=held["logits"], labels=labels
-        )
+    sides = sides_of(activations, labels, store)
+    for side in sides.values():
+        # The neighbours for every k at once: they cost one pass over the cosines.
+        prepare(side, [measure(name) for name in recipe.measures])
     owner = inputs.checkpoint.model if isinstance(inputs, Inverted) else None
-    if owner is None:
-        pairs = list(combinations(sides, 2))
-    else:
-        pairs = [(owner, other) for other in sides if other != owner]
-    for a, b in pairs:
+    for a, b in pairs_on(inputs, list(sides)):
         first, second = by_model[a], by_model[b]
         where = {
             "dataset": recipe.dataset,
@@ -325,3 +320,24 @@ def _add_one_input_set(
             )
         if recipe.subgroups:
             found.subgroups.extend(where | row for row in subgroup_scores(pair, recipe.measures))
+
+
+def sides_of(
+    activations: Sequence[Activations], labels: np.ndarray, store: Store
+) -> dict[str, Side]:
+    """What each model says of one input set, by the model's name."""
+    sides = {}
+    for one in activations:
+        held = load_activations(one, store)
+        sides[one.checkpoint.model] = Side(
+            representation=held["representation"], logits=held["logits"], labels=labels
+        )
+    return sides
+
+
+def pairs_on(inputs: Inputs, models: Sequence[str]) -> list[tuple[str, str]]:
+    """All pairs on natural inputs; on inverted ones, those of the model that they belong to."""
+    if not isinstance(inputs, Inverted):
+        return list(combinations(models, 2))
+    owner = inputs.checkpoint.model
+    return [(owner, other) for other in models if other != owner]
