@@ -75,7 +75,8 @@ class Floor:
 class Calibrated:
     """A score as a share of the way from chance to identity, with its p-value.
 
-    0 up to the 95th percentile of the shuffled scores (`threshold`), 1 for identical models.
+    0 up to the 95th percentile of the shuffled scores and the score itself (`threshold`), 1 for
+    identical models.
     `p_value` is (1 + shuffles at least as alike) / (1 + shuffles).
     """
 
@@ -275,7 +276,7 @@ class Measure:
             return None
         score = self.score(pair)
         scores = self.shuffled(pair, permutations, random_seed)
-        threshold = self._threshold(scores)
+        threshold = self._threshold([score, *scores])
         way = self.identical - threshold
         share = (score - threshold) / way if way else float(score == self.identical)
         sign = 1 if self.larger_is_more_similar else -1
@@ -295,7 +296,7 @@ class Measure:
 
     def _threshold(self, scores: list[float]) -> float:
         ascending = sorted(scores, reverse=not self.larger_is_more_similar)
-        return ascending[min(ceil(0.95 * (len(scores) + 1)), len(scores)) - 1]
+        return ascending[ceil(0.95 * len(scores)) - 1]
 
     # --- for lists and tables ---------------------------------------------------------------
 

@@ -6,6 +6,9 @@ large, where that costs less than 1e-6 of a score, and in float64 otherwise.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from math import isfinite
 from typing import TYPE_CHECKING
@@ -37,7 +40,7 @@ def as_matrix(values: Array, what: str) -> Tensor:
 
     **Raises:** `InvalidInput` for another shape, an empty array or a value that is not a number.
     """
-    tensor = torch.as_tensor(values).detach()
+    tensor = _shared(values)
     if tensor.ndim != 2:
         raise InvalidInput(
             f"The {what} of a model has the shape (inputs, values), but {tuple(tensor.shape)} "
@@ -54,6 +57,13 @@ def as_matrix(values: Array, what: str) -> Tensor:
         tensor = tensor.to(torch.float32 if tensor.is_floating_point() else torch.float64)
     _refuse_non_finite(tensor, what)
     return tensor
+
+
+def _shared(values: Array) -> Tensor:
+    with warnings.catch_warnings():
+        # A read-only array, such as a memory map, cannot be written to; nothing here does.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.as_tensor(values).detach()
 
 
 def _refuse_non_finite(tensor: Tensor, what: str) -> None:
@@ -138,9 +148,24 @@ def product(first: Tensor, second: Tensor) -> Tensor:
     """`first @ second.T`, `(A, B)` from `(A, K)` and `(B, K)`, by the faster library for it."""
     is_large = first.shape[0] * second.shape[0] * first.shape[1] > SMALL
     is_float32_on_cpu = first.dtype == torch.float32 and first.device.type == "cpu"
-    if is_large and is_float32_on_cpu and onednn_is_faster():
-        return _onednn_product(first, second)
-    return first @ second.T
+    with _full_precision():
+        if is_large and is_float32_on_cpu and onednn_is_faster():
+            return _onednn_product(first, second)
+        return first @ second.T
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """Float32 products in float32, whatever training was allowed: TF32 keeps three digits."""
+    before = torch.get_float32_matmul_precision()
+    if before == "highest":
+        yield
+        return
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _onednn_product(first: Tensor, second: Tensor) -> Tensor:
@@ -167,6 +192,16 @@ def onednn_is_faster() -> bool:
             multiply(trial, trial)
         seconds.append(process_time() - start)
     return seconds[0] < seconds[1]
+
+
+def squared_norm(matrix: Tensor) -> Tensor:
+    """The sum of the squared entries, `()`: rows in the matrix's precision, total in float64."""
+    return torch.linalg.vecdot(matrix, matrix).sum(dtype=torch.float64)
+
+
+def row_products(first: Tensor, second: Tensor) -> Tensor:
+    """The product of each row of one with the same row of the other, `(N,)` in float64."""
+    return torch.linalg.vecdot(first, second).double()
 
 
 def symmetric_eigenvalues(matrix: Tensor) -> Tensor:
@@ -207,11 +242,12 @@ def smaller_gram(matrix: Tensor) -> Tensor:
     if matrix.device.type != "cpu":
         narrow = (matrix if is_wide else matrix.T).double()
         return narrow @ narrow.T
-    from scipy.linalg.blas import dsyrk
+    from scipy.linalg import get_blas_funcs
 
     # Half the operations of a general product. LAPACK counts along columns: the transpose of
     # what lies here, and the upper triangle there is the lower one here.
     values = matrix.double().numpy().T
+    (dsyrk,) = get_blas_funcs(("syrk",), (values,))
     return torch.from_numpy(dsyrk(1.0, values, trans=is_wide, lower=False).T)
 
 

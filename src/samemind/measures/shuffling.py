@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from math import lgamma, sqrt
 from typing import TYPE_CHECKING
 
 from samemind.lazy import LazyModule
@@ -31,9 +31,13 @@ def normal_floor(mean: float, variance: float, *, larger_is_more_similar: bool =
 
 def skewed_floor(mean: float, variance: float, skewness: float) -> Floor:
     """The floor of a squared norm: a gamma distribution with these moments, shifted."""
-    from scipy.stats import pearson3
+    from scipy.special import gammaincinv  # scipy.stats takes seconds to import
 
-    reach = float(pearson3.ppf(0.95, skewness)) * sqrt(max(variance, 0.0))
+    deviations = _ONE_SIDED
+    if skewness > 1e-3:  # below, the gamma distribution is the normal one
+        shape = 4 / skewness**2
+        deviations = (float(gammaincinv(shape, 0.95)) - shape) * skewness / 2
+    reach = deviations * sqrt(max(variance, 0.0))
     return Floor(mean=mean, p95=mean + reach, permutations=0, is_closed_form=True)
 
 
@@ -109,7 +113,15 @@ class GraphCounts:
 
 def expected_overlap_moments(n_others: int, k: int) -> tuple[Tensor, Tensor]:
     """The possible numbers shared by two random k-subsets of `n_others`, and their chances."""
-    from scipy.stats import hypergeom
-
     shared = torch.arange(max(0, 2 * k - n_others), k + 1, dtype=torch.float64)
-    return shared, torch.from_numpy(hypergeom.pmf(shared.numpy(), n_others, k, k))
+    # The hypergeometric distribution.
+    log_chance = (
+        _log_choose(k, shared)
+        + _log_choose(n_others - k, k - shared)
+        - _log_choose(n_others, torch.tensor(k, dtype=torch.float64))
+    )
+    return shared, log_chance.exp()
+
+
+def _log_choose(n: int, k: Tensor) -> Tensor:
+    return lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)

@@ -1,0 +1,146 @@
+"""Representations larger than memory: exact moments, accumulated over chunks of rows.
+
+A `StreamedSide` stands for a `Side` in every measure that is a function of moments: the linear
+CKAs, Procrustes, the CCA family. It reads its source once for the means, once for the lengths of
+the rows, and once for each covariance asked for. Nothing is approximated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+from samemind.errors import InvalidInput
+from samemind.lazy import LazyModule
+from samemind.measures import preprocessing
+from samemind.measures.sides import Side
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from samemind.arrays import Array
+else:
+    torch = LazyModule("torch")
+
+
+class Source(Protocol):
+    """Anything with a shape `(N, D)` whose rows can be sliced: a memory map, HDF5, Zarr."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`(N, D)`."""
+        ...
+
+    def __getitem__(self, rows: slice, /) -> Any: ...
+
+
+class StreamedSide(Side):
+    """One model on one input set, read in chunks; for the measures that need only moments.
+
+    **Arguments:**
+
+    - `source`: the representation `(N, D)`, sliced a chunk of rows at a time.
+    - `rows_at_once`: rows in a chunk. Memory: a few chunks, and D x D' per pair.
+    - `device`: where the products run.
+
+    A measure that needs all rows at once (neighbours, contributions) says so.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        logits: Array | None = None,
+        labels: Array | None = None,
+        precision: torch.dtype | None = None,
+        rows_at_once: int = 4096,
+        device: str = "cpu",
+    ) -> None:
+        if rows_at_once < 1:
+            raise InvalidInput(f"Chunks of {rows_at_once} rows were asked for. Give 1 or more.")
+        chunks = _Chunks(source, device)
+        # The parts that do not read the representation are those of any other side.
+        stand_in = torch.zeros(len(chunks), 1)
+        super().__init__(representation=stand_in, logits=logits, labels=labels, precision=precision)
+        self._chunks = chunks
+        self._rows_at_once = rows_at_once
+
+    def _given_representation(self) -> Tensor:
+        return self._chunks  # pyright: ignore[reportReturnType] # it slices and measures like one
+
+    @property
+    def device(self) -> torch.device:
+        """Where the products run."""
+        return self._chunks.device
+
+    def permuted(self, order: Tensor) -> Side:
+        """Not to be had: it would read the source in a random order."""
+        raise InvalidInput(
+            f"Shuffling {len(order)} rows that are read in chunks would read the source in random "
+            f"order. Load a sample of the rows into a Side for floors without a closed form."
+        )
+
+    @property
+    def unit(self) -> Tensor:
+        """Not to be had."""
+        raise InvalidInput(
+            f"This measure needs all {self.n_inputs} rows at once, but they are read in chunks. "
+            f"Load them, or a sample of them, into a Side."
+        )
+
+    def prepare_neighbours(self, counts: Any) -> None:
+        """Not to be had."""
+        del counts
+        _ = self.unit
+
+    def unit_rows(self, rows: slice) -> Tensor:
+        """These rows with centred columns, of a whole with Frobenius norm one."""
+        return preprocessing.centred_and_scaled(
+            self._chunks[rows], self.means, self.norm, self.precision
+        )
+
+    @property
+    def covariance(self) -> Tensor:
+        """`unitᵀ unit`, `(D, D)` in float64."""
+        return self.once("covariance", lambda: self.times(self))
+
+    def times(self, other: Side) -> Tensor:
+        """`unitᵀ other.unit`, `(D, D')` in float64, one chunk after the other."""
+        total = torch.zeros(self.n_units, other.n_units, dtype=torch.float64, device=self.device)
+        for rows in self._pieces():
+            mine = self.unit_rows(rows)
+            theirs = mine if other is self else other.unit_rows(rows).to(mine)
+            total += preprocessing.product(mine.T, theirs.T)
+        return total
+
+    def _pieces(self) -> Iterator[slice]:
+        for start in range(0, self.n_inputs, self._rows_at_once):
+            yield slice(start, min(start + self._rows_at_once, self.n_inputs))
+
+
+class _Chunks:
+    """A source whose slices are checked tensors on one device."""
+
+    def __init__(self, source: Source, device: str) -> None:
+        self.shape = tuple(source.shape)
+        if len(self.shape) != 2 or 0 in self.shape:
+            raise InvalidInput(
+                f"A streamed representation has the shape (inputs, units), but {self.shape} was "
+                f"found. Flatten it, or average over space, before it is written."
+            )
+        self._source = source
+        self.device = torch.device(device)
+        self.dtype = self[:1].dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | int) -> Tensor:
+        if isinstance(rows, int):
+            return self[rows : rows + 1][0]
+        piece = preprocessing.as_matrix(self._source[rows], "representation")
+        return piece.to(self.device)
+
+    def numel(self) -> int:
+        return self.shape[0] * self.shape[1]

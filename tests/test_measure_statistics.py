@@ -1,0 +1,240 @@
+"""Floors, standard errors and calibrated scores: against all orders, resampling, and a package."""
+
+from collections.abc import Callable
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from measure_examples import generator, pair_for, related, related_logits
+from samemind.measures import MEASURES, Measure, Pair
+from samemind.measures.shuffling import (
+    GraphCounts,
+    alignment_moments,
+    expected_overlap_moments,
+    overlap_variance,
+)
+
+torch.set_num_threads(1)
+
+CORE = (
+    "agreement",
+    "jensen_shannon_divergence",
+    "jensen_shannon_similarity",
+    "jeffreys_divergence",
+    "linear_cka",
+    "debiased_linear_cka",
+    "procrustes_similarity",
+    "procrustes_similarity_root",
+)
+WITH_STANDARD_ERROR = [
+    name for name, member in MEASURES.items() if member.as_record()["has_standard_error"]
+]
+
+
+def arrays(member: Measure, n: int, seed: int = 0) -> list[Tensor]:
+    if member.reads == "representation":
+        return related(n, (5, 4), seed=seed)
+    return related_logits(n, seed=seed)
+
+
+def scores_of_all_orders(score: Callable[[Pair], float], pair: Pair) -> np.ndarray:
+    orders = permutations(range(pair.n_inputs))
+    return np.array([score(pair.permuted(torch.tensor(order))) for order in orders])
+
+
+@pytest.mark.parametrize(
+    "name", ["agreement", "jeffreys_divergence", "linear_cka", "debiased_linear_cka"]
+)
+def test_the_mean_of_a_closed_form_floor_is_that_of_all_orders(name: str) -> None:
+    member = MEASURES[name]
+    pair = pair_for(member, *arrays(member, 6))
+    every = scores_of_all_orders(lambda p: float(member.raw(p)), pair)
+    floor = member.floor(pair)
+    assert floor is not None
+    assert floor.is_closed_form
+    assert floor.mean == pytest.approx(every.mean(), abs=1e-12)
+
+
+def test_the_variance_of_shuffled_linear_cka_is_that_of_all_orders() -> None:
+    member = MEASURES["linear_cka"]
+    pair = pair_for(member, *arrays(member, 6))
+    every = scores_of_all_orders(lambda p: float(member.raw(p)), pair)
+    assert alignment_moments(pair.a, pair.b)[1] == pytest.approx(every.var(), rel=1e-9)
+
+
+def test_the_variance_of_shuffled_debiased_cka_depends_on_the_number_of_inputs_only() -> None:
+    member = MEASURES["debiased_linear_cka"]
+    for seed in (1, 2):
+        pair = pair_for(member, *arrays(member, 6, seed))
+        every = scores_of_all_orders(lambda p: float(member.raw(p)), pair)
+        assert every.var() == pytest.approx(2 / (6 * 3), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["agreement", "jeffreys_divergence"])
+def test_the_95th_percentile_of_a_mean_is_its_deviation_over_all_orders(name: str) -> None:
+    member = MEASURES[name]
+    pair = pair_for(member, *arrays(member, 6))
+    every = scores_of_all_orders(lambda p: float(member.raw(p)), pair)
+    floor = member.floor(pair)
+    assert floor is not None
+    assert abs(floor.p95 - floor.mean) == pytest.approx(1.6448536 * every.std(), rel=1e-6)
+
+
+def test_the_variance_of_an_overlap_of_graphs_is_that_of_all_relabellings() -> None:
+    n = 6
+    graphs = [torch.rand(n, n, generator=generator(seed)) < 0.4 for seed in (5, 6)]
+    for graph in graphs:
+        graph.fill_diagonal_(False)
+    first, second = graphs
+    overlaps = np.array(
+        [
+            int((first & second[list(order)][:, list(order)]).sum())
+            for order in permutations(range(n))
+        ]
+    )
+    counts = [GraphCounts(g.sum(1), g.sum(0), int((g & g.T).sum())) for g in graphs]
+    assert overlap_variance(*counts) == pytest.approx(overlaps.var(), rel=1e-9)
+
+
+def test_the_chances_of_an_overlap_of_random_subsets_are_those_of_scipy() -> None:
+    from scipy.stats import hypergeom
+
+    for n_others, k in ((9, 3), (9, 7), (9999, 500)):
+        shared, chance = expected_overlap_moments(n_others, k)
+        expected = hypergeom.pmf(shared.numpy(), n_others, k, k)
+        np.testing.assert_allclose(chance.numpy(), expected, rtol=1e-7, atol=1e-300)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["agreement", "jeffreys_divergence", "linear_cka", "debiased_linear_cka", "knn_jaccard@5"],
+)
+def test_a_closed_form_floor_is_that_of_a_thousand_shuffles(name: str) -> None:
+    member = MEASURES[name]
+    pair = pair_for(member, *arrays(member, 60))
+    floor = member.floor(pair)
+    assert floor is not None
+    shuffled = np.array(member.shuffled(pair, 1000, random_seed=0))
+    spread = shuffled.std()
+    # A mean of 1000 is off by 0.03 deviations; a 5 % tail by about 0.07 of them, to which comes
+    # that the gamma and the normal distribution are approximations.
+    assert floor.mean == pytest.approx(shuffled.mean(), abs=0.12 * spread)
+    tail = np.quantile(shuffled, 0.95 if member.larger_is_more_similar else 0.05)
+    assert floor.p95 == pytest.approx(tail, abs=0.35 * spread)
+
+
+def test_a_floor_by_shuffling_is_the_mean_and_tail_of_its_shuffles() -> None:
+    member = MEASURES["procrustes_similarity"]
+    pair = pair_for(member, *arrays(member, 40))
+    floor = member.floor(pair, permutations=39, random_seed=3)
+    assert floor is not None
+    shuffled = sorted(member.shuffled(pair, 39, 3))
+    assert floor.mean == pytest.approx(np.mean(shuffled))
+    assert floor.p95 == shuffled[37]  # 38 of 39 is the first that is 95 in 100
+    assert not floor.is_closed_form
+
+
+@pytest.mark.parametrize("name", [m for m in MEASURES if MEASURES[m].identical is not None][:9])
+def test_a_permuted_pair_shares_what_was_prepared_and_scores_as_one_made_anew(name: str) -> None:
+    member = MEASURES[name]
+    first, second = arrays(member, 40)
+    order = torch.randperm(40, generator=generator(9))
+    pair = pair_for(member, first, second)
+    member.score(pair)
+    again = pair_for(member, first, second[order])
+    assert member.score(pair.permuted(order)) == pytest.approx(member.score(again), abs=1e-10)
+
+
+def bootstrap(member: Measure, first: Tensor, second: Tensor, n_resamples: int) -> float:
+    n, g = len(first), generator(8)
+    labels = torch.arange(n) % first.shape[1]
+    scores = []
+    for _ in range(n_resamples):
+        rows = torch.randint(n, (n,), generator=g)
+        chosen = labels[rows] if member.needs_labels else None
+        scores.append(member(first[rows], second[rows], labels=chosen))
+    return float(np.std(scores))
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_the_standard_error_is_that_of_a_bootstrap_of_the_inputs(name: str) -> None:
+    member = MEASURES[name]
+    first, second = arrays(member, 300)
+    found = member.standard_error(pair_for(member, first, second))
+    # The deviation of 500 resamples is itself off by 3 %, three times that at the outside; the
+    # rest is what the jackknife leaves out at 300 inputs.
+    assert found == pytest.approx(bootstrap(member, first, second, 500), rel=0.15)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(set(WITH_STANDARD_ERROR) - set(CORE)))
+def test_every_standard_error_is_that_of_a_bootstrap(name: str) -> None:
+    member = MEASURES[name]
+    if member.family == "neighbours":
+        pytest.skip("neighbour sets are held fixed; a resample would hold its own duplicates")
+    first, second = arrays(member, 300)
+    found = member.standard_error(pair_for(member, first, second))
+    assert found == pytest.approx(bootstrap(member, first, second, 500), rel=0.2)
+
+
+def test_the_standard_error_of_neighbours_is_that_of_a_mean_over_inputs() -> None:
+    member = MEASURES["knn_jaccard"]
+    pair = pair_for(member, *arrays(member, 200))
+    contributions = member.contributions(pair)
+    assert contributions is not None
+    expected = float(contributions.std(correction=0)) / 200**0.5
+    assert member.standard_error(pair) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["linear_cka", "procrustes_similarity", "debiased_linear_cka"])
+def test_an_influence_is_what_a_little_more_weight_on_an_input_does(name: str) -> None:
+    # A copy of one input among N is a weight of 1/N more on it. The difference that it makes is
+    # the influence over N, up to terms of order 1/N²; the debiased score counts a copy as a new
+    # input, so it is checked by the correlation over inputs.
+    member = MEASURES[name]
+    first, second = arrays(member, 150)
+    influence = member.influence(pair_for(member, first, second))
+    assert influence is not None
+    base = member(first, second)
+    moved = []
+    for i in range(150):
+        rows = torch.cat([torch.arange(150), torch.tensor([i])])
+        moved.append((member(first[rows], second[rows]) - base) * 151)
+    assert np.corrcoef(moved, influence.numpy())[0, 1] > 0.99
+    slope = np.polyfit(influence.numpy(), moved, 1)[0]
+    assert slope == pytest.approx(1, abs=0.1)
+
+
+def test_calibrated_scores_are_those_of_the_package_that_proposed_them() -> None:
+    from calibrated_similarity import calibrate
+
+    member = MEASURES["linear_cka"]
+    for seed in range(3):
+        first, second = related(60, (8, 6), seed=seed)
+        second = second if seed else second[torch.randperm(60, generator=generator(2))]
+        found = member.calibrated(member.pair(first, second), permutations=99, random_seed=5)
+        assert found is not None
+        shuffles = torch.Generator().manual_seed(5)
+        theirs = calibrate(first, second, member, K=99, generator=shuffles)
+        # The package works in float32.
+        assert found.score == pytest.approx(float(theirs[0]), abs=1e-6)
+        assert found.p_value == pytest.approx(float(theirs[1]), abs=1e-6)
+        assert found.threshold == pytest.approx(float(theirs[2]), abs=1e-6)
+
+
+def test_unrelated_models_calibrate_to_zero_and_identical_ones_to_one() -> None:
+    for name in ("linear_cka", "jensen_shannon_divergence"):
+        member = MEASURES[name]
+        first, _ = arrays(member, 80)
+        unrelated = first[torch.randperm(80, generator=generator(2))]
+        same = member.calibrated(member.pair(first, first), permutations=50)
+        apart = member.calibrated(member.pair(first, unrelated), permutations=50)
+        assert same is not None
+        assert apart is not None
+        assert same.score == pytest.approx(1)
+        assert same.p_value == pytest.approx(1 / 51)
+        assert apart.score < 0.05
+        assert apart.p_value > 0.05
