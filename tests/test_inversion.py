@@ -1,15 +1,39 @@
 """Inversion: what a step does, what is kept, and what may not matter to it."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 from torch import nn
 
 from samemind.architectures.base import ARCHITECTURES
+from samemind.artifacts import Store
 from samemind.classifier import Classifier, new_classifier
 from samemind.datasets.base import DATASETS
+from samemind.devices import Execution
 from samemind.errors import InvalidInput
-from samemind.inversion import Descent, draw_inputs, draw_seeds, invert, stored
+from samemind.inversion import (
+    Descent,
+    Inverted,
+    Natural,
+    Seeds,
+    Until,
+    build_inverted,
+    build_natural,
+    build_seeds,
+    draw_inputs,
+    draw_seeds,
+    inversions,
+    invert,
+    load_inputs,
+    stored,
+)
+from samemind.inversion.builds import Finished
+from samemind.resume import ResumeState, read
+from samemind.training import Schedule, Trained, build_checkpoint, load_checkpoint
 
 DIGITS = DATASETS["digits"]
 
@@ -206,6 +230,189 @@ def test_one_forward_pass_per_step_and_one_for_each_end():
     classifier.register_forward_pre_hook(lambda *_: calls.append(1))
     invert(classifier, *some_digits(4), descent=Descent(steps=7))
     assert len(calls) == 7 + 2
+
+
+# -- leaving early, refilling, memory
+
+
+def two_kinds() -> tuple[Classifier, torch.Tensor, torch.Tensor]:
+    """Targets that a linear model reaches soon, and later, in turn."""
+    targets = pixels(0, 12, low=0.45, high=0.55)
+    far = torch.tensor([0.02, 0.4]).repeat(6).reshape(-1, 1, 1, 1)
+    return identity(), targets, targets + far * torch.ones(1, 1, 2, 2)
+
+
+def test_images_that_stopped_improving_leave_and_the_others_take_all_their_steps():
+    classifier, targets, seeds = two_kinds()
+    until = Until(relative_loss=0.01, patience=5)
+    descent = Descent(steps=60, step_size=0.01, until=until)
+    found = invert(classifier, targets, seeds, descent=descent, batch_size=4)
+    full = invert(classifier, targets, seeds, descent=Descent(steps=60, step_size=0.01))
+    assert (found.steps[::2] < 40).all()
+    assert (found.steps[1::2] == 60).all()
+    assert (full.steps == 60).all()
+    # Those that left had at most the stated amount to gain for each stretch of patience.
+    assert (found.relative_loss[::2] - full.relative_loss[::2] <= 0.01 * 60 / 5).all()
+    assert torch.equal(found.relative_loss[1::2], full.relative_loss[1::2])
+
+
+def test_the_batch_is_kept_full_until_nothing_waits():
+    classifier, targets, seeds = two_kinds()
+    sizes: list[int] = []
+    classifier.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    descent = Descent(steps=60, step_size=0.01, until=Until(relative_loss=0.01, patience=5))
+    finished = list(
+        inversions(
+            classifier, targets, seeds, range(12), descent=descent, batch_size=4,
+            device=torch.device("cpu"),
+        )
+    )  # fmt: skip
+    assert sorted(n for done in finished for n in done.numbers) == list(range(12))
+    assert max(sizes) == 4
+    # Whatever leaves is replaced, so few passes are needed: the moves are spread over full rows.
+    moves = sum(int(done.steps.sum()) for done in finished)
+    passes = [size for size in sizes if size == 4]
+    assert len(passes) >= 0.6 * moves / 4
+
+
+@pytest.mark.parametrize("until", [None, Until(relative_loss=0.02, patience=4)])
+def test_refilling_changes_no_image(until):
+    classifier = digits_network(dtype=torch.float64)
+    targets, seeds = some_digits(11, torch.float64)
+    descent = Descent(steps=15, until=until)
+    together = invert(classifier, targets, seeds, descent=descent)
+    in_turn = invert(classifier, targets, seeds, descent=descent, batch_size=3)
+    torch.testing.assert_close(in_turn.images, together.images, rtol=0, atol=1e-9)
+    torch.testing.assert_close(in_turn.relative_loss, together.relative_loss, rtol=0, atol=1e-9)
+    torch.testing.assert_close(in_turn.curve, together.curve, rtol=0, atol=1e-6)
+    assert torch.equal(in_turn.steps, together.steps)
+
+
+def test_when_memory_runs_out_the_passes_are_halved_and_it_is_said():
+    classifier, targets, seeds = two_kinds()
+    expected = invert(classifier, targets, seeds, descent=Descent(steps=9))
+    tried: list[int] = []
+
+    def small_memory(_, inputs):
+        tried.append(len(inputs[0]))
+        if len(inputs[0]) > 3:
+            raise torch.OutOfMemoryError
+
+    classifier.register_forward_pre_hook(small_memory)
+    with pytest.warns(RuntimeWarning, match="inverting [36] images at a time"):
+        found = invert(classifier, targets, seeds, descent=Descent(steps=9))
+    torch.testing.assert_close(found.images, expected.images)
+    # Halved twice, and never tried again.
+    assert [n for n in tried if n > 3] == [12, 6]
+
+
+def test_memory_that_does_not_suffice_for_one_image_is_an_error():
+    classifier, targets, seeds = two_kinds()
+
+    def no_memory(*_):
+        raise torch.OutOfMemoryError
+
+    classifier.register_forward_pre_hook(no_memory)
+    with (
+        pytest.warns(RuntimeWarning, match="[1236] images at a time"),
+        pytest.raises(torch.OutOfMemoryError),
+    ):
+        invert(classifier, targets, seeds, descent=Descent(steps=1))
+
+
+# -- builds
+
+
+def inverted_recipe(descent: Descent, count: int = 20) -> Inverted:
+    checkpoint = Trained(
+        dataset="digits", architecture="digits_resnet", ball=None, attack=None, random_seed=0,
+        schedule=Schedule(epochs=1, batch_size=128, learning_rate=0.1),
+    )  # fmt: skip
+    targets = Natural(dataset="digits", split="test", count=count, random_seed=0)
+    return Inverted(
+        checkpoint=checkpoint,
+        targets=targets,
+        seeds=Seeds(targets=targets, random_seed=0),
+        descent=descent,
+    )
+
+
+def prepare(recipe: Inverted, store: Store) -> Execution:
+    execution = Execution(device="cpu", batch_size=6, save_every=0.0)
+    build_checkpoint(recipe.checkpoint, store, execution)
+    build_natural(recipe.targets, store, execution)
+    build_seeds(recipe.seeds, store, execution)
+    return execution
+
+
+def two_batches_finished(recipe: Inverted, store: Store) -> list[Path]:
+    """What a run leaves behind that was killed in its third batch."""
+    targets, seeds = (load_inputs(r, store)["images"] for r in (recipe.targets, recipe.seeds))
+    resume = ResumeState(store.scratch(recipe), every=0.0)
+    finished = Finished(resume, recipe.storage, steps=recipe.descent.steps, total=len(seeds))
+    for done in inversions(
+        load_checkpoint(recipe.checkpoint, store),
+        targets,
+        seeds,
+        range(12),
+        descent=recipe.descent,
+        batch_size=6,
+        device=torch.device("cpu"),
+    ):
+        finished.add(done)
+    return sorted(resume.folder.glob("part-*.safetensors"))
+
+
+def test_a_killed_inversion_goes_on_to_the_same_bits(store: Store):
+    recipe = inverted_recipe(Descent(steps=5))
+    execution = prepare(recipe, store)
+    build_inverted(recipe, store, execution)
+    whole = load_inputs(recipe, store)
+    shutil.rmtree(store.path(recipe))
+    parts = two_batches_finished(recipe, store)
+    assert len(parts) == 2
+    # A part that is not whole is done again, like what is in no part.
+    parts[1].write_bytes(parts[1].read_bytes()[:-7])
+    build_inverted(recipe, store, execution)
+    resumed = load_inputs(recipe, store)
+    assert whole.keys() == resumed.keys()
+    assert all(np.array_equal(whole[name], resumed[name]) for name in whole)
+    assert not store.scratch_path(recipe).exists()
+
+
+def test_finished_images_are_not_done_again(store: Store):
+    recipe = inverted_recipe(Descent(steps=5))
+    execution = prepare(recipe, store)
+    part, _ = two_batches_finished(recipe, store)
+    # Recognisable content in place of the images that are finished.
+    held = safetensors.numpy.load(read(part))
+    held["images"] = np.full_like(held["images"], 0.25)
+    ResumeState(part.parent, every=60).write(part, safetensors.numpy.save(held))
+    build_inverted(recipe, store, execution)
+    marked = (load_inputs(recipe, store)["images"] == 0.25).all((1, 2, 3))
+    assert marked.tolist() == [True] * 6 + [False] * 14
+
+
+def test_an_inverted_set_holds_the_loss_of_the_images_as_stored(store: Store):
+    recipe = inverted_recipe(Descent(steps=8, until=Until(relative_loss=0.05, patience=3)))
+    execution = prepare(recipe, store)
+    build_inverted(recipe, store, execution)
+    found, targets = load_inputs(recipe, store), load_inputs(recipe.targets, store)
+    classifier = load_checkpoint(recipe.checkpoint, store)
+    with torch.no_grad():
+        of_found, of_targets = (
+            classifier(torch.from_numpy(x).float()).representation
+            for x in (found["images"], targets["images"])
+        )
+    expected = (of_found - of_targets).norm(dim=1) / of_targets.norm(dim=1)
+    np.testing.assert_allclose(found["stored_relative_loss"], expected, rtol=1e-4)
+    # float16 keeps a pixel to one part in two thousand.
+    np.testing.assert_allclose(found["relative_loss"], expected, atol=0.01)
+    assert found["images"].dtype == np.float16
+    assert found["curve"].shape == found["curve_median"].shape == found["curve_p95"].shape == (9,)
+    assert (found["curve_median"] <= found["curve_p95"]).all()
+    assert found["steps"].max() <= 8
+    assert (found["labels"] == targets["labels"]).all()
 
 
 # -- what is drawn and what is stored

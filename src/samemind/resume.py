@@ -30,6 +30,15 @@ def fraction_done(folder: Path) -> float | None:
         return None
 
 
+def read(file: Path) -> bytes | None:
+    """What `ResumeState.write` wrote, or None where the file is absent or not whole."""
+    try:
+        digest, _, content = file.read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    return content if hashlib.sha256(content).hexdigest().encode() == digest else None
+
+
 class ResumeState:
     """A state in a scratch folder, replaced as a whole: a kill while saving loses nothing.
 
@@ -45,39 +54,51 @@ class ResumeState:
         self.every = every
         self._saved_at = self._told_at = time.monotonic()
 
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to save."""
+        return time.monotonic() - self._saved_at >= self.every
+
     def load(self) -> dict[str, Any] | None:
         """The last state that was saved, or None. A file that is not whole counts as none."""
+        content = read(self.file)
         try:
-            digest, _, content = self.file.read_bytes().partition(b"\n")
-        except OSError:
-            return None
-        if hashlib.sha256(content).hexdigest().encode() != digest:
-            return None
-        try:
-            return torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+            return (
+                None
+                if content is None
+                else torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+            )
         except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
             return None
 
     def save(self, state: dict[str, Any]) -> None:
         """Replaces the saved state."""
-        draft = self.file.with_suffix(f".{os.getpid()}.draft")
         # Through memory: torch checks no checksum on reading, and hides why it could not write.
         content = BytesIO()
         torch.save(state, content)
+        self.write(self.file, content.getbuffer())
+
+    def write(self, file: Path, content: bytes | memoryview) -> None:
+        """Puts a file into the scratch folder, whole or not at all."""
+        draft = file.with_suffix(f".{os.getpid()}.draft")
         with draft.open("wb") as stream:
-            stream.write(hashlib.sha256(content.getbuffer()).hexdigest().encode() + b"\n")
-            stream.write(content.getbuffer())
+            stream.write(hashlib.sha256(content).hexdigest().encode() + b"\n")
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        draft.replace(self.file)
+        draft.replace(file)
         self._saved_at = time.monotonic()
 
-    def after_step(self, done: int, total: int, current: Callable[[], dict[str, Any]]) -> None:
-        """Saves when it is time to, and tells how far it is. `current` is only called then."""
+    def tell(self, done: float, total: int) -> None:
+        """Writes down how far the build is, not too often."""
         if time.monotonic() - self._told_at >= 0.5:
             (self.folder / PROGRESS_FILE).write_text(f"{done / total:.4f}", encoding="utf-8")
             self._told_at = time.monotonic()
-        if done < total and time.monotonic() - self._saved_at >= self.every:
+
+    def after_step(self, done: int, total: int, current: Callable[[], dict[str, Any]]) -> None:
+        """Saves when it is time to, and tells how far it is. `current` is only called then."""
+        self.tell(done, total)
+        if done < total and self.is_due:
             self.save(current())
 
     def remove(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
@@ -24,7 +24,7 @@ from samemind.comparison import STUDY_MEASURES, Scores
 from samemind.datasets.base import DATASETS
 from samemind.errors import InvalidInput, UnknownName
 from samemind.extraction import Activations
-from samemind.inversion import Descent, Inverted, Natural, Seeds
+from samemind.inversion import Descent, Inverted, Natural, Seeds, Until
 from samemind.measures import MEASURES
 from samemind.probing import Probe, ProbeScores
 from samemind.registry import did_you_mean
@@ -50,14 +50,32 @@ class InputsSection(Section):
     random_seed: int = 0
 
 
+class UntilSection(Section):
+    """When an image is done before its last step; see `samemind.inversion.Until`."""
+
+    relative_loss: Positive
+    patience: Count
+
+
 class Inversion(Section):
     """How seed images are moved; see `samemind.inversion.Descent`. `steps = 0` leaves it out."""
 
     steps: Annotated[int, Field(ge=0)] = 1000
     step_size: Positive = 0.125
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    precision: str = "float32"
-    storage: str = "float16"
+    precision: Literal["bfloat16", "float32"] = "float32"
+    until: UntilSection | None = None
+    storage: Literal["float16", "float32", "uint8"] = "float16"
+
+    @property
+    def descent(self) -> Descent:
+        return Descent(
+            steps=self.steps,
+            step_size=self.step_size,
+            momentum=self.momentum,
+            precision=self.precision,
+            until=Until(**self.until.model_dump()) if self.until else None,
+        )
 
 
 class Comparison(Section):
@@ -223,7 +241,7 @@ class Study(Section):
                 checkpoint=checkpoint,
                 targets=self.natural,
                 seeds=self.seeds,
-                descent=Descent(**self.inversion.model_dump(exclude={"storage"})),
+                descent=self.inversion.descent,
                 storage=self.inversion.storage,
             )
             for checkpoint in self.checkpoints

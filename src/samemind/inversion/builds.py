@@ -1,0 +1,233 @@
+"""The builds of input sets: what is drawn, what is inverted, and how it is stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from samemind.artifacts import Recipe, Store
+from samemind.datasets.base import DATASETS
+from samemind.devices import Execution
+from samemind.errors import InvalidInput
+from samemind.inversion.descent import Batch, Done, inversions
+from samemind.inversion.recipes import Inverted, Natural, Seeds
+from samemind.lazy import LazyModule
+from samemind.randomness import numpy_generator
+from samemind.training import load_checkpoint
+
+if TYPE_CHECKING:
+    import torch
+
+    from samemind.classifier import Classifier
+    from samemind.resume import ResumeState
+else:
+    torch = LazyModule("torch")
+
+INPUTS_FILE = "inputs.safetensors"
+
+
+def draw_inputs(count: int, wanted: int | None, random_seed: int) -> np.ndarray:
+    """Indices of the inputs: all in order, or `wanted` of them at random, ascending."""
+    if wanted is None or wanted == count:
+        return np.arange(count)
+    if wanted > count:
+        raise InvalidInput(
+            f"{wanted} inputs were asked for, but the split has {count}. Ask for fewer."
+        )
+    return np.sort(numpy_generator(random_seed, "inputs").choice(count, wanted, replace=False))
+
+
+def draw_seeds(target_labels: np.ndarray, labels: np.ndarray, random_seed: int) -> np.ndarray:
+    """For each target the index of an image of another class, uniform among all of those."""
+    generator = numpy_generator(random_seed, "seeds")
+    chosen = np.empty(len(target_labels), dtype=np.int64)
+    for label in np.unique(target_labels):
+        here = target_labels == label
+        others = np.flatnonzero(labels != label)
+        if not len(others):
+            raise InvalidInput(
+                f"Every image has the class {label}, so none can be the seed of another class. "
+                f"Inversion needs at least two classes."
+            )
+        chosen[here] = generator.choice(others, here.sum())
+    return chosen
+
+
+def build_natural(recipe: Natural, store: Store, execution: Execution) -> None:
+    """Copies the chosen images of a dataset into the store."""
+    del execution
+    split = DATASETS[recipe.dataset].split(recipe.split)
+    _write_images(recipe, store, split, draw_inputs(len(split), recipe.count, recipe.random_seed))
+
+
+def build_seeds(recipe: Seeds, store: Store, execution: Execution) -> None:
+    """Draws a seed image for each target and copies it into the store."""
+    del execution
+    labels = store.open(recipe.targets).arrays(INPUTS_FILE)["labels"]
+    split = DATASETS[recipe.targets.dataset].split(recipe.targets.split)
+    _write_images(recipe, store, split, draw_seeds(labels, split.labels, recipe.random_seed))
+
+
+def _write_images(recipe: Recipe, store: Store, split, indices: np.ndarray) -> None:
+    with store.create(recipe) as draft:
+        draft.write_arrays(
+            INPUTS_FILE,
+            {"images": split.read(indices), "labels": split.labels[indices], "indices": indices},
+        )
+
+
+def build_inverted(recipe: Inverted, store: Store, execution: Execution) -> None:
+    """Inverts the targets of a recipe; images that a killed run finished are not done again."""
+    from samemind.resume import ResumeState
+
+    device = execution.start()
+    classifier = load_checkpoint(recipe.checkpoint, store).to(device)
+    targets = store.open(recipe.targets).arrays(INPUTS_FILE)
+    seeds = store.open(recipe.seeds).arrays(INPUTS_FILE)["images"]
+    resume = ResumeState(store.scratch(recipe), every=execution.save_every)
+    finished = Finished(resume, recipe.storage, steps=recipe.descent.steps, total=len(seeds))
+    for done in inversions(
+        classifier,
+        targets["images"],
+        seeds,
+        finished.missing(),
+        descent=recipe.descent,
+        batch_size=execution.batch_size,
+        device=device,
+        after_step=finished.tell,
+    ):
+        finished.add(done)
+    found = finished.arrays()
+    losses = found.pop("losses").astype(np.float32)
+    with store.create(recipe, device=str(device)) as draft:
+        draft.write_arrays(
+            INPUTS_FILE,
+            found
+            | {
+                "labels": targets["labels"],
+                "stored_relative_loss": _relative_loss_of(
+                    classifier, found["images"], targets["images"], execution, device
+                ),
+                "curve": losses.mean(0, dtype=np.float64).astype(np.float32),
+                "curve_median": np.median(losses, 0),
+                "curve_p95": np.quantile(losses, 0.95, 0).astype(np.float32),
+            },
+        )
+    resume.remove()
+
+
+class Finished:
+    """The images of an input set that are done, in files of a scratch folder.
+
+    A file is written when one is due and at the end; it is whole or absent, so a killed run goes
+    on with the images that no file has.
+    """
+
+    def __init__(self, resume: ResumeState, storage: str, *, steps: int, total: int) -> None:
+        self.resume = resume
+        self.storage = storage
+        self.steps = steps
+        self.total = total
+        self._unsaved: list[dict[str, np.ndarray]] = []
+        self._parts = [part for file in sorted(self._files()) if (part := _read(file))]
+
+    def _files(self) -> list[Path]:
+        return list(self.resume.folder.glob("part-*.safetensors"))
+
+    def _count(self) -> int:
+        return sum(len(part["numbers"]) for part in self._parts)
+
+    def missing(self) -> list[int]:
+        """The numbers of the targets that are still to be inverted, in order."""
+        there = {int(n) for part in self._parts for n in part["numbers"]}
+        return [n for n in range(self.total) if n not in there]
+
+    def add(self, done: Done) -> None:
+        """Takes images that left the batch, and saves now and then."""
+        part = {
+            "numbers": done.numbers.astype(np.int64),
+            "images": stored(done.images.cpu().numpy(), self.storage),
+            "relative_loss": done.relative_loss.cpu().numpy(),
+            "steps": done.steps.astype(np.int32),
+            "losses": done.losses.astype(np.float16),
+        }
+        self._parts.append(part)
+        self._unsaved.append(part)
+        if self.resume.is_due:
+            self._save()
+
+    def _save(self) -> None:
+        from safetensors.numpy import save
+
+        if self._unsaved:
+            merged = _merged(self._unsaved)
+            # Named by its first image, which is in no other file.
+            name = f"part-{int(merged['numbers'].min()):09d}.safetensors"
+            self.resume.write(self.resume.folder / name, save(merged))
+            self._unsaved = []
+
+    def tell(self, batch: Batch) -> None:
+        """Says how far the input set is."""
+        moving = float((batch.steps / max(1, self.steps)).sum())
+        self.resume.tell(self._count() + moving, self.total)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What was found for every target, in the order of the targets."""
+        merged = _merged(self._parts)
+        order = np.argsort(merged.pop("numbers"))
+        return {name: held[order] for name, held in merged.items()}
+
+
+def _merged(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _read(file: Path) -> dict[str, np.ndarray] | None:
+    """A part, or None where the file is not whole (power was lost as it was written)."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    from samemind.resume import read
+
+    content = read(file)
+    try:
+        return load(content) if content else None
+    except SafetensorError:
+        return None
+
+
+def stored(images: np.ndarray, storage: str) -> np.ndarray:
+    """Images as they are kept: float16, float32, or uint8 rounded (never cut off)."""
+    if storage == "uint8":
+        return np.rint(images * 255).astype(np.uint8)
+    if storage in ("float16", "float32"):
+        return images.astype(storage)
+    raise InvalidInput(f"No storage is called '{storage}'. Known: float16, float32, uint8.")
+
+
+def _relative_loss_of(
+    classifier: Classifier,
+    images: np.ndarray,
+    targets: np.ndarray,
+    execution: Execution,
+    device: torch.device,
+) -> np.ndarray:
+    """The relative loss of the images as stored: what any reader of them will find."""
+    from samemind.classifier import outputs
+
+    found, wanted = (
+        outputs(
+            classifier, torch.from_numpy(x), batch_size=execution.batch_size, device=device
+        ).representation
+        for x in (images, targets)
+    )
+    return (
+        torch.linalg.vector_norm(found - wanted, dim=1) / torch.linalg.vector_norm(wanted, dim=1)
+    ).numpy()
+
+
+def load_inputs(recipe: Natural | Seeds | Inverted, store: Store) -> dict[str, np.ndarray]:
+    """The arrays of an input set: images and labels, and what else its kind has."""
+    return store.open(recipe).arrays(INPUTS_FILE)

@@ -1,0 +1,85 @@
+"""What input sets there are: natural images, seed images, and inverted images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from samemind.artifacts import Recipe, later
+from samemind.training import Checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Natural(Recipe):
+    """Images of a dataset as they are: all of a split in order, or `count` drawn at random."""
+
+    kind: ClassVar[str] = "inputs"
+
+    dataset: str
+    split: str
+    count: int | None
+    random_seed: int
+
+    @property
+    def label(self) -> str:
+        return f"natural-{self.dataset}-{self.split}-{self.count or 'all'}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seeds(Recipe):
+    """For each target an image of another class, drawn at random from the same split."""
+
+    kind: ClassVar[str] = "inputs"
+
+    targets: Natural
+    random_seed: int
+
+    @property
+    def label(self) -> str:
+        return f"seeds-{self.targets.dataset}-{self.targets.split}-{self.targets.count or 'all'}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Until:
+    """When an image is done before its last step: its best loss has all but stopped falling.
+
+    That is, it fell by less than `relative_loss` within the last `patience` steps.
+    """
+
+    relative_loss: float
+    patience: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Descent:
+    """How a seed image is moved: normalised gradient steps with momentum, the best iterate kept.
+
+    The defaults are those of the study's code; its text speaks of three steps, which move an
+    image by at most 0.07 and cannot give its figure 2.
+    """
+
+    steps: int = 1000
+    step_size: float = 0.125  # pixel units, Euclidean length per image
+    momentum: float = 0.9
+    precision: str = "float32"
+    until: Until | None = later(None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inverted(Recipe):
+    """The inverted images of one checkpoint. Targets and seeds are the same for every model."""
+
+    kind: ClassVar[str] = "inputs"
+
+    checkpoint: Checkpoint
+    targets: Natural
+    seeds: Seeds
+    descent: Descent
+    storage: str = "float16"  # rounding to 8 bits moves an image as far as a small attack does
+
+    @property
+    def label(self) -> str:
+        return f"inverted-{self.targets.dataset}-{self.checkpoint.label}"
+
+
+Inputs = Natural | Inverted
