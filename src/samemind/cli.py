@@ -20,6 +20,7 @@ from samemind.artifacts import Store
 from samemind.commands.compare import compare
 from samemind.commands.figure import figure
 from samemind.commands.init import init
+from samemind.commands.store import app as store_commands
 from samemind.devices import Execution
 from samemind.errors import DamagedArtifact, InvalidInput, SamemindError
 
@@ -325,6 +326,7 @@ def _cell(value: Any) -> str:
 app.command()(compare)
 app.command()(figure)
 app.command()(init)
+app.add_typer(store_commands)
 
 
 def main() -> None:

@@ -1,0 +1,245 @@
+"""`samemind store`: check, list and measure what a store holds, and remove what nothing needs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from samemind.artifacts import Store
+from samemind.errors import InvalidInput, StoreError
+from samemind.registry import did_you_mean
+
+if TYPE_CHECKING:
+    from samemind.inventory import Entry, Inventory
+
+app = typer.Typer(
+    name="store",
+    help="Check, list and measure what a store holds; remove what nothing needs.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+console = Console(highlight=False)
+
+StorePath = Annotated[
+    Path, typer.Option("--store", envvar="SAMEMIND_STORE", help="Folder of the finished artifacts.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+DEFAULT_STORE = Path("runs/store")
+
+
+def _inventory(path: Path) -> Inventory:
+    from samemind.inventory import Inventory
+
+    if not path.is_dir():
+        raise StoreError(
+            f"There is no store at {path}. Name the folder with --store, or run a study first: "
+            f"`samemind run STUDY`."
+        )
+    return Inventory(Store(path))
+
+
+@app.command()
+def verify(
+    store: StorePath = DEFAULT_STORE,
+    set_aside: Annotated[
+        bool, typer.Option("--set-aside", help="Move damaged artifacts out of the way.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check the recipe and every checksum of every artifact, and say what depends on what is bad.
+
+    Ends with status 1 where something is damaged. It reads every byte.
+    """
+    held = _inventory(store)
+    damaged = []
+    for entry in held.entries.values():
+        fault = Store.fault(entry.path)
+        if fault is None:
+            continue
+        found = {
+            "artifact": entry.name,
+            "fault": fault,
+            "needed_by": [e.name for e in held.needed_by(entry)],
+            "set_aside": None,
+        }
+        if set_aside:
+            moved = held.store.set_aside(entry.path)
+            found["set_aside"] = str(moved) if moved else None
+        damaged.append(found)
+    if as_json:
+        typer.echo(json.dumps({"checked": len(held.entries), "damaged": damaged}, indent=1))
+    else:
+        for found in damaged:
+            _tell_damaged(found)
+        console.print(f"{len(held.entries)} artifacts checked, {len(damaged)} damaged.")
+        if damaged and not set_aside:
+            console.print("`samemind store verify --set-aside` lets the next run build them again.")
+    if damaged:
+        raise typer.Exit(1)
+
+
+def _tell_damaged(found: dict[str, Any]) -> None:
+    console.print(f"{found['artifact']}: {found['fault']}.", soft_wrap=True)
+    if found["needed_by"]:
+        console.print(f"  Made of it: {', '.join(found['needed_by'])}.", soft_wrap=True)
+    if found["set_aside"]:
+        console.print(f"  Set aside as {found['set_aside']}.", soft_wrap=True)
+
+
+@app.command(name="list")
+def list_artifacts(
+    store: StorePath = DEFAULT_STORE,
+    kind: Annotated[str | None, typer.Option(help="Only this kind, such as checkpoints.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the artifacts: when they were made, how large they are and what depends on what."""
+    from samemind.inventory import kinds, readable_size
+
+    held = _inventory(store)
+    known = sorted(kinds(held.entries.values()))
+    if kind is not None and kind not in known:
+        raise InvalidInput(
+            f"The store {store} holds no kind '{kind}'. {did_you_mean(kind, known)}"
+            f"It holds: {', '.join(known) or 'nothing'}."
+        )
+    rows = [
+        {
+            "artifact": e.name,
+            "bytes": e.size,
+            "made": e.made,
+            "made_of": [m.name for m in held.made_of(e)],
+            "needed_by": [n.name for n in held.needed_by(e)],
+        }
+        for e in held.entries.values()
+        if kind in (None, e.kind)
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    table = _table("artifact", "size", "made", "made of", "needed by")
+    for row in rows:
+        counts = str(len(row["made_of"])), str(len(row["needed_by"]))
+        table.add_row(row["artifact"], readable_size(row["bytes"]), row["made"], *counts)
+    _print(table)
+
+
+@app.command()
+def size(store: StorePath = DEFAULT_STORE, as_json: AsJson = False) -> None:
+    """Say how many artifacts of each kind there are and how much room they take."""
+    from samemind.inventory import kinds, readable_size
+
+    held = _inventory(store)
+    rows = [
+        {"kind": kind, "artifacts": count, "bytes": total}
+        for kind, (count, total) in sorted(kinds(held.entries.values()).items())
+    ]
+    left = held.leftovers()
+    rows.append({"kind": "left over", "artifacts": len(left), "bytes": sum(s for _, s in left)})
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    table = _table("kind", "artifacts", "size")
+    for row in rows:
+        table.add_row(row["kind"], f"{row['artifacts']:,}", readable_size(row["bytes"]))
+    total = readable_size(sum(row["bytes"] for row in rows))
+    table.add_row("in all", f"{len(held.entries) + len(left):,}", total)
+    _print(table)
+
+
+@app.command()
+def remove(
+    artifacts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ARTIFACT...]", help="Names as `store list` gives them."),
+    ] = None,
+    store: StorePath = DEFAULT_STORE,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(help="A study; everything that none of those named needs is removed."),
+    ] = None,
+    with_dependents: Annotated[
+        bool, typer.Option("--with-dependents", help="Also what was made of them.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove leftovers of broken runs; or artifacts by name; or all that no kept study needs.
+
+    Shows what it would remove and asks first.
+    """
+    from samemind.inventory import readable_size
+
+    held = _inventory(store)
+    in_work = held.store.leases.in_work()
+    if in_work:
+        raise StoreError(
+            f"Somebody is at work in {store} ({next(iter(in_work))}). Wait for it to end."
+        )
+    chosen = _chosen(held, artifacts or [], keep or [], with_dependents)
+    left = [] if artifacts or keep else held.leftovers()
+    found = [(e.name, e.size) for e in chosen]
+    found += [(str(path.relative_to(store)), count) for path, count in left]
+    if not found:
+        console.print("There is nothing to remove.")
+        return
+    table = _table("to be removed", "size")
+    for name, count in found:
+        table.add_row(name, readable_size(count))
+    _print(table)
+    total = readable_size(sum(count for _, count in found))
+    if not yes and not typer.confirm(f"Remove these {len(found)} ({total})?"):
+        console.print("Nothing was removed.")
+        return
+    # What depends on others goes first: an interruption leaves nothing without its source.
+    for entry in sorted(chosen, key=lambda e: -len(e.needs)):
+        held.store.remove(entry.path)
+    for path, _ in left:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    console.print(f"{len(found)} removed, {total}.")
+
+
+def _chosen(
+    held: Inventory, names: Sequence[str], keep: Sequence[str], with_dependents: bool
+) -> list[Entry]:
+    if names and keep:
+        raise InvalidInput("Give either names of artifacts or --keep STUDY, not both.")
+    if keep:
+        from samemind.study import read_study
+
+        return held.not_needed_by(
+            recipe for study in keep for s in read_study(study).stages for recipe in s.recipes
+        )
+    unknown = [name for name in names if name not in held.entries]
+    if unknown:
+        raise InvalidInput(
+            f"The store holds no artifact '{unknown[0]}'. "
+            f"{did_you_mean(unknown[0], list(held.entries))}`samemind store list` shows all."
+        )
+    asked = [held.entries[name] for name in names]
+    everything = held.with_all_made_of_them(asked)
+    others = [e.name for e in everything if e.name not in names]
+    if others and not with_dependents:
+        raise InvalidInput(
+            f"{len(others)} artifacts were made of these, {others[0]} among them. Say "
+            f"--with-dependents to remove them too."
+        )
+    return everything
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        is_count = column in ("artifacts", "size", "made of", "needed by")
+        table.add_column(column, justify="right" if is_count else "left", no_wrap=True)
+    return table
+
+
+def _print(table: Table) -> None:
+    # Names are there to be copied: a narrow terminal wraps lines, the table must not cut them.
+    console.print(table, width=max(console.width, 250), soft_wrap=True)
