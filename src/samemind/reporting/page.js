@@ -101,7 +101,8 @@ function points(drawing, marks) {
   drawing.addEventListener("keydown", (event) => {
     if (event.key === "ArrowRight" || event.key === "ArrowDown") { go(at + 1); event.preventDefault(); }
     if (event.key === "ArrowLeft" || event.key === "ArrowUp") { go(at - 1); event.preventDefault(); }
-    if (event.key === "Enter" && at >= 0) openPair(marks[at].row);
+    // Without this the same key press would close the dialog that it opens.
+    if (event.key === "Enter" && at >= 0) { event.preventDefault(); openPair(marks[at].row); }
     if (event.key === "Escape") untip();
   });
   drawing.addEventListener("blur", () => { marks[at]?.mark.classList.remove("on"); untip(); });
