@@ -347,3 +347,11 @@ def test_the_accuracy_under_attack_of_a_linear_model_is_that_of_its_margins():
     expected = int((margin > 0.1).sum()) / 200
     assert 0 < expected < 1
     assert found == expected
+
+
+def test_a_model_that_is_broken_on_every_image_has_no_accuracy_left():
+    weight = torch.tensor([[1.0, 0, 0, 0], [0, 0, 0, 1.0]])
+    images, labels = torch.rand(5, 1, 2, 2), torch.zeros(5, dtype=torch.int64)
+    attack = Attack(steps=3, random_start=True, restarts=2)
+    found = accuracy(linear(weight), images, labels, ball=L2Ball(5.0), attack=attack, device=CPU)
+    assert found == 0

@@ -83,6 +83,8 @@ def is_right(
     classifier.to(device).eval()
     right = torch.ones(len(labels), dtype=torch.bool) if among is None else among.clone()
     for restart in range(attack.restarts if ball is not None and attack is not None else 1):
+        if not right.any():
+            break
         for chunk in torch.nonzero(right).flatten().split(batch_size):
             x, y = as_pixels(images[chunk]).to(device), labels[chunk].to(device)
             if ball is not None and attack is not None:
