@@ -107,7 +107,10 @@ def nearest(
 
 
 def _cosine_blocks(directions: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Rows of `directions @ directions.T`, some hundreds at a time, with the first row's index."""
+    """Rows of `directions @ directions.T`, some hundreds at a time, with the first row's index.
+
+    A block is only good until the next one is asked for.
+    """
     n = len(directions)
     starts = range(0, n, ROWS_AT_ONCE)
     if n <= ROWS_AT_ONCE or n > MIRRORED_UP_TO or directions.device.type != "cpu":
@@ -115,18 +118,23 @@ def _cosine_blocks(directions: Tensor) -> Iterator[tuple[int, Tensor]]:
             rows = slice(start, start + ROWS_AT_ONCE)
             yield start, preprocessing.product(directions[rows], directions)
         return
-    cosines = torch.empty(n, n, dtype=directions.dtype)
+    # What lies right of the diagonal is kept transposed: it is what lies below it. One block is
+    # filled again and again, and nothing but these halves is kept.
+    below: list[Tensor] = []
+    whole = torch.empty(ROWS_AT_ONCE, n, dtype=directions.dtype)
     for start in starts:
         end = min(start + ROWS_AT_ONCE, n)
         rows = slice(start, end)
-        cosines[rows, rows] = preprocessing.product(directions[rows], directions[rows])
+        block = whole[: end - start]
+        block[:, rows] = preprocessing.product(directions[rows], directions[rows])
+        for left, half in zip(starts, below, strict=False):
+            first = start - left - ROWS_AT_ONCE
+            block[:, left : left + ROWS_AT_ONCE] = half[first : first + end - start]
         if end < n:
             half = preprocessing.product(directions[rows], directions[end:])
-            cosines[rows, end:] = half
-            cosines[end:, rows] = half.T.contiguous()  # first whole, then in place: far faster
-    del directions
-    for start in starts:
-        yield start, cosines[start : start + ROWS_AT_ONCE]
+            block[:, end:] = half
+            below.append(half.T.contiguous())
+        yield start, block
 
 
 def _members(
