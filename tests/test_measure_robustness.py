@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays as numpy_arrays
 from scipy.linalg import orthogonal_procrustes
 from scipy.spatial.distance import jensenshannon
 from scipy.special import rel_entr, softmax
@@ -147,12 +148,7 @@ def test_float32_of_any_scale_and_offset_scores_as_its_float64(
 def predictions(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     n, n_classes = draw(st.integers(1, 8)), draw(st.integers(2, 6))
     values = st.one_of(st.floats(-60, 60), st.sampled_from([0.0, 1.0]))
-    pair = [
-        np.array(draw(st.lists(values, min_size=n * n_classes, max_size=n * n_classes))).reshape(
-            n, n_classes
-        )
-        for _ in range(2)
-    ]
+    pair = [draw(numpy_arrays(np.float64, (n, n_classes), elements=values)) for _ in range(2)]
     return pair[0], pair[1]
 
 
