@@ -10,7 +10,7 @@ import json
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +56,7 @@ class Artifact:
     """A finished folder whose checksums have been checked. Read-only."""
 
     path: Path
+    loaded: dict[str, dict[str, np.ndarray]] | None = None  # arrays that are kept in memory
 
     def json(self, name: str) -> Any:
         return json.loads((self.path / name).read_text(encoding="utf-8"))
@@ -63,7 +64,11 @@ class Artifact:
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         from safetensors.numpy import load_file
 
-        return load_file(self.path / name)
+        if self.loaded is None:
+            return load_file(self.path / name)
+        if name not in self.loaded:
+            self.loaded[name] = load_file(self.path / name)
+        return dict(self.loaded[name])
 
     def table(self, name: str):
         """The table of a Parquet file, as a pandas DataFrame."""
@@ -102,6 +107,8 @@ class Store:
         self.root = Path(root)
         self.leases = Leases(self.root / LEASES_FOLDER)
         self._began: float | None = None
+        self._kept: dict[str, Artifact] = {}
+        self._keeps: frozenset[str] = frozenset()
 
     def path(self, recipe: Recipe) -> Path:
         return self.root / recipe.name
@@ -116,6 +123,8 @@ class Store:
         **Raises:** `StoreError` when it is not there, or is not what its name says; a damaged
         folder is set aside, so that the next run builds it again.
         """
+        if recipe.name in self._kept:
+            return self._kept[recipe.name]
         path = self.path(recipe)
         if not path.is_dir():
             raise StoreError(
@@ -131,7 +140,18 @@ class Store:
             error.artifact, error.found = recipe.name, found
             error.is_set_aside = aside is not None
             raise error
-        return Artifact(path)
+        if recipe.name not in self._keeps:
+            return Artifact(path)
+        self._kept[recipe.name] = Artifact(path, loaded={})
+        return self._kept[recipe.name]
+
+    def keep_in_memory(self, recipes: Iterable[Recipe]) -> None:
+        """From now on, what is opened of these is read once and kept; all else is let go.
+
+        Whoever gets the arrays of a kept artifact must not write into them.
+        """
+        self._keeps = frozenset(recipe.name for recipe in recipes)
+        self._kept = {name: held for name, held in self._kept.items() if name in self._keeps}
 
     @staticmethod
     def fault(path: Path, content: Any = None) -> str | None:

@@ -55,7 +55,7 @@ def build(recipe: Recipe, *, root: Path, execution: Execution) -> Ended:
 
     **Raises:** what the build raises; a disk that is full or read-only is a `StoreError`.
     """
-    store = Store(root)
+    store = _store_for(recipe, root)
     if store.has(recipe):
         return Ended.THERE
     try:
@@ -74,6 +74,22 @@ def build(recipe: Recipe, *, root: Path, execution: Execution) -> Ended:
             raise
         raise storage_error(root, error) from error
     return Ended.BUILT
+
+
+_STORES: dict[Path, Store] = {}
+
+
+def _store_for(recipe: Recipe, root: Path) -> Store:
+    """A store that still holds in memory what the former build of this process read, if needed.
+
+    One input set is read by the activations of many models, and is the largest thing they read.
+    """
+    if not isinstance(recipe, Activations):
+        _STORES.clear()
+        return Store(root)
+    store = _STORES.setdefault(root, Store(root))
+    store.keep_in_memory([recipe.inputs])
+    return store
 
 
 def shares(recipe: Recipe) -> Recipe:

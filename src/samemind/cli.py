@@ -18,6 +18,7 @@ from rich.table import Table
 from samemind import __version__
 from samemind.artifacts import Store
 from samemind.commands.compare import compare
+from samemind.commands.engines import Engine, executor_on
 from samemind.commands.figure import figure
 from samemind.commands.init import init
 from samemind.commands.store import app as store_commands
@@ -77,18 +78,36 @@ def run(
     batch_size: Annotated[
         int, typer.Option(min=1, help="Images per forward pass where it does not matter.")
     ] = 256,
+    on: Annotated[Engine, typer.Option(help="Where: this machine, Ray or SLURM.")] = Engine.LOCAL,
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster; auto finds one.")] = None,
+    partition: Annotated[str | None, typer.Option(help="SLURM partition.")] = None,
+    minutes: Annotated[int | None, typer.Option(min=1, help="Time of a SLURM job.")] = None,
+    gpus: Annotated[float | None, typer.Option(min=0, help="Of one task; Ray shares one.")] = None,
+    cpus: Annotated[int | None, typer.Option(min=1, help="Of one task.")] = None,
+    at_most: Annotated[int | None, typer.Option(min=1, help="SLURM jobs at once.")] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Compute a random 1 % of the pairs again in float64.")
     ] = False,
 ) -> None:
     """Build what a study still lacks, and write its report. Run it again to continue."""
-    from samemind.executors import executor_for
     from samemind.study import read_study
 
     plan_of = read_study(study)
     artifacts = Store(store)
     execution = Execution(device=device, batch_size=batch_size)
-    executor = executor_for(workers or _useful_workers(device))
+    flags = {
+        "address": address,
+        "partition": partition,
+        "minutes": minutes,
+        "gpus": gpus,
+        "cpus": cpus,
+        "at_most": at_most,
+    }
+    asked = {name: value for name, value in flags.items() if value is not None}
+    if asked and on is Engine.LOCAL:
+        raise InvalidInput(f"--{next(iter(asked)).replace('_', '-')} needs --on ray or --on slurm.")
+    cluster = plan_of.cluster.model_copy(update=asked)
+    executor = executor_on(on, cluster, artifacts, workers=workers, device=device)
     signal.signal(signal.SIGTERM, _end)
     try:
         _run_until_reported(plan_of, artifacts, executor, execution, out)
@@ -143,16 +162,6 @@ def _verify(study: Any, store: Store) -> None:
 
 def _end(*_: object) -> None:
     raise KeyboardInterrupt
-
-
-def _useful_workers(device: str) -> int:
-    """One process per core on the CPU; with a GPU this process alone."""
-    if device == "cpu":
-        return os.cpu_count() or 1
-    import torch
-
-    wants_gpu = device.startswith("cuda") or torch.cuda.is_available()
-    return 1 if wants_gpu else len(os.sched_getaffinity(0))
 
 
 def _write_report(study: Any, store: Store, out: Path | None, *, anew: bool = True) -> None:

@@ -82,13 +82,17 @@ def _each_once(
     ready: Sequence[Recipe], store: Store, executor: Executor, execution: Execution
 ) -> Iterator[Outcome[Recipe]]:
     """The outcomes of the builds; those that other processes have in work come last."""
-    do = partial(build, root=store.root, execution=execution)
+    # Absolute: workers elsewhere stand in other folders.
+    do = partial(build, root=store.root.absolute(), execution=execution)
     waiting: list[Recipe] = []
     while ready:
         for outcome in executor.map(do, ready, together=shares):
             if outcome.result is Ended.IN_WORK:
                 waiting.append(outcome.item)
                 continue
+            if outcome.error and not outcome.trace and store.has(outcome.item):
+                # An engine may lose track of what is done; the store says what is.
+                outcome = Outcome(outcome.item, result=Ended.THERE)
             yield outcome
             if isinstance(outcome.error, StoreError) and outcome.error.cannot_write:
                 return

@@ -24,6 +24,19 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Cluster(Section):
+    """What one task may have on Ray or SLURM, and where. Changes no result; flags go before it."""
+
+    partition: str | None = None
+    minutes: Count | None = None
+    gpus: Radius | None = None  # of one task; a fraction lets several share one (Ray)
+    cpus: Count | None = None
+    memory_gb: Positive | None = None
+    at_most: Count | None = None  # jobs of an array at once
+    address: str | None = None  # of a Ray cluster
+    options: dict[str, str | int | float | bool] = Field(default_factory=dict)  # more for sbatch
+
+
 def known(registry: Any, name: str) -> str:
     """The name, if the registry has it; its message with a suggestion otherwise."""
     try:

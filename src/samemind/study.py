@@ -30,6 +30,7 @@ from samemind.probing import Probe, ProbeScores
 from samemind.registry import did_you_mean
 from samemind.sections import (
     AttackSection,
+    Cluster,
     Count,
     Evaluation,
     Positive,
@@ -137,6 +138,7 @@ class Study(Section):
     inversion: Inversion = Inversion()
     comparison: Comparison = Comparison()
     probes: Probes = Probes()
+    cluster: Cluster = Cluster()
     _text: str = PrivateAttr(default="")  # the study file as it was read
 
     @field_validator("dataset")

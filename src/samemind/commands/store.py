@@ -242,4 +242,4 @@ def _table(*columns: str) -> Table:
 
 def _print(table: Table) -> None:
     # Names are there to be copied: a narrow terminal wraps lines, the table must not cut them.
-    console.print(table, width=max(console.width, 250), soft_wrap=True)
+    Console(highlight=False, width=max(console.width, 250)).print(table)

@@ -1,0 +1,63 @@
+"""Which executor the command line asks for: this machine, Ray or SLURM."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from samemind.artifacts import JOBS_FOLDER, Store
+from samemind.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from samemind.executors import Executor
+    from samemind.sections import Cluster
+
+
+class Engine(StrEnum):
+    """Where a study can be run."""
+
+    LOCAL = "local"
+    RAY = "ray"
+    SLURM = "slurm"
+
+
+def executor_on(
+    engine: Engine, cluster: Cluster, store: Store, *, workers: int, device: str
+) -> Executor:
+    """The executor for an engine; `cluster` is the study's table with the flags put in.
+
+    **Raises:** `InvalidInput` where options contradict one another; `MissingExtra`.
+    """
+    if engine is Engine.LOCAL:
+        from samemind.executors import executor_for
+
+        return executor_for(workers or useful_workers(device))
+    if workers:
+        raise InvalidInput(
+            f"--workers is for this machine; with --on {engine} say --gpus, --cpus or --at-most."
+        )
+    if engine is Engine.RAY:
+        from samemind.executors.on_ray import OnRay
+
+        gpus = 0 if device == "cpu" else cluster.gpus
+        return OnRay(cluster.address, gpus=gpus, cpus=cluster.cpus or 1)
+    from samemind.executors.on_slurm import OnSlurm
+
+    if cluster.gpus is not None and cluster.gpus % 1:
+        raise InvalidInput(
+            f"SLURM gives whole GPUs, but gpus = {cluster.gpus:g} was asked for. Ray can share one."
+        )
+    asked: dict[str, Any] = cluster.model_dump(exclude={"address"}, exclude_none=True)
+    asked["gpus"] = int(asked.get("gpus", 0))
+    return OnSlurm(store.root / JOBS_FOLDER, **asked)
+
+
+def useful_workers(device: str) -> int:
+    """One process per core on the CPU; with a GPU this process alone."""
+    if device == "cpu":
+        return os.cpu_count() or 1
+    import torch
+
+    wants_gpu = device.startswith("cuda") or torch.cuda.is_available()
+    return 1 if wants_gpu else len(os.sched_getaffinity(0))
