@@ -19,7 +19,13 @@ myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 html_theme = "furo"
 html_title = "samemind"
-exclude_patterns = ["_build", "_extension", "measures-table.md", "figures-table.md"]
+exclude_patterns = [
+    "_build",
+    "_extension",
+    "measures-table.md",
+    "set-measures-table.md",
+    "figures-table.md",
+]
 # Docstrings begin their own sections below the name they belong to.
 suppress_warnings = ["myst.header"]
 

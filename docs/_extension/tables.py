@@ -8,6 +8,7 @@ from pathlib import Path
 
 from samemind.figures.base import FIGURES
 from samemind.measures.base import MEASURES
+from samemind.measures.of_sets import SET_MEASURES
 
 DOCS = Path(__file__).parents[1]
 
@@ -34,6 +35,19 @@ def measures() -> str:
     return "\n".join(lines) + "\n"
 
 
+def set_measures() -> str:
+    """Every measure of a set of models."""
+    lines = [
+        "| measure | gives | range | alike is | reference |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for m in SET_MEASURES.values():
+        low, high = (number(b) for b in m.bounds)
+        alike = "large" if m.larger_is_more_similar else "small"
+        lines.append(f"| `{m.name}` | {m.summary} | {low} … {high} | {alike} | {m.reference} |")
+    return "\n".join(lines) + "\n"
+
+
 def figures() -> str:
     """Every figure of the paper with the command that draws its like."""
     lines = ["| paper | figure | shows | command |", "| --- | --- | --- | --- |"]
@@ -45,7 +59,11 @@ def figures() -> str:
     return "\n".join(lines) + "\n"
 
 
-TABLES = {"measures-table.md": measures, "figures-table.md": figures}
+TABLES = {
+    "measures-table.md": measures,
+    "set-measures-table.md": set_measures,
+    "figures-table.md": figures,
+}
 
 
 def write() -> None:

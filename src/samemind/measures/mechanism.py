@@ -1,0 +1,95 @@
+"""Shared invariance (STIR): does one model see what another finds the same?
+
+A mechanism measure compares models on inputs made for one of them. The study compares two models
+on the inverted images of one; here the *same* model is compared with itself, on images and on
+what the other model cannot tell from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from samemind.arrays import Array
+from samemind.errors import InvalidInput
+from samemind.measures.base import MEASURES
+from samemind.measures.prepared import Pair, Side
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedInvariance:
+    """How far a model shares the invariances of the model that inverted the images.
+
+    - `score`: the mean over the sets of inverted images; `scores` has that of each.
+    - `measure`: the measure that was applied to the model's two answers.
+    """
+
+    score: float
+    scores: tuple[float, ...]
+    measure: str
+
+    @property
+    def spread(self) -> float | None:
+        """The standard deviation over the sets of inverted images; None if there is one only."""
+        n = len(self.scores)
+        if n < 2:
+            return None
+        return (sum((score - self.score) ** 2 for score in self.scores) / (n - 1)) ** 0.5
+
+
+def stir(
+    on_targets: Array | Side,
+    on_inverted: Array | Side | Sequence[Array | Side],
+    *,
+    measure: str = "linear_cka",
+) -> SharedInvariance:
+    r"""How far a model shares the invariances of another (STIR, Nanda et al. 2022).
+
+    Let $X$ be images and $X'$ images that model 1 cannot tell from them, $m_1(X') \approx
+    m_1(X)$. Then
+
+    $$\mathrm{STIR}(m_2 \mid m_1) = S\big(m_2(X),\, m_2(X')\big)$$
+
+    with linear CKA for S: what model 2 says of the images against what model 2 says of model 1's
+    inverted images. It is 1 if model 2 is blind to whatever model 1 is blind to. It is not
+    symmetric: STIR(m1 | m2) needs the images that model 2 inverted.
+
+    **Arguments:**
+
+    - `on_targets`: model 2 on the images that were inverted; its representation `(N, D)`, or a
+        `Side`.
+    - `on_inverted`: model 2 on model 1's inverted images of them, row by row; or a list of such,
+        from several runs of the inversion, over which the score is averaged.
+    - `measure`: any measure by name; those of predictions need sides with logits.
+
+    **Returns:** the score, the score of each run, and their spread.
+
+    **Raises:** `InvalidInput` if there is no set of inverted images or the rows do not match;
+    `UndefinedScore` if the measure has no value.
+
+    Reference: Nanda et al. (2022), Measuring representational robustness of neural networks
+    through shared invariances, arXiv:2206.11939.
+
+    >>> seen = [[0.0, 1.0], [1.0, 0.0], [2.0, 5.0]]
+    >>> stir(seen, [[[0.0, 1.0], [1.0, 0.0], [2.0, 5.0]]]).score
+    1.0
+    """
+    chosen = MEASURES[measure]
+    runs = _runs(on_inverted)
+    if not runs:
+        raise InvalidInput("STIR was given no inverted images. Give those of one run or more.")
+
+    def side(given: Array | Side) -> Side:
+        if isinstance(given, Side):
+            return given
+        return Side(logits=given) if chosen.reads == "logits" else Side(representation=given)
+
+    targets = side(on_targets)
+    scores = tuple(chosen.score(Pair(targets, side(run))) for run in runs)
+    return SharedInvariance(score=sum(scores) / len(scores), scores=scores, measure=chosen.name)
+
+
+def _runs(given: Array | Side | Sequence[Array | Side]) -> list[Array | Side]:
+    if isinstance(given, Side) or getattr(given, "ndim", None) == 2:
+        return [given]  # pyright: ignore[reportReturnType]
+    return list(given)
