@@ -1,6 +1,7 @@
 """Every figure is drawn from every study that has its data, and says so where it has not."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 from matplotlib.collections import PathCollection
 
 from samemind.errors import InvalidInput
+from samemind.figures._predictions import pair_bounds
 from samemind.figures.base import FIGURES, NEEDS, Results, families_of, figure
 from samemind.figures.evidence import trend_table, verdicts
 from samemind.figures.measure_agreement import mean_rank_correlations
@@ -143,6 +145,17 @@ def test_the_verdict_finds_what_was_put_in():
     assert "remain distinct" in rising["Representations"].sentence
     still = {v.aspect: v for _, v in verdicts(simulated(rise=0.0, random_seeds=(0, 1)))}
     assert {v.answer for v in still.values()} <= {"not converging", "unclear"}
+
+
+def test_agreement_that_accuracies_force_is_not_called_universal():
+    study = simulated(rise=0.0)
+    rows = pair_bounds(study, study.scores)
+    forced = rows["fort_lower"].where(rows["measure"] == "agreement", rows["score"])
+    found = replace(study, scores=study.scores.assign(score=forced))
+    evidence = dict(zip(["agreement", "jsd"], verdicts(found)[0][1].evidence, strict=True))
+    assert evidence["agreement"].trend.last.value > 0.8
+    assert evidence["agreement"].level.value == pytest.approx(0, abs=0.01)
+    assert evidence["agreement"].standing != "universal"
 
 
 def test_no_verdict_without_inverted_inputs_or_a_second_epsilon():

@@ -281,7 +281,8 @@ def test_rules_of_the_verdict(item, direction, standing):
     ([evidence(0.0), evidence(0.0)], "not converging", "do not converge"),
     ([evidence(-0.3), evidence(-0.2)], "diverging", "diverge with robustness"),
     ([evidence(0.03), evidence(0.03)], "unclear", "no clear trend"),
-    ([evidence(0.3, last=0.9)] * 2, "universal", "alike to a universal degree"),
+    ([evidence(0.3, last=0.9)] * 2, "universal", "and are alike to a universal degree"),
+    ([evidence(0.0, last=0.9)] * 2, "universal", "but are alike to a universal degree"),
     ([evidence(0.3, last=0.9), evidence(0.3)], "converging", "universal level by first only"),
     ([evidence(0.3, is_ceiling_measured=False)] * 2, "converging", "one random seed per model"),
 ])  # fmt: skip
@@ -290,6 +291,12 @@ def test_sentences_of_the_verdict(items, answer, words):
     assert verdict.answer == answer
     assert words in verdict.sentence
     assert "95 % CI" in verdict.sentence
+
+
+def test_a_level_between_ends_that_are_too_near_is_not_given():
+    sentence = judge("Predictions", [evidence(0.0, floor=0.89, ceiling=0.9)], ["CKA"]).sentence
+    assert "not to be placed between ends as near as its floor (0.89)" in sentence
+    assert "nan" not in sentence
 
 
 def test_no_verdict_says_what_is_missing():

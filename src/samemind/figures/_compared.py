@@ -36,14 +36,22 @@ def draw_compared(
             [epsilon_text(level) for level in levels],
         )
         axis.set_xlim(-1.2, 2.6 * max(len(levels) - 1, 1) + len(colours) + 0.2)
-        axis.set_xlabel("ε")
         axis.grid(axis="y")
         measure, inputs = map(str, key)  # pyright: ignore[reportArgumentType]
-        axis.set_title(f"{measure_label(measure)}, {inputs}")
+        axis.set_title(measure_label(measure))
+        axis.set_xlabel(f"ε, {inputs} inputs")
     letter(axes)
     handles = [
-        Patch(edgecolor=colour, facecolor=colour + "40", label=value)
+        Patch(edgecolor=colour, facecolor=colour + "40", label=value + _size(table, column, value))
         for value, colour in colours.items()
     ]
     drawing.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return drawing
+
+
+def _size(table: pd.DataFrame, column: str, value: str) -> str:
+    """How many inputs the scores of one condition rest on, where the table says so."""
+    if "n_inputs" not in table.columns:
+        return ""
+    counts = table[table[column] == value]["n_inputs"]
+    return f" (median of {counts.median():.0f} inputs)" if len(counts) else ""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from samemind.figures._boxes import draw_groups, groups_of, legend_handles, measures_in
+from samemind.figures._boxes import Group, draw_groups, groups_of, legend_handles, measures_in
 from samemind.figures._style import COLOUR, letter, measure_label, panels
 from samemind.figures.base import Results
+from samemind.lazy import LazyModule
 from samemind.statistics import agreement_bounds
 
 if TYPE_CHECKING:
     import matplotlib.figure
     import pandas as pd
     from matplotlib.axes import Axes
+else:
+    pd = LazyModule("pandas")
 
 PREDICTIONS = ("agreement", "jensen_shannon_similarity")
 
@@ -31,10 +34,30 @@ def draw_predictions(
         draw_groups(axis, groups)
         if has_bounds and measure == "agreement":
             handles += _draw_bounds(axis, results, groups)
+        if has_bounds:
+            _zoom(axis, results, groups)
         axis.set_title(measure_label(measure))
     letter(axes)
     drawing.legend(handles=handles, loc="outside lower center", ncols=3)
     return drawing
+
+
+def _zoom(axis: Axes, results: Results, groups: list[Group]) -> None:
+    """Shows the range of scores and bounds; a floor far below would flatten all that matters."""
+    rows = pd.concat([pair_bounds(results, group.rows) for group in groups])
+    names = ["score", "hard_upper", "fort_upper", "fort_lower"]
+    shown = rows[["score"] if (rows["measure"] != "agreement").any() else names]
+    low, high = float(shown.min().min()), float(shown.max().max())
+    pad = 0.06 * max(high - low, 0.01)
+    floor = float(rows["floor"].mean())
+    if floor >= low - 2 * (high - low):
+        low = min(low, floor)
+    elif floor == floor:
+        axis.annotate(
+            f"floor {floor:.2f} ↓", (0.01, 0.02), xycoords="axes fraction", fontsize=6.5,
+            color=COLOUR["floor"],
+        )  # fmt: skip
+    axis.set_ylim(low - pad, high + pad)
 
 
 def pair_bounds(results: Results, rows: pd.DataFrame) -> pd.DataFrame:

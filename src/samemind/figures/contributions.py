@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from samemind.figures._style import TWO_COLUMNS, as_picture, measure_label, new_figure
 from samemind.figures.base import PAIR_COLUMNS, Contributions, Results, figure
+from samemind.figures.evidence import representation_measures
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -28,7 +29,7 @@ def contributions(results: Results) -> matplotlib.figure.Figure:
     ranked = part.sort_values(["contribution", "input"])
     shown = min(SHOWN, max(1, len(ranked) // 2))
     rows = {"least": ranked.head(shown), "most": ranked.tail(shown)[::-1]}
-    drawing = new_figure(TWO_COLUMNS, 3.0)
+    drawing = new_figure(min(TWO_COLUMNS, 1.0 + 1.1 * shown), 3.1)
     axes = drawing.subplots(2, shown, squeeze=False)
     for line, (name, inputs) in zip(axes, rows.items(), strict=True):
         line[0].set_ylabel(name, rotation=0, ha="right", va="center")
@@ -46,12 +47,15 @@ def contributions(results: Results) -> matplotlib.figure.Figure:
 def least_similar_pair(results: Results) -> pd.DataFrame:
     """The rows of the pair with the lowest score that has contributions, at the highest ε.
 
-    For the first measure of the table. The scores decide: contributions may be kept for the
+    For the first of the paper's measures on representations, if it is there: what an input adds
+    to agreement is 0 or 1 and tells little. The scores decide: contributions may be kept for the
     inputs at both ends only, and then their mean says nothing.
     """
     assert results.contributions is not None
     table = results.contributions.table
-    table = table[table["measure"] == table["measure"].iloc[0]]
+    measures = [str(name) for name in table["measure"].unique()]
+    chosen = (representation_measures(measures) or measures)[0]
+    table = table[table["measure"] == chosen]
     table = table[table["epsilon"] == table["epsilon"].max()]
     scores = dict(zip(pair_keys(results.defined), results.defined["score"], strict=True))
     keys = pair_keys(table)

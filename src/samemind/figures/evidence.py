@@ -7,9 +7,12 @@ together are put into their hands.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from samemind.figures._boxes import across_architectures
+from samemind.figures._predictions import pair_bounds
 from samemind.figures._style import measure_label
 from samemind.figures.base import Results
 from samemind.lazy import LazyModule
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from samemind.statistics import PairScores, Trend, Verdict
+    from samemind.statistics import Evidence, PairScores, Trend, Verdict
 else:
     np = LazyModule("numpy")
     pd = LazyModule("pandas")
@@ -175,8 +178,35 @@ def verdicts(results: Results) -> list[tuple[str, Verdict]]:
             ]
             missing = [] if len(rows) else [f"scores on {inputs} inputs"]
             labels = [measure_label(name) for name in wanted]
+            evidence = [_beyond_accuracy(results, item, str(dataset), inputs) for item in evidence]
             found.append((str(dataset), judge(aspect, evidence, labels, missing)))
     return found
+
+
+def _beyond_accuracy(results: Results, item: Evidence, dataset: str, inputs: str) -> Evidence:
+    """The evidence on agreement, with the floor and the bound that accuracies impose.
+
+    Two models that are right on 97 % of the inputs agree on at least 94 %, however little alike
+    they are. So the floor is the agreement of independent predictions of these accuracies, and
+    without other random seeds the ceiling is the most that accuracies allow.
+    """
+    rows = results.defined
+    rows = rows[(rows["dataset"] == dataset) & (rows["inputs"] == inputs)]
+    rows = rows[(rows["measure"] == item.measure) & (rows["inputs_dataset"] == dataset)]
+    if item.measure != "agreement" or inputs != "natural" or not len(rows):
+        return item
+    top = rows[rows["epsilon"] == rows["epsilon"].max()]
+    bounds = pair_bounds(results, across_architectures(top))
+    floor, ceiling = float(bounds["fort_lower"].mean()), float(bounds["hard_upper"].mean())
+    if floor != floor:
+        return item
+    return replace(
+        item,
+        floor=floor,
+        ceiling=item.ceiling if item.is_ceiling_measured else ceiling,
+        floor_is="independent predictions of these accuracies",
+        ceiling_is="the most that accuracies allow",
+    )
 
 
 def _chosen(table: pd.DataFrame, dataset: str, inputs: str) -> pd.DataFrame:

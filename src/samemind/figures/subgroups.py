@@ -17,7 +17,8 @@ COLOURS = {"agree": "#0072B2", "disagree": "#CC79A7"}
     "subgroups",
     "Where two models agree and where they disagree",
     shows="Similarity of all pairs recomputed on the inputs that the pair predicts alike, and on "
-    "those it does not, by ε.",
+    "those it does not, by ε. The groups differ in size, and scores of few inputs are high or low "
+    "by chance.",
     needs=("subgroups",),
 )
 def subgroups(results: Results) -> matplotlib.figure.Figure:

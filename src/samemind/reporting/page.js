@@ -335,7 +335,7 @@ function sortable(table) {
   const heads = [...table.tHead.rows[0].cells];
   const read = (cell) => {
     const text = cell.textContent.trim();
-    const plain = text.replace(/,/g, "").replace("−", "-").replace(/[%*]/g, "");
+    const plain = text.replace(/,/g, "").replace("−", "-").replace(/[%*<]/g, "");
     return text === "–" ? null : plain !== "" && !isNaN(plain) ? Number(plain) : text;
   };
   heads.forEach((head, column) => {

@@ -42,7 +42,9 @@ def text_of(value: object, form: str = "") -> str:
     """A number or a name as it is printed; an en dash for what is not there."""
     if value is None or value != value:
         return "–"
-    return format(value, form) if form else str(value)
+    if form == "p":
+        return "<0.001" if float(str(value)) < 0.001 else f"{value:.3f}"
+    return format(value, form).replace("-", "−") if form else str(value)
 
 
 def tables_of(results: Results) -> list[Table]:
@@ -175,7 +177,7 @@ def trends(results: Results) -> Table:
     # What every row says alike is said by the report's title.
     frame = frame.drop(columns=[c for c in ("Dataset", "Inputs of", "Models")
                                 if frame[c].nunique() == 1 and len(frame) > 1])  # fmt: skip
-    digits = ("First", "Last", "Change", "CI lower", "CI upper", "Floor", "Ceiling", "p")
+    digits = ("First", "Last", "Change", "CI lower", "CI upper", "Floor", "Ceiling")
     formats = dict.fromkeys(digits, ".3f") | {"from ε": "g", "to ε": "g"}
     return Table(
         "trends",
@@ -185,7 +187,7 @@ def trends(results: Results) -> Table:
         "of ε within models; effect in standard deviations of the scores of one ε; share of "
         "pairs that score higher at the highest ε than at the lowest.",
         frame,
-        formats | {"Effect (SD)": ".2f", "Pairs rising": ".0%"},
+        formats | {"Effect (SD)": ".2f", "Pairs rising": ".0%", "p": "p"},
     )
 
 
@@ -201,7 +203,7 @@ def latex(table: Table, escape: Callable[[str], str] | None = None) -> str:
     escape = escape or escape_latex
     texts = table.texts()
     is_text = [
-        not all(re.fullmatch(r"[−–\-+]?[\d.,]*\*?", row[i]) for row in texts)
+        not all(re.fullmatch(r"[−–\-+<]?[\d.,]*[*%]?", row[i]) for row in texts)
         for i in range(len(table.frame.columns))
     ]
     spec = "".join("l" if text else "r" for text in is_text)

@@ -20,8 +20,9 @@ UNIVERSAL_LEVEL = 0.9  # of the way from the floor to the ceiling
 class Evidence:
     """What one measure says about one aspect.
 
-    - `ceiling`: the similarity of models that differ by their random seed only, or, where the
-      study has one random seed, that of identical models (`is_ceiling_measured` is then False).
+    - `floor`, `floor_is`: what would be found without any likeness, and in words what that is.
+    - `ceiling`, `ceiling_is`: the similarity of models that differ by their random seed only;
+      where the study has one random seed, a bound (`is_ceiling_measured` is then False).
     - `p_value`: corrected for the number of measures of the aspect (Holm).
     """
 
@@ -31,6 +32,8 @@ class Evidence:
     ceiling: float
     is_ceiling_measured: bool
     p_value: float
+    floor_is: str = "its floor"
+    ceiling_is: str = "identical models"
 
     @property
     def level(self) -> Interval:
@@ -163,7 +166,8 @@ def _direction_words(evidence: Sequence[Evidence], labels: Sequence[str]) -> str
 def _standing_words(evidence: Sequence[Evidence], labels: Sequence[str]) -> str:
     standings = [item.standing for item in evidence]
     if all(standing == "universal" for standing in standings):
-        return " and are alike to a universal degree"
+        link = " and" if all(item.direction == "up" for item in evidence) else ", but"
+        return f"{link} are alike to a universal degree"
     universal = [
         label for label, standing in zip(labels, standings, strict=True) if standing == "universal"
     ]
@@ -179,13 +183,19 @@ def _standing_words(evidence: Sequence[Evidence], labels: Sequence[str]) -> str:
 def numbers_of(item: Evidence, label: str) -> str:
     """What the sentence rests on, for one measure."""
     change, last = item.trend.change, item.trend.last
-    p_value = "p < 0.001" if item.p_value < 0.001 else f"p = {item.p_value:.3f}"
-    ceiling = "another random seed" if item.is_ceiling_measured else "identical models"
+    p_value = "p < 0.001" if item.p_value < 0.001 else f"p = {item.p_value:.2g}"
+    ceiling = "another random seed" if item.is_ceiling_measured else item.ceiling_is
+    ends = f"{item.floor_is} ({item.floor:.2f}) to {ceiling} ({item.ceiling:.2f})"
+    level = item.level.value
+    place = (
+        f"{100 * level:.0f} % of the way from {ends}"
+        if level == level
+        else f"not to be placed between ends as near as {ends}"
+    )
     return (
         f"{label} changes by {_signed(change.value)} "
         f"(95 % CI {_signed(change.lower)} to {_signed(change.upper)}, {p_value}) to "
-        f"{last.value:.2f}, which is {100 * item.level.value:.0f} % of the way from its floor "
-        f"({item.floor:.2f}) to {ceiling} ({item.ceiling:.2f})"
+        f"{last.value:.2f}, which is {place}"
     )
 
 
