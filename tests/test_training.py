@@ -30,9 +30,17 @@ from samemind.training import (
     build_checkpoint,
     build_evaluation,
     load_checkpoint,
+    loading,
     steps_in_epoch,
     train,
 )
+from samemind.training.loading import (
+    OriginalImages,
+    SplitImages,
+    images_for_training,
+    loaded,
+)
+from samemind.training.loop import Chance
 
 CPU = torch.device("cpu")
 DIGITS = DATASETS["digits"]
@@ -355,3 +363,141 @@ def test_a_model_that_is_broken_on_every_image_has_no_accuracy_left():
     attack = Attack(steps=3, random_start=True, restarts=2)
     found = accuracy(linear(weight), images, labels, ball=L2Ball(5.0), attack=attack, device=CPU)
     assert found == 0
+
+
+# -- what fails, and what is done about it
+
+
+def test_a_training_that_stays_at_chance_is_stopped_and_says_what_to_do():
+    images, labels = digits(200)
+    schedule = Schedule(epochs=9, batch_size=100, learning_rate=1e-9, chance_epochs=3)
+    # Nothing that an untrained network could get right but by chance.
+    shuffled = labels[torch.randperm(200, generator=torch.Generator().manual_seed(0))]
+    with pytest.raises(TrainingFailed, match=r"After 3 epochs.*at chance.*fallback_learning"):
+        run(fresh(), images, shuffled, schedule, ball=None, attack=None)
+
+
+def test_a_training_that_learns_late_is_not_stopped():
+    images, labels = digits(400)
+    schedule = Schedule(epochs=6, batch_size=50, learning_rate=0.1, policy="one_cycle")
+    history = run(fresh(), images, labels, schedule, ball=None, attack=None)
+    assert history[-1]["accuracy"] > 0.5
+
+
+def test_the_level_of_chance_is_that_of_the_most_frequent_class():
+    labels = torch.tensor([0] * 900 + [1] * 100)
+    rule = Chance(labels, epochs=2)
+    assert rule.level == pytest.approx(0.9 + 3 * (0.9 * 0.1 / 1000) ** 0.5)
+    rule.check([{"accuracy": 0.9}])
+    rule.check([{"accuracy": 0.9}, {"accuracy": 0.95}])
+    with pytest.raises(TrainingFailed):
+        rule.check([{"accuracy": 0.95}, {"accuracy": 0.9}, {"accuracy": 0.91}])
+    Chance(labels, epochs=0).check([{"accuracy": 0.0}] * 9)
+
+
+def test_a_failed_training_falls_back_on_the_next_learning_rate(store: Store, execution: Execution):
+    schedule = Schedule(
+        epochs=1, batch_size=256, learning_rate=1e30, fallback_learning_rates=(1e29, 0.1)
+    )
+    build_checkpoint(recipe(schedule=schedule, ball=None, attack=None), store, execution)
+    found = store.open(recipe(schedule=schedule, ball=None, attack=None)).json("training.json")
+    assert found["learning_rate"] == 0.1
+    assert [f["learning_rate"] for f in found["failed"]] == [1e30, 1e29]
+    assert all("loss was nan" in f["reason"] for f in found["failed"])
+    # The one that succeeded is what it would have been by itself.
+    by_itself = recipe(
+        schedule=Schedule(epochs=1, batch_size=256, learning_rate=0.1), ball=None, attack=None
+    )
+    build_checkpoint(by_itself, store, execution)
+    assert_same_bits(
+        weights(load_checkpoint(by_itself, store)),
+        weights(load_checkpoint(recipe(schedule=schedule, ball=None, attack=None), store)),
+    )
+
+
+def test_without_a_fallback_a_failed_training_leaves_no_checkpoint(store: Store, execution):
+    failing = recipe(
+        schedule=Schedule(epochs=1, batch_size=256, learning_rate=1e30), ball=None, attack=None
+    )
+    with pytest.raises(TrainingFailed, match=r"Tried the learning rates 1e\+30"):
+        build_checkpoint(failing, store, execution)
+    assert not store.has(failing)
+
+
+# -- where images come from
+
+
+class CountingSplit:
+    """Colour images in memory that are also there as published; remembers how it is read."""
+
+    def __init__(self, count: int) -> None:
+        pixels = torch.randint(0, 256, (count, 3, 32, 32), generator=torch.Generator())
+        self.images = pixels.to(torch.uint8).numpy()
+        self.labels = np.arange(count) % 2
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def read(self, indices):
+        return self.images[np.asarray(indices)]
+
+    def open_image(self, index):
+        from PIL import Image
+
+        return Image.fromarray(self.images[index].transpose(1, 2, 0))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("originals", [False, True])
+def test_images_from_the_disk_come_in_the_same_batches_wherever_one_begins(workers, originals):
+    split = CountingSplit(40)
+    images = OriginalImages(split, 16, random_seed=0) if originals else SplitImages(split)
+    schedule = Schedule(epochs=1, batch_size=8, learning_rate=0.1)
+
+    def found(first: int, workers: int) -> list[torch.Tensor]:
+        order = enumerate(batches(40, schedule, 0, first=first), start=first)
+        return [b for _, b in loaded(images, order, device=CPU, workers=workers)]
+
+    whole = found(0, 0)
+    assert [tuple(b.shape) for b in whole] == [(8, 3, 16, 16) if originals else (8, 3, 32, 32)] * 5
+    later = found(2, workers)
+    assert all(torch.equal(a, b) for a, b in zip(whole[2:], later, strict=True))
+    if not originals:
+        resident = torch.from_numpy(split.images)
+        order = enumerate(batches(40, schedule, 0))
+        in_memory = [b for _, b in loaded(resident, order, device=CPU)]
+        assert all(torch.equal(a, b) for a, b in zip(whole, in_memory, strict=True))
+
+
+def test_images_that_fit_stay_in_memory_as_they_are_and_others_are_read(monkeypatch):
+    split = CountingSplit(40)
+    arguments = {"image_size": 32, "random_seed": 0, "device": CPU}
+    held = images_for_training(split, crops_originals=False, **arguments)
+    assert isinstance(held, torch.Tensor)
+    assert held.dtype == torch.uint8
+    assert isinstance(images_for_training(split, crops_originals=True, **arguments), OriginalImages)
+    monkeypatch.setattr(loading, "SHARE_OF_MEMORY", 1e-12)
+    assert isinstance(images_for_training(split, crops_originals=False, **arguments), SplitImages)
+
+
+def test_training_with_augmentation_resumes_to_the_same_bits():
+    import io
+
+    images, labels = digits(100)
+    schedule = Schedule(epochs=2, batch_size=32, learning_rate=0.1, augmentation="cifar")
+    states: dict[int, bytes] = {}
+    whole, resumed = fresh(), fresh()
+    run(whole, images, labels, schedule, after_step=saved_at(states, {5}))
+    run(resumed, images, labels, schedule, state=torch.load(io.BytesIO(states[5])))
+    assert_same_bits(weights(whole), weights(resumed))
+
+
+@pytest.mark.slow
+def test_a_compiled_training_is_the_same_to_rounding():
+    images, labels = digits(64)
+    schedule = Schedule(epochs=1, batch_size=32, learning_rate=0.01)
+    plain, compiled = fresh(), fresh()
+    run(plain, images, labels, schedule)
+    run(compiled, images, labels, schedule, compiled=True)
+    for name, held in weights(plain).items():
+        torch.testing.assert_close(weights(compiled)[name], held, rtol=1e-3, atol=1e-4)

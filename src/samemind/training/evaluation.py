@@ -178,17 +178,30 @@ def autoattack_accuracy(
     x, y = as_pixels(images).to(device), labels.to(device)
     with frozen_for_attack(classifier):
         ensemble = AutoAttack(
-            lambda pixels: classifier(pixels).logits,
-            norm=ball.norm,
+            _logits_of(classifier),
+            norm=ball.norm,  # pyright: ignore[reportArgumentType]
             eps=ball.epsilon,
             seed=random_seed % 2**31,
             device=device,
-            verbose=False,
         )
-        found = ensemble.run_standard_evaluation(x, y, batch_size=batch_size)
+        found, *_ = ensemble.run_standard_evaluation(x, y, batch_size=batch_size)
         with torch.no_grad():
             right = [
                 (classifier(a).logits.argmax(1) == b).sum()
                 for a, b in zip(found.split(batch_size), y.split(batch_size), strict=True)
             ]
     return int(sum(right)) / len(y)
+
+
+def _logits_of(classifier: Classifier) -> torch.nn.Module:
+    """The classifier as a module that returns its logits alone."""
+
+    class Logits(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.classifier = classifier
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.classifier(images).logits
+
+    return Logits().eval()
