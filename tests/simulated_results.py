@@ -139,7 +139,7 @@ def gallery_of(models, draws):
 
 
 def with_extras(results: Results, draws) -> Results:
-    """The same with contributions, probes and subgroups."""
+    """The same with contributions, probes, subgroups and layers."""
     from dataclasses import replace
 
     top = results.scores[results.scores["epsilon"] == results.scores["epsilon"].max()]
@@ -173,6 +173,15 @@ def with_extras(results: Results, draws) -> Results:
             parts.assign(group="disagree", score=parts["score"] - 0.1, n_inputs=100),
         ]
     )
+    first = results.scores[["model_a", "model_b"]].drop_duplicates().head(2)
+    stages = pd.DataFrame({"layer": ["stem", "middle", "head"]})
+    layers = first.merge(stages.rename(columns={"layer": "layer_a"}), how="cross")
+    layers = layers.merge(stages.rename(columns={"layer": "layer_b"}), how="cross")
+    layers = layers.assign(measure="debiased_linear_cka", score=draws.random(len(layers)))
     return replace(
-        results, contributions=Contributions(table, images), probes=probes, subgroups=subgroups
+        results,
+        contributions=Contributions(table, images),
+        probes=probes,
+        subgroups=subgroups,
+        layers=layers,
     )

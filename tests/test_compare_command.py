@@ -250,3 +250,64 @@ def test_out_writes_a_report(tmp_path: Path, weights) -> None:
     )  # fmt: skip
     assert (out / "index.html").is_file()
     assert (out / "scores.parquet").is_file()
+
+
+# -- beyond the penultimate layer on natural images
+
+
+def test_layers_probes_and_inversion_are_added_to_a_comparison(tmp_path: Path, weights) -> None:
+    told = run(
+        *weights, "--architecture", "digits_vgg_bn", "--inputs", "digits", "--count", 80,
+        "--measures", "agreement,linear_cka", "--permutations", 2, "--json",
+        "--invert", 6, "--invert-steps", 3, "--probe", "--layers", "features.0,classifier",
+    )  # fmt: skip
+    found = json.loads(told)
+    inverted = [r for r in found["scores"] if r["inputs"] == "inverted"]
+    assert {(r["model_a"], r["inverted_by"]) for r in inverted} == {
+        ("model0", "model0"), ("model1", "model1"),
+    }  # fmt: skip
+    assert all(r["n_inputs"] == 6 for r in inverted)
+    assert {(r["layer_a"], r["layer_b"]) for r in found["layers"]} == {
+        (a, b) for a in ("features.0", "classifier") for b in ("features.0", "classifier")
+    }
+    assert {r["heads"] for r in found["probes"]} == {"original", "probe"}
+
+
+def test_more_steps_bring_inverted_images_nearer(weights) -> None:
+    def loss(steps: int) -> float:
+        told = run(
+            *weights, "--architecture", "digits_vgg_bn", "--inputs", "digits", "--count", 20,
+            "--measures", "agreement", "--permutations", 0, "--json",
+            "--invert", 8, "--invert-steps", steps,
+        )  # fmt: skip
+        note = next(n for n in json.loads(told)["notes"] if n.startswith("Inverted for model0"))
+        return float(note.split("median ")[1].split(" ")[0])
+
+    assert loss(40) < 0.7 * loss(1)
+
+
+def test_probes_recover_what_random_heads_lose(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(300) % 3
+    base = np.eye(3)[labels] * 3 + 0.3 * rng.standard_normal((300, 3))
+    for name in "ab":
+        mixed = base @ np.linalg.qr(rng.standard_normal((3, 3)))[0]
+        np.savez(tmp_path / f"{name}.npz", representation=mixed, logits=rng.random((300, 3)))
+    np.savetxt(tmp_path / "labels.txt", labels, fmt="%d")
+    found = json.loads(
+        run(
+            "--activations", tmp_path / "a.npz", tmp_path / "b.npz", "--probe", "--json",
+            "--labels", tmp_path / "labels.txt", "--measures", "agreement",
+        )
+    )  # fmt: skip
+    scores = {(r["heads"], r["measure"]): r["score"] for r in found["probes"]}
+    assert scores["probe", "agreement"] > 0.95
+    assert scores["original", "agreement"] < 0.6
+
+
+def test_a_layer_that_no_model_has_is_answered_with_a_suggestion(weights) -> None:
+    with pytest.raises(InvalidInput, match="Did you mean 'classifier'"):
+        run(
+            *weights, "--architecture", "digits_vgg_bn", "--inputs", "digits", "--count", 20,
+            "--permutations", 0, "--layers", "clasifier",
+        )  # fmt: skip

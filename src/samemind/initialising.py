@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samemind.errors import InvalidInput
-from samemind.study import read_study, study_path
+from samemind.study import Study, read_study, study_path
 
 if TYPE_CHECKING:
     from samemind.recognising import Recognised
@@ -40,6 +42,7 @@ epsilons = [{epsilons}]
 # epsilons = [1.0]
 
 [training]
+# preset = "paper"  # or "fast"; what is set below then differs from the preset
 epochs = {epochs}
 batch_size = {batch_size}
 learning_rate = {learning_rate}
@@ -49,6 +52,9 @@ policy = "{policy}"  # "step" divides the rate by 10 every `step_epochs`; "one_c
 # step_epochs = 30
 # augmentation = "none"
 # precision = "float32"  # "bfloat16" is faster where the hardware has it
+# fallback_learning_rates = []  # tried in order where a training does not leave chance
+# chance_epochs = 5  # a training still at chance after so many epochs has failed
+# exceptions = []  # models trained differently: {{architectures = [...], learning_rate = ...}}
 
 [attack]  # projected gradient descent, in training (where ε > 0) and in evaluation
 # steps = 3
@@ -60,6 +66,9 @@ policy = "{policy}"  # "step" divides the rate by 10 every `step_epochs`; "one_c
 [evaluation]
 # split = "test"
 # standard_epsilon = 0.25  # the radius at which models with ε = 0 are attacked
+# epsilons = [0.25, 0.5, 1.0]  # of the robustness curve [every ε of the study]
+# strong_count = 1000  # images for the strong attack (more steps and restarts); 0: none
+# autoattack = false  # AutoAttack too; needs samemind[attacks]
 # weak_below = 0.0  # models below this clean accuracy are marked in every table and figure
 
 [inputs]  # the images that models are compared on; also the targets of inversion
@@ -110,13 +119,38 @@ def study_text(name: str, *, source: str | None = None, models: Sequence[Recogni
     from samemind.comparison import STUDY_MEASURES
 
     grid = _grid(models)
-    return TEMPLATE.format(
+    text = TEMPLATE.format(
         name=name,
         title=f'title = "{name}"',
         models=_listed(models),
         measures=", ".join(f'"{m}"' for m in STUDY_MEASURES),
         **grid,
     )
+    return "\n".join(_with_other_keys(text))
+
+
+def _with_other_keys(text: str) -> Iterator[str]:
+    """The text with the keys of the schema that the template does not speak of, by section."""
+    parts = re.split(r"^(?=\[\w+\])", text, flags=re.MULTILINE)
+    yield parts[0].rstrip() + "\n"
+    for part in parts[1:]:
+        section = part[1 : part.index("]")]
+        keys = Study.model_fields[section].annotation.model_fields  # pyright: ignore
+        spoken_of = set(re.findall(r"^(?:# )?(\w+) = ", part, flags=re.MULTILINE))
+        others = [
+            f"# {key} = {_toml(found.get_default(call_default_factory=True))}"
+            for key, found in keys.items()
+            if key not in spoken_of
+        ]
+        yield "\n".join([part.rstrip(), *others]) + "\n"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, (bool, str)):
+        return json.dumps(value)
+    if isinstance(value, (tuple, list)):
+        return f"[{', '.join(_toml(v) for v in value)}]"
+    return "...  # not set" if value is None else str(value)
 
 
 def _grid(models: Sequence[Recognised]) -> dict[str, str]:

@@ -84,6 +84,23 @@ def compare(
         bool, typer.Option("--download", help="Fetch published weights that are not here.")
     ] = False,
     random_seed: Annotated[int, typer.Option(help="Of --count and of random weights.")] = 0,
+    invert: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Compare on N inverted images of each model.")
+    ] = 0,
+    invert_steps: Annotated[int, typer.Option(min=1, help="Of gradient descent.")] = 1000,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Retrain heads on half of the inputs (needs labels).")
+    ] = False,
+    layers: Annotated[
+        str | None,
+        typer.Option(help="'all', or names with commas between: compare layer by layer."),
+    ] = None,
+    pooling: Annotated[
+        str, typer.Option(help="Of layers: mean (over space or tokens) or flatten.")
+    ] = "mean",
+    layer_measure: Annotated[
+        str, typer.Option(help="Which measure compares layers.")
+    ] = "debiased_linear_cka",
     out: Annotated[Path | None, typer.Option(help="Folder for the full report.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
@@ -98,9 +115,11 @@ def compare(
         from samemind.comparing.arrays import read_activations
         from samemind.comparing.images import read_labels
 
-        if inputs:
-            raise InvalidInput("With --activations no model runs, so leave --inputs out.")
-        found, _ = compare_activations(
+        if inputs or invert or layers:
+            raise InvalidInput(
+                "With --activations no model runs, so leave --inputs, --invert and --layers out."
+            )
+        found, sides = compare_activations(
             read_activations(models, kind="logits" if logits else "representation"),
             labels=read_labels(Path(labels)) if labels else None,
             measures=wanted,
@@ -129,7 +148,7 @@ def compare(
         loaded = open_models(models, loading)
         execution = Execution(device=device, batch_size=batch_size)
         with _progress(is_silent=as_json) as watch:
-            found, _ = compare_models(
+            found, sides = compare_models(
                 loaded,
                 images,
                 measures=wanted,
@@ -137,6 +156,39 @@ def compare(
                 execution=execution,
                 watch=watch,
             )
+            if invert:
+                from samemind.comparing.deeper import add_inverted
+
+                add_inverted(
+                    found,
+                    loaded,
+                    images,
+                    count=invert,
+                    steps=invert_steps,
+                    measures=found.measures,
+                    permutations=permutations,
+                    execution=execution,
+                    random_seed=random_seed,
+                    watch=watch,
+                )
+            if layers:
+                from samemind.comparing.deeper import add_layers
+
+                names = [n.strip() for n in layers.split(",") if n.strip()]
+                add_layers(
+                    found,
+                    loaded,
+                    images,
+                    layers="all" if names == ["all"] else names,
+                    pooling=pooling,
+                    by=layer_measure,
+                    execution=execution,
+                    watch=watch,
+                )
+    if probe:
+        from samemind.comparing.deeper import add_probes
+
+        add_probes(found, sides, random_seed=random_seed)
     _deliver(found, models, out, as_json=as_json, tolerance=tolerance)
 
 

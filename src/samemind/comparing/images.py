@@ -85,7 +85,7 @@ class Images:
                     "Give --image-size."
                 )
             return torch.stack([_picture(self.source[int(i)], size, crop, channels) for i in rows])  # pyright: ignore[reportIndexIssue, reportArgumentType]
-        return _fitted(self.source.read(rows), size, channels)  # pyright: ignore[reportAttributeAccessIssue]
+        return fitted(self.source.read(rows), size, channels)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _picture(path: Path, size: int, crop: float, channels: int) -> Tensor:
@@ -107,7 +107,11 @@ def _picture(path: Path, size: int, crop: float, channels: int) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels))
 
 
-def _fitted(images: np.ndarray, size: int | None, channels: int) -> Tensor:
+def fitted(images: np.ndarray | Tensor, size: int | None, channels: int) -> Tensor:
+    """Arrays as float32 pixels of a model's size and channels: grey is repeated for colour.
+
+    **Raises:** `InvalidInput` for channels that do not fit.
+    """
     from samemind.arrays import as_pixels
 
     pixels = as_pixels(images)

@@ -45,6 +45,7 @@ class Compared:
     """Everything that a comparison found.
 
     - `models`: a record per model: name, architecture, parameters, sizes, accuracy.
+    - `measures`: those that were computed.
     - `scores`: the tidy table, a row per pair, inputs and measure.
     - `replacements`: of the first model by each other one, where there are labels.
     - `notes`: what a reader must know: labels not used, measures left out, random weights.
@@ -53,7 +54,8 @@ class Compared:
     name: str
     n_inputs: int
     models: list[dict[str, Any]]
-    scores: pd.DataFrame
+    measures: list[str]
+    scores: pd.DataFrame = field(init=False)
     replacements: list[Replacement] = field(default_factory=list)
     classes: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
@@ -61,6 +63,13 @@ class Compared:
     probe_accuracies: dict[str, float] = field(default_factory=dict)
     layers: pd.DataFrame | None = None
     gallery: list[Any] = field(default_factory=list)
+
+    @property
+    def architectures(self) -> dict[str, str]:
+        """The names of the models in figures: architectures, or their own where two share one."""
+        by_name = {m["name"]: m["architecture"] for m in self.models}
+        is_unique = len(set(by_name.values())) == len(by_name)
+        return by_name if is_unique else {name: name for name in by_name}
 
     def as_record(self) -> dict[str, Any]:
         """Everything as plain data, for JSON; what is undefined is null."""
@@ -223,21 +232,18 @@ def _compare(
     notes: list[str],
 ) -> Compared:
     chosen = chosen_measures(measures, sides, usual=STUDY_MEASURES, notes=notes)
-    scores = score_all(
-        sides,
-        chosen,
-        name=name,
-        architectures={r["name"]: r["architecture"] for r in records},
-        permutations=permutations,
-    )
-    return Compared(
+    found = Compared(
         name=name,
         n_inputs=next(iter(sides.values())).n_inputs,
         models=records,
-        scores=scores,
+        measures=chosen,
         replacements=_replacements(sides),
         notes=notes,
     )
+    found.scores = score_all(
+        sides, chosen, name=name, architectures=found.architectures, permutations=permutations
+    )
+    return found
 
 
 def _model_record(model: Model, side: Side) -> dict[str, Any]:

@@ -176,7 +176,7 @@ def results_of(found: Compared, description: str) -> Results:
             {
                 "model": m["name"],
                 "dataset": found.name,
-                "architecture": m["architecture"],
+                "architecture": found.architectures[m["name"]],
                 "epsilon": 0.0,
                 "random_seed": 0,
                 "parameters": m["parameters"] or 0,
@@ -201,4 +201,5 @@ def results_of(found: Compared, description: str) -> Results:
         environment=environment.described(),
         classes={found.name: n_classes[0]} if n_classes else {},
         probes=found.probes,
+        layers=found.layers,
     )

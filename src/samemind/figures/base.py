@@ -40,6 +40,7 @@ MODEL_COLUMNS = (
 )
 CONTRIBUTION_COLUMNS = (*PAIR_COLUMNS, "input", "contribution")
 PROBE_COLUMNS = (*PAIR_COLUMNS, "heads", "score")
+LAYER_COLUMNS = ("model_a", "model_b", "layer_a", "layer_b", "measure", "score")
 SUBGROUP_COLUMNS = (*PAIR_COLUMNS, "group", "score", "n_inputs")
 # fmt: on
 
@@ -92,6 +93,7 @@ class Results:
       "original" or "probe".
     - `subgroups`: scores on the inputs where a pair agrees and where it disagrees, with
       `SUBGROUP_COLUMNS`; `group` is "agree" or "disagree".
+    - `layers`: scores of the layers of one model with those of another, with `LAYER_COLUMNS`.
     - `recipes`: which recipes (names in the store) a number rests on, by what they made.
 
     **Raises:** `InvalidInput` when a table lacks a column.
@@ -107,6 +109,7 @@ class Results:
     contributions: Contributions | None = None
     probes: pd.DataFrame | None = None
     subgroups: pd.DataFrame | None = None
+    layers: pd.DataFrame | None = None
     recipes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -117,6 +120,8 @@ class Results:
             tables.append(("probes", self.probes, PROBE_COLUMNS))
         if self.subgroups is not None:
             tables.append(("subgroups", self.subgroups, SUBGROUP_COLUMNS))
+        if self.layers is not None:
+            tables.append(("layers", self.layers, LAYER_COLUMNS))
         for kind, table, columns in tables:
             missing = [column for column in columns if column not in table.columns]
             if missing:
@@ -217,6 +222,10 @@ NEEDS: dict[str, tuple[Callable[[Results], bool], str]] = {
         "no contributions of single inputs",
     ),
     "probes": (lambda r: r.probes is not None and len(r.probes) > 0, "no linear probes"),
+    "layers": (
+        lambda r: r.layers is not None and bool(r.layers["score"].notna().any()),
+        "no comparison layer by layer",
+    ),
     "subgroups": (
         lambda r: r.subgroups is not None and len(r.subgroups) > 0,
         "no comparison by agreement",

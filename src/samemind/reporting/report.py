@@ -32,7 +32,7 @@ else:
 OURS = (
     *("index.html", "figures", "tables", "scores.parquet", "models.parquet", "study.toml"),
     *("environment.json", "verdict.json", "recipes.json", MADE_FILE),
-    *("contributions.parquet", "probes.parquet", "subgroups.parquet"),
+    *("contributions.parquet", "probes.parquet", "subgroups.parquet", "layers.parquet"),
 )
 
 
@@ -125,6 +125,7 @@ def _write_data(draft: Path, study: Results) -> None:
         "contributions": study.contributions and study.contributions.table,
         "probes": study.probes,
         "subgroups": study.subgroups,
+        "layers": study.layers,
     }
     for name, table in optional.items():
         if table is not None:

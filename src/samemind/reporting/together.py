@@ -50,6 +50,7 @@ def together(studies: Sequence[Results]) -> Results:
         contributions=contributions,
         probes=_stacked([study.probes for study in studies]),
         subgroups=_stacked([study.subgroups for study in studies]),
+        layers=_stacked([study.layers for study in studies]),
         recipes={study.name: dict(study.recipes) for study in studies},
     )
 

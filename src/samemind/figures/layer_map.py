@@ -1,0 +1,60 @@
+"""Layer by layer: every layer of one model with every layer of another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from samemind.figures._style import measure_label, new_figure
+from samemind.figures.base import Results, figure
+from samemind.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+    import numpy as np
+    import pandas as pd
+else:
+    np = LazyModule("numpy")
+
+MOST_TICKS = 30
+MOST_PAIRS = 6
+
+
+@figure(
+    "layer_map",
+    "Similarity layer by layer",
+    shows="Every layer of one model (rows) with every layer of another (columns), a panel per pair "
+    "of models; inputs enter at the top left.",
+    needs=("layers",),
+)
+def layer_map(results: Results) -> matplotlib.figure.Figure:
+    """A heat map of layers for each pair of models."""
+    assert results.layers is not None
+    pairs = list(results.layers.groupby(["model_a", "model_b"], sort=False))[:MOST_PAIRS]
+    columns = min(len(pairs), 2)
+    rows = -(-len(pairs) // columns)
+    drawing = new_figure(3.4 * columns, 3.1 * rows)
+    axes = drawing.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat[len(pairs) :]:
+        axis.set_axis_off()
+    picture = None
+    for axis, ((a, b), part) in zip(axes.flat, pairs, strict=False):  # pyright: ignore[reportGeneralTypeIssues]
+        matrix, layers_a, layers_b = _matrix(part)
+        picture = axis.imshow(matrix, vmin=min(0, np.nanmin(matrix)), vmax=1, cmap="cividis")
+        axis.set_title(f"{a} – {b}")
+        axis.set_ylabel(str(a))
+        axis.set_xlabel(str(b))
+        for ticks, names in ((axis.set_yticks, layers_a), (axis.set_xticks, layers_b)):
+            shown = np.linspace(0, len(names) - 1, min(len(names), MOST_TICKS)).round().astype(int)
+            ticks(shown, [names[i] for i in shown], fontsize=5)
+        axis.tick_params(axis="x", rotation=90)
+    if picture is not None:
+        bar = drawing.colorbar(picture, ax=axes, shrink=0.7)
+        bar.set_label(measure_label(str(results.layers["measure"].iloc[0])))
+    return drawing
+
+
+def _matrix(part: pd.DataFrame) -> tuple[np.ndarray, list[str], list[str]]:
+    layers_a = list(dict.fromkeys(part["layer_a"]))
+    layers_b = list(dict.fromkeys(part["layer_b"]))
+    wide = part.pivot(index="layer_a", columns="layer_b", values="score")
+    return wide.loc[layers_a, layers_b].to_numpy(), layers_a, layers_b
