@@ -40,7 +40,7 @@ demo: $(RUNTIME)
 	$(SAMEMIND) run digits
 
 test: $(DEV)
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 test-all: $(DEV)
 	$(BIN)/pytest -m ""

@@ -73,7 +73,7 @@ def test_plan_and_status_count_what_is_there(tmp_path: Path):
     planned = json.loads(samemind("plan", SMALL, "--store", tmp_path, "--json").stdout)
     stages = {row["stage"]: row for row in planned["stages"]}
     assert stages["training"]["missing"] == 6
-    assert stages["extraction"]["parts"] == 2 * 3 * 4
+    assert stages["extraction"]["parts"] == 2 * 3 * (4 + 1)
     status = json.loads(samemind("status", SMALL, "--store", tmp_path, "--json").stdout)
     assert sum(row["done"] for row in status) == 0
 
