@@ -7,7 +7,7 @@ DEV := .venv/.dev
 # Two processes of one thread do more than one of two on networks this small.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test test-all torture check bench docs clean
+.PHONY: help setup demo test test-all torture check bench bench-measures docs clean
 
 help:
 	@echo "make demo    run a complete study on real images and name the report (installs first)"
@@ -55,6 +55,12 @@ check: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
+
+bench: bench-measures
+
+# CPU seconds of one thread; the public way takes minutes on the paper's sizes.
+bench-measures: $(DEV)
+	$(BIN)/python benchmarks/measures.py
 
 docs: $(DEV)
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html

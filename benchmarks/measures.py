@@ -11,94 +11,24 @@ pair of each of three kinds and is scaled by how many pairs of the kind the cell
 from __future__ import annotations
 
 import argparse
-import platform
 import resource
-from collections.abc import Callable
-from itertools import combinations
 from pathlib import Path
-from time import perf_counter, process_time
+from time import perf_counter
 
-import numpy as np
-import scipy
-import sklearn
 import torch
+from measures_cell import WIDTHS, make_cell, measures_for, run_ours, timed, versions
+from measures_growth import write_growth
 from measures_public_way import exact_scores, public_scores
 from threadpoolctl import threadpool_limits
 
-from samemind.measures import Side
-from samemind.measures.cell import score_pairs, verify
+from samemind.measures.cell import verify
 
-WIDTHS = {
-    "resnet18": 512,
-    "resnet50": 2048,
-    "wide_resnet50_2": 2048,
-    "wide_resnet50_4": 2048,
-    "resnext50": 2048,
-    "densenet161": 2208,
-    "vgg16": 4096,
-    "tiny_vit": 320,
-}
-NEIGHBOURS = (10, 100, 500)
-MEASURES = (
-    "agreement",
-    "jensen_shannon_similarity",
-    "jeffreys_divergence",
-    "linear_cka",
-    "debiased_linear_cka",
-    "procrustes_similarity",
-    *(f"knn_jaccard@{k}" for k in NEIGHBOURS),
-)
 #: One pair of each kind, and how many pairs of the kind there are among the 28.
 SAMPLES = (
     (("resnet18", "resnet50"), "512 or 320 wide", 11),
     (("resnet50", "wide_resnet50_2"), "2048 and 2208 wide", 10),
     (("resnet50", "vgg16"), "4096 wide", 7),
 )
-
-
-def representation(n: int, width: int, generator: torch.Generator, shared: torch.Tensor):
-    """Penultimate features as networks have them: a shared and a private part, a power law."""
-    n_latent = shared.shape[1]
-    spectrum = torch.arange(1, n_latent + 1) ** -0.5
-    latent = 0.7 * (shared + torch.randn(n, n_latent, generator=generator)) * spectrum
-    mixed = latent @ torch.randn(n_latent, width, generator=generator) * 0.2
-    return torch.relu(mixed + 0.1 * torch.randn(n, width, generator=generator) + 0.1)
-
-
-def make_cell(n: int, widths: dict[str, int], n_classes: int = 1000, random_seed: int = 0):
-    """Representations and logits of each model on the same made-up inputs."""
-    generator = torch.Generator().manual_seed(random_seed)
-    shared = torch.randn(n, 256, generator=generator)
-    classes = torch.randn(n, n_classes, generator=generator)
-    return {
-        name: (
-            representation(n, width, generator, shared),
-            3 * classes + 2 * torch.randn(n, n_classes, generator=generator),
-        )
-        for name, width in widths.items()
-    }
-
-
-def timed(work: Callable[[], object]) -> tuple[object, float]:
-    """The result of the work and its CPU seconds."""
-    start = process_time()
-    result = work()
-    return result, process_time() - start
-
-
-def measures_for(n: int) -> tuple[str, ...]:
-    """The measures of the cell that n inputs allow."""
-    return tuple(m for m in MEASURES if "@" not in m or int(m.partition("@")[2]) < n - 1)
-
-
-def run_ours(arrays, device: str):
-    """All pairs of the cell, from raw arrays to numbers."""
-    sides = {
-        name: Side(representation=r.to(device), logits=z.to(device))
-        for name, (r, z) in arrays.items()
-    }
-    names = measures_for(len(next(iter(arrays.values()))[0]))
-    return sides, score_pairs(sides, list(combinations(sides, 2)), names)
 
 
 def compare_with_public_way(n: int) -> None:
@@ -155,57 +85,6 @@ def report_errors(arrays, public, scores, ks) -> None:
         print(f"{name:32}{ours[name]:12.1e}{theirs[name]:12.1e}")
 
 
-def write_growth(path: Path) -> None:
-    """Writes the table of cost over the number of inputs, units and models."""
-    base = {"inputs": 4000, "units": 1024, "models": 4}
-    steps = {
-        "inputs": (1000, 2000, 4000, 8000),
-        "units": (256, 512, 1024, 2048, 4096),
-        "models": (2, 4, 8, 16),
-    }
-    lines = [
-        "# What measures cost as the work grows",
-        "",
-        "Written by `python benchmarks/measures.py --growth docs/measures-cost.md`. One cell, all",
-        f"pairs, {len(MEASURES)} measures: {', '.join(f'`{m}`' for m in MEASURES)}.",
-        "Made-up representations, float32; logits of 1,000 classes. CPU seconds, one thread.",
-        f"Where nothing else is said: {base['inputs']:,} inputs, {base['units']:,} units,",
-        f"{base['models']} models.",
-        "",
-        versions(),
-    ]
-    for what, values in steps.items():
-        lines += ["", f"| {what} | pairs | CPU seconds | per pair |", "|--:|--:|--:|--:|"]
-        for value in values:
-            size = base | {what: value}
-            widths = {f"model {i}": size["units"] for i in range(size["models"])}
-            arrays = make_cell(size["inputs"], widths)
-            _, seconds = timed(lambda arrays=arrays: run_ours(arrays, "cpu"))
-            n_pairs = size["models"] * (size["models"] - 1) // 2
-            lines.append(f"| {value:,} | {n_pairs} | {seconds:.2f} | {seconds / n_pairs:.2f} |")
-            print(lines[-1], flush=True)
-    lines += ["", GROWTH_RULES]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines))
-
-
-GROWTH_RULES = """\
-How it must grow, with N inputs, D and D' units, C classes:
-
-| part | once per model | once per pair |
-|---|---|---|
-| centring, scaling | N D | |
-| neighbours, for any number of k | N² D (half of it, by symmetry) + N² | N² / 8 bytes per k |
-| cross-covariance: both CKAs, Procrustes | | 2 N D D' |
-| nuclear norm: Procrustes | | D' min(D, D')² + 4/3 min(D, D')³, in float64 |
-| probabilities, entropies | N C | |
-| Jensen-Shannon, Jeffreys | | N C |
-| agreement | N C | N |
-
-Where N < D, a factor of N columns takes the place of the representation, so D becomes N.
-"""
-
-
 def time_on_gpu(n: int) -> None:
     """Prints the seconds of the cell on a GPU, and how far its scores are from the CPU's."""
     arrays = make_cell(n, WIDTHS)
@@ -221,28 +100,9 @@ def time_on_gpu(n: int) -> None:
     print(f"largest difference from the CPU: {apart:.1e}")
 
 
-def versions() -> str:
-    """The machine and the libraries, as one line."""
-    return (
-        f"{processor()}, torch {torch.__version__}, numpy {np.__version__}, "
-        f"scipy {scipy.__version__}, scikit-learn {sklearn.__version__}, "
-        f"Python {platform.python_version()}."
-    )
-
-
-def processor() -> str:
-    """The processor's name."""
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
-
-
 def main() -> None:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--inputs", type=int, default=10_000, help="N, the number of inputs")
     parser.add_argument("--growth", type=Path, help="write the table of cost to this file instead")
     parser.add_argument("--gpu", action="store_true", help="time the cell on a GPU instead")
