@@ -218,6 +218,21 @@ def test_constant_columns_change_nothing() -> None:
         assert measure(name)(with_dead_units, S) == pytest.approx(measure(name)(R, S), abs=1e-12)
 
 
+def test_one_unit_with_a_huge_mean_does_not_hide_the_others() -> None:
+    R, S = (m.float() for m in related(40, (5, 9)))
+    with_offset = torch.cat([R, torch.full((40, 1), 1e7)], dim=1)
+    for name in ON_REPRESENTATIONS:
+        assert measure(name)(with_offset, S) == pytest.approx(measure(name)(R, S), abs=1e-12)
+
+
+def test_a_unit_that_varies_in_its_last_digit_only_counts_as_constant() -> None:
+    _, S = related(40, (5, 9))
+    last_digit = 1e4 + 1e-3 * (torch.arange(40)[:, None] % 2).float().repeat(1, 3)
+    assert last_digit.unique().numel() == 2
+    with pytest.raises(UndefinedScore, match="constant"):
+        measure("linear_cka")(last_digit, S.float())
+
+
 def test_fewer_inputs_than_units_score_as_the_formula_says() -> None:
     R, S = (m.numpy() for m in related(14, (60, 25)))
     for name in ON_REPRESENTATIONS:

@@ -107,10 +107,20 @@ def row_lengths(values: Tensor, means: Tensor) -> Tensor:
     for start in range(0, len(values), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
         squares[rows] = (values[rows].double() - means).square_().sum(1)
-    # What varies by no more than the last digit of its format is rounding, not variation.
-    last_digit = torch.finfo(values.dtype).eps * means.abs().max()
-    is_constant = squares.mean() <= (2 * last_digit) ** 2
-    return torch.where(is_constant, 0.0, squares.sqrt())
+    last_digit = 2 * torch.finfo(values.dtype).eps * means.abs()
+    # Summed over the units that is a bound for all; where it is met, each unit is looked at.
+    if float(squares.mean()) <= float(last_digit.square().sum()):
+        is_constant = _is_rounding(values, means, last_digit)
+        return torch.where(is_constant, 0.0, squares.sqrt())
+    return squares.sqrt()
+
+
+def _is_rounding(values: Tensor, means: Tensor, last_digit: Tensor) -> Tensor:
+    """Whether no unit varies by more than the last digit of its format, `()` boolean."""
+    squares = torch.zeros_like(means)
+    for start in range(0, len(values), ROWS_AT_ONCE):
+        squares += (values[start : start + ROWS_AT_ONCE].double() - means).square_().sum(0)
+    return (squares / len(values) <= last_digit.square()).all()
 
 
 def centred_and_scaled(
