@@ -24,7 +24,7 @@ def defaults_of_the_template() -> dict[str, dict]:
     for line in study_text("my").splitlines():
         bare = line.removeprefix("# ")
         is_key = line.startswith("# ") and " = " in bare.partition("#")[0] and bare[0].islower()
-        lines.append(bare if is_key or bare.startswith("[[exclude]]") else line)
+        lines.append(bare if is_key or bare.startswith("[[") else line)
     return tomllib.loads("\n".join(line.replace(" = ...", " = '...'") for line in lines))
 
 

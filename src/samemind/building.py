@@ -17,6 +17,7 @@ from samemind.comparison import Scores, build_scores
 from samemind.devices import Execution
 from samemind.errors import SamemindError
 from samemind.extraction import Activations, build_activations
+from samemind.importing import build_imported
 from samemind.inversion import (
     Inverted,
     Natural,
@@ -27,10 +28,11 @@ from samemind.inversion import (
 )
 from samemind.probing import Probe, ProbeScores, build_probe, build_probe_scores
 from samemind.storage import storage_error
-from samemind.training import Evaluated, Trained, build_checkpoint, build_evaluation
+from samemind.training import Evaluated, Imported, Trained, build_checkpoint, build_evaluation
 
 BUILDERS: dict[type[Recipe], Callable[[Any, Store, Execution], None]] = {
     Trained: build_checkpoint,
+    Imported: build_imported,
     Evaluated: build_evaluation,
     Natural: build_natural,
     Seeds: build_seeds,

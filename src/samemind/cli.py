@@ -18,8 +18,10 @@ from rich.table import Table
 from samemind import __version__
 from samemind.artifacts import Store
 from samemind.commands.compare import compare
+from samemind.commands.data import app as data
 from samemind.commands.engines import Engine, executor_on
 from samemind.commands.figure import figure
+from samemind.commands.importing import import_
 from samemind.commands.init import init
 from samemind.commands.store import app as store_commands
 from samemind.devices import Execution
@@ -336,6 +338,8 @@ app.command()(compare)
 app.command()(figure)
 app.command()(init)
 app.add_typer(store_commands)
+app.command(name="import")(import_)
+app.add_typer(data, name="data")
 
 
 def main() -> None:

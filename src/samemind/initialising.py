@@ -41,6 +41,15 @@ epsilons = [{epsilons}]
 # architecture = "{first}"
 # epsilons = [1.0]
 
+# To compare checkpoints from elsewhere, which `samemind import` brings in (it prints these lines):
+# [[imported]]
+# source = "resnet18_l2_eps1.ckpt"
+# sha256 = "…"
+# architecture = "resnet18"
+# epsilon = 1.0
+# mean = [0.485, 0.456, 0.406]
+# std = [0.229, 0.224, 0.225]
+
 [training]
 # preset = "paper"  # or "fast"; what is set below then differs from the preset
 epochs = {epochs}

@@ -166,3 +166,23 @@ class Evaluation(Section):
             restarts=self.strong_restarts,
             random_start=True,
         )
+
+
+class ImportedModel(Section):
+    """A checkpoint that was brought in by `samemind import`, which prints these lines.
+
+    It is trained on the study's dataset, and its ε is in the study's norm.
+    """
+
+    source: str
+    sha256: str
+    architecture: str
+    epsilon: Radius
+    mean: tuple[float, ...]
+    std: tuple[Positive, ...]
+    random_seed: int = 0
+
+    @field_validator("architecture")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return known(ARCHITECTURES, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -33,13 +34,14 @@ from samemind.sections import (
     Cluster,
     Count,
     Evaluation,
+    ImportedModel,
     Positive,
     Radius,
     Section,
     Training,
     known,
 )
-from samemind.training import Evaluated, Trained
+from samemind.training import Evaluated, Imported, Trained
 
 
 class InputsSection(Section):
@@ -126,12 +128,13 @@ class Study(Section):
     name: str
     title: str = ""
     dataset: str
-    architectures: Annotated[tuple[str, ...], Field(min_length=1)]
+    architectures: tuple[str, ...] = ()
     epsilons: Annotated[tuple[Radius, ...], Field(min_length=1)]
     random_seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     norm: str = "L2"
     exclude: tuple[Excluded, ...] = ()
-    training: Training
+    imported: tuple[ImportedModel, ...] = ()
+    training: Training = None  # pyright: ignore[reportAssignmentType] -- needed to train
     attack: AttackSection = AttackSection()
     evaluation: Evaluation = Evaluation()
     inputs: InputsSection = InputsSection()
@@ -164,6 +167,20 @@ class Study(Section):
             ball_of(self.norm, epsilon)
         return self
 
+    @model_validator(mode="after")
+    def _there_are_models(self) -> Study:
+        if not self.architectures and not self.imported:
+            raise ValueError("List at least one of `architectures`, or an [[imported]] checkpoint")
+        if self.architectures and self.training is None:
+            raise ValueError("The section [training] is needed and is missing")
+        for model in self.imported:
+            if model.epsilon not in self.epsilons:
+                raise ValueError(
+                    f"The imported {model.source} has ε = {model.epsilon:g}, which is not among "
+                    f"the epsilons of the study; add it there"
+                )
+        return self
+
     @property
     def text(self) -> str:
         """The study file as it was read; for a study built in Python, its fields as JSON."""
@@ -172,14 +189,22 @@ class Study(Section):
     # -- the recipes
 
     @cached_property
-    def checkpoints(self) -> tuple[Trained, ...]:
-        return tuple(
-            self._checkpoint(architecture, epsilon, random_seed)
-            for epsilon in self.epsilons
-            for architecture in self.architectures
-            for random_seed in self.random_seeds
-            if not self._is_excluded(architecture, epsilon)
-        )
+    def checkpoints(self) -> tuple[Trained | Imported, ...]:
+        """For every ε, what is trained and then what is imported."""
+        return tuple(c for epsilon in self.epsilons for c in self._checkpoints_at(epsilon))
+
+    def _checkpoints_at(self, epsilon: float) -> Iterator[Trained | Imported]:
+        for architecture in self.architectures:
+            for random_seed in self.random_seeds:
+                if not self._is_excluded(architecture, epsilon):
+                    yield self._checkpoint(architecture, epsilon, random_seed)
+        for model in self.imported:
+            if model.epsilon == epsilon:
+                yield Imported(
+                    dataset=self.dataset,
+                    ball=ball_of(self.norm, epsilon) if epsilon else None,
+                    **model.model_dump(exclude={"epsilon"}),
+                )
 
     def _is_excluded(self, architecture: str, epsilon: float) -> bool:
         return any(

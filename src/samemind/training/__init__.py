@@ -13,6 +13,7 @@ from samemind.training.loop import batches, mixed_precision, steps_in_epoch, tra
 from samemind.training.recipes import (
     Checkpoint,
     Evaluated,
+    Imported,
     Schedule,
     Trained,
     preset_of,
@@ -24,6 +25,7 @@ __all__ = [
     "WEIGHTS_FILE",
     "Checkpoint",
     "Evaluated",
+    "Imported",
     "Schedule",
     "Trained",
     "accuracy",

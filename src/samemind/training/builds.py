@@ -19,7 +19,7 @@ from samemind.training.evaluation import accuracy, autoattack_accuracy, robustne
 from samemind.training.loading import SplitImages, images_for_training
 from samemind.training.loop import train
 from samemind.training.parallel import Group, joined
-from samemind.training.recipes import Checkpoint, Evaluated, Schedule, Trained
+from samemind.training.recipes import Checkpoint, Evaluated, Imported, Schedule, Trained
 
 if TYPE_CHECKING:
     import numpy as np
@@ -144,13 +144,19 @@ def _attempt(
 
 def load_checkpoint(recipe: Checkpoint, store: Store) -> Classifier:
     """The classifier of a checkpoint in the store, on the CPU, in evaluation mode."""
-    from samemind.classifier import new_classifier
+    from samemind.classifier import Classifier
 
     artifact = store.open(recipe)
-    dataset = DATASETS[recipe.dataset]
-    classifier = new_classifier(ARCHITECTURES[recipe.architecture], dataset, random_seed=0)
+    dataset, architecture = DATASETS[recipe.dataset], ARCHITECTURES[recipe.architecture]
+    # Drawing weights that are overwritten must not shift anybody's random numbers.
+    with torch.random.fork_rng(devices=[]):
+        network = architecture.build(len(dataset.classes), dataset.image_size)
     weights = artifact.arrays(WEIGHTS_FILE)
-    classifier.network.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
+    network.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
+    normalised = recipe if isinstance(recipe, Imported) else dataset
+    classifier = Classifier(
+        network, head=architecture.head, mean=normalised.mean, std=normalised.std
+    )
     return classifier.eval()
 
 

@@ -123,7 +123,41 @@ class Trained(Recipe):
         return f"{self.dataset}-{self.model}"
 
 
-Checkpoint = Trained
+@dataclass(frozen=True, kw_only=True)
+class Imported(Recipe):
+    """A checkpoint from elsewhere, known by the SHA-256 of its file; see `samemind.importing`.
+
+    - `source`: the file's name, or `timm:NAME` or `torchvision:NAME`.
+    - `mean`, `std`: the normalisation that it was trained with.
+    - `random_seed`: tells runs apart, where several of one kind are imported.
+    """
+
+    kind: ClassVar[str] = "checkpoints"
+
+    source: str
+    sha256: str
+    dataset: str
+    architecture: str
+    ball: L2Ball | LinfBall | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    random_seed: int = 0
+
+    @property
+    def epsilon(self) -> float:
+        return self.ball.epsilon if self.ball else 0.0
+
+    @property
+    def model(self) -> str:
+        """The name of the model in tables and figures; the hash tells two files apart."""
+        return f"{self.architecture}-eps{self.epsilon:g}-{self.sha256[:8]}"
+
+    @property
+    def label(self) -> str:
+        return f"{self.dataset}-{self.model}"
+
+
+Checkpoint = Trained | Imported
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,103 @@
+"""`samemind import`: other people's checkpoints, read safely and kept in the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from samemind.errors import InvalidInput
+
+console = Console(highlight=False)
+
+
+def import_(
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE...", help="Checkpoint files, timm:NAME or torchvision:NAME."),
+    ],
+    dataset: Annotated[str, typer.Option(help="What they were trained on; see `list datasets`.")],
+    architecture: Annotated[
+        str | None,
+        typer.Option(
+            help="See `list architectures`; also timm:NAME, torchvision:NAME, "
+            "python:MODULE:FUNCTION [default: what the file's name says]."
+        ),
+    ] = None,
+    epsilon: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Radius of the attack in training, for pixels in [0, 1]; 0 for standard training "
+            "[default: what the file's name says].",
+        ),
+    ] = None,
+    norm: Annotated[str | None, typer.Option(help="Of that radius: L2 or Linf.")] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            help="Per channel, with commas, of the normalisation in training "
+            "[default: what the file holds, else the dataset's]."
+        ),
+    ] = None,
+    std: Annotated[str | None, typer.Option(help="As --mean.")] = None,
+    random_seed: Annotated[
+        int, typer.Option(help="Tells several runs of one kind apart in tables.")
+    ] = 0,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust",
+            help="Read files that hold more than tensors, which may run code from them, in a "
+            "process of its own from which only tensors come back.",
+        ),
+    ] = False,
+    part: Annotated[
+        int | None, typer.Option(min=0, help="Which network, where a file holds several.")
+    ] = None,
+    store: Annotated[
+        Path, typer.Option(envvar="SAMEMIND_STORE", help="Folder of the finished artifacts.")
+    ] = Path("runs/store"),
+) -> None:
+    """Bring checkpoints from elsewhere into the store, and print the lines for a study file."""
+    from samemind.artifacts import Store
+    from samemind.importing import IMPORT_FILE, Claims, import_checkpoint, section_of
+
+    claims = Claims(
+        dataset=dataset,
+        architecture=architecture,
+        norm=norm,
+        epsilon=epsilon,
+        mean=_numbers(mean, "--mean"),
+        std=_numbers(std, "--std"),
+        random_seed=random_seed,
+        is_trusted=trust,
+        part=part,
+    )
+    artifacts = Store(store)
+    artifacts.check_writable()
+    recipes = []
+    for source in sources:
+        recipe = import_checkpoint(source, artifacts, claims)
+        recipes.append(recipe)
+        steps = artifacts.open(recipe).json(IMPORT_FILE)["steps"]
+        console.print(f"# {recipe.model} is in {artifacts.path(recipe)}", soft_wrap=True)
+        for step in steps:
+            console.print(f"#   {step}", soft_wrap=True, markup=False)
+    console.print("# In a study file:\n")
+    for recipe in recipes:
+        console.print(section_of(recipe) + "\n", soft_wrap=True, markup=False)
+
+
+def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InvalidInput(
+            f"{option} takes one number per channel with commas between, such as "
+            f"0.485,0.456,0.406, but '{text}' was given."
+        ) from None

@@ -1,0 +1,242 @@
+"""Other people's checkpoints as artifacts: read once, checked, and kept like one's own."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from samemind.architectures.base import ARCHITECTURES, Architecture
+from samemind.artifacts import Store, checksum
+from samemind.attacks import ball_of
+from samemind.checkpoints.fitting import Loaded, fit
+from samemind.checkpoints.layouts import named
+from samemind.checkpoints.reading import read_weights
+from samemind.datasets.base import DATASETS, Dataset
+from samemind.devices import Execution
+from samemind.errors import CheckpointError, InvalidInput
+from samemind.lazy import LazyModule
+from samemind.training import WEIGHTS_FILE, Imported
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
+
+IMPORT_FILE = "import.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claims:
+    """What is said of a checkpoint; what is left None is taken from the file or its name.
+
+    - `dataset`: what it was trained on.
+    - `norm`, `epsilon`: of the attack in its training, in pixel units of [0, 1]; 0 is standard.
+    - `mean`, `std`: its normalisation, where the file does not hold one; else the dataset's.
+    - `is_trusted`, `part`: see `samemind.checkpoints.reading.read_weights`.
+    """
+
+    dataset: str
+    architecture: str | None = None
+    norm: str | None = None
+    epsilon: float | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    random_seed: int = 0
+    is_trusted: bool = False
+    part: int | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Weights and where they are from; `mean` and `std` where the source says them."""
+
+    name: str
+    sha256: str
+    weights: dict[str, Tensor]
+    architecture: str | None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+
+def import_checkpoint(source: str, store: Store, claims: Claims) -> Imported:
+    """The recipe of a checkpoint from elsewhere, whose weights are then in the store.
+
+    **Arguments:**
+
+    - `source`: a file, or `timm:NAME` or `torchvision:NAME` for published weights.
+
+    **Raises:** `CheckpointError` where the file cannot be read safely or does not fit whole;
+    `InvalidInput` where something is not known that a comparison depends on.
+
+    **Cost:** reads the file, hashes it, and writes the weights once more.
+    """
+    found = _published(source) if _is_name(source) else _of_file(Path(source), claims)
+    dataset = DATASETS[claims.dataset]
+    suggested = named(Path(found.name).stem)
+    name = claims.architecture or found.architecture or (suggested and suggested.architecture)
+    if name is None:
+        raise InvalidInput(
+            f"{source} does not say which network its weights are of. Name it: --architecture "
+            f"NAME (`samemind list architectures`), timm:NAME, torchvision:NAME or "
+            f"python:MODULE:FUNCTION."
+        )
+    architecture = ARCHITECTURES[name]
+    architecture.check_images(dataset.channels, dataset.image_size)
+    loaded = fit(found.weights, architecture, source=source, image_size=dataset.image_size)
+    _check_classes(source, loaded, dataset)
+    ball = _ball(source, claims)
+    recipe = Imported(
+        source=found.name,
+        sha256=found.sha256 if claims.part is None else f"{found.sha256}:{claims.part}",
+        dataset=claims.dataset,
+        architecture=name,
+        ball=ball,
+        mean=claims.mean or loaded.mean or found.mean or dataset.mean,
+        std=claims.std or loaded.std or found.std or dataset.std,
+        random_seed=claims.random_seed,
+    )
+    _check_normalisation(recipe, architecture)
+    if not store.has(recipe):
+        _write(recipe, loaded, store)
+    return recipe
+
+
+def _is_name(source: str) -> bool:
+    return source.partition(":")[0] in ("timm", "torchvision") and not Path(source).is_file()
+
+
+def _of_file(path: Path, claims: Claims) -> Source:
+    weights = read_weights(path, is_trusted=claims.is_trusted, part=claims.part)
+    return Source(path.name, checksum(path), weights, None)
+
+
+def _published(source: str) -> Source:
+    """Published weights, from the library's own cache or downloaded by its own code into it."""
+    library, _, name = source.partition(":")
+    record = ARCHITECTURES[source]
+    try:
+        network, mean, std = (_of_timm if library == "timm" else _of_torchvision)(name)
+    except (OSError, RuntimeError) as error:
+        raise CheckpointError(
+            f"The published weights of {source} could not be had ({type(error).__name__}: "
+            f"{str(error).splitlines()[0][:200]}). Fetch them where there is a network, or import "
+            f"a file with --architecture {record.name}."
+        ) from error
+    weights = network.state_dict()
+    digest = hashlib.sha256()
+    for key in sorted(weights):
+        digest.update(key.encode())
+        digest.update(weights[key].contiguous().numpy().tobytes())
+    return Source(source, digest.hexdigest(), weights, source, tuple(mean), tuple(std))
+
+
+def _of_timm(name: str) -> tuple[Any, Any, Any]:
+    import timm
+    from timm.data.config import resolve_model_data_config
+
+    network = timm.create_model(name, pretrained=True)
+    config: dict[str, Any] = resolve_model_data_config(network)
+    return network, config["mean"], config["std"]
+
+
+def _of_torchvision(name: str) -> tuple[Any, Any, Any]:
+    from torchvision import models
+
+    weights: Any = models.get_model_weights(name).DEFAULT  # pyright: ignore[reportAttributeAccessIssue]
+    presets = weights.transforms()
+    return models.get_model(name, weights=weights), presets.mean, presets.std
+
+
+def _check_classes(source: str, loaded: Loaded, dataset: Dataset) -> None:
+    if loaded.classes != len(dataset.classes):
+        raise CheckpointError(
+            f"{source} tells {loaded.classes} classes apart, but '{dataset.name}' has "
+            f"{len(dataset.classes)}. Name the dataset that it was trained on with --dataset."
+        )
+
+
+def _ball(source: str, claims: Claims):
+    suggested = named(Path(source).stem)
+    epsilon = claims.epsilon
+    norm = claims.norm or (suggested.norm if suggested else "L2")
+    if epsilon is None and suggested:
+        epsilon = suggested.epsilon
+    if epsilon is None:
+        raise InvalidInput(
+            f"{source} does not say how robust it was trained to be. State the radius of the "
+            f"attack: --epsilon 0 for standard training, --epsilon 0.5 --norm L2 and the like."
+        )
+    return ball_of(norm, epsilon) if epsilon else None
+
+
+def _check_normalisation(recipe: Imported, architecture: Architecture) -> None:
+    if len(recipe.mean) != architecture.channels or len(recipe.std) != architecture.channels:
+        raise InvalidInput(
+            f"The normalisation has {len(recipe.mean)} mean(s) and {len(recipe.std)} deviation(s), "
+            f"but '{architecture.name}' reads {architecture.channels} channel(s). State one of "
+            f"each per channel with --mean and --std."
+        )
+
+
+def _write(recipe: Imported, loaded: Loaded, store: Store) -> None:
+    weights = loaded.network.state_dict()
+    with store.create(recipe) as draft:
+        draft.write_arrays(WEIGHTS_FILE, {k: v.cpu().numpy() for k, v in weights.items()})
+        draft.write_json(IMPORT_FILE, {"source": recipe.source, "steps": list(loaded.steps)})
+
+
+def build_imported(recipe: Imported, store: Store, execution: Execution) -> None:
+    """Always raises: a study names imported checkpoints by hash, and only the user has the file.
+
+    **Raises:** `CheckpointError` that gives the command; nothing for published weights of timm
+    and torchvision, which are fetched again.
+    """
+    del execution
+    if not _is_name(recipe.source):
+        raise CheckpointError(
+            f"The checkpoint {recipe.source} (SHA-256 {recipe.sha256[:16]}…) is not in the store "
+            f"{store.root} yet. Import it: {command_of(recipe)}"
+        )
+    claims = Claims(
+        dataset=recipe.dataset,
+        architecture=recipe.architecture,
+        norm=recipe.ball.norm if recipe.ball else None,
+        epsilon=recipe.epsilon,
+        mean=recipe.mean,
+        std=recipe.std,
+        random_seed=recipe.random_seed,
+    )
+    found = import_checkpoint(recipe.source, store, claims)
+    if found != recipe:
+        raise CheckpointError(
+            f"{recipe.source} now has the SHA-256 {found.sha256[:16]}…, but the study asks for "
+            f"{recipe.sha256[:16]}…. Other weights have been published under this name."
+        )
+
+
+def command_of(recipe: Imported) -> str:
+    """The command line that imports a checkpoint as its recipe says."""
+    norm = f" --norm {recipe.ball.norm}" if recipe.ball else ""
+    return (
+        f"samemind import {recipe.source} --dataset {recipe.dataset} "
+        f"--architecture {recipe.architecture} --epsilon {recipe.epsilon:g}{norm}"
+    )
+
+
+def section_of(recipe: Imported) -> str:
+    """The lines that name an imported checkpoint in a study file."""
+    lines = [
+        "[[imported]]",
+        f'source = "{recipe.source}"',
+        f'sha256 = "{recipe.sha256}"',
+        f'architecture = "{recipe.architecture}"',
+        f"epsilon = {recipe.epsilon!r}",
+        f"mean = {list(recipe.mean)}",
+        f"std = {list(recipe.std)}",
+    ]
+    if recipe.random_seed:
+        lines.append(f"random_seed = {recipe.random_seed}")
+    return "\n".join(lines)
