@@ -1,6 +1,8 @@
 """What all tests share: one thread, and a place to say where the real data sets are."""
 
+import lzma
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,3 +36,16 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("The real data sets are not here; name their folder in SAMEMIND_TEST_DATA.")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cifar_root(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with CIFAR-10's published batches, unpacked."""
+    from samemind.datasets.cifar10 import FOLDER, MD5
+
+    root = tmp_path_factory.mktemp("data")
+    shutil.copytree(real_data / FOLDER, root / FOLDER)
+    for name in MD5:
+        packed = root / FOLDER / f"{name}.xz"
+        (root / FOLDER / name).write_bytes(lzma.decompress(packed.read_bytes()))
+    return root

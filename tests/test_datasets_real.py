@@ -1,9 +1,7 @@
 """Real images: CIFAR-10 as published, photographs of ImageNet, small folders of class folders."""
 
-import lzma
 import shutil
 import tarfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,21 +9,10 @@ import pytest
 from samemind.datasets import imagenet as imagenet_family
 from samemind.datasets.base import DATASETS
 from samemind.datasets.checking import check
-from samemind.datasets.cifar10 import FOLDER, MD5
+from samemind.datasets.cifar10 import FOLDER
 from samemind.errors import DataError
 
 pytestmark = pytest.mark.data
-
-
-@pytest.fixture(scope="session")
-def cifar_root(real_data, tmp_path_factory) -> Path:
-    """A data folder with CIFAR-10's published batches, unpacked."""
-    root = tmp_path_factory.mktemp("data")
-    shutil.copytree(real_data / FOLDER, root / FOLDER)
-    for name in MD5:
-        packed = root / FOLDER / f"{name}.xz"
-        (root / FOLDER / name).write_bytes(lzma.decompress(packed.read_bytes()))
-    return root
 
 
 def test_the_published_batches_of_cifar10_have_their_checksums_and_sizes(cifar_root):

@@ -68,8 +68,8 @@ def _held(path: Path, is_trusted: bool) -> Any:
             return _in_separate_process(path)
         raise CheckpointError(
             f"{path} holds more than tensors: {_reason(error)} To read it would run code that the "
-            f"file brings. If you trust its source, --trust does that in a separate process, "
-            f"from which only tensors come back."
+            f"file brings. If you trust its source, `samemind import --trust` (in Python, "
+            f"trust=True) does that in a separate process, from which only tensors come back."
         ) from None
     except _damage() as error:
         raise CheckpointError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samemind.architectures.base import ARCHITECTURES, Architecture
-from samemind.comparing.weights import classes_in, fit, read_weights
+from samemind.checkpoints.fitting import load
 from samemind.errors import CheckpointError, InvalidInput, UnknownName
 from samemind.lazy import LazyModule
 from samemind.registry import did_you_mean
@@ -67,6 +67,7 @@ class Loading:
     - `has_random_weights`: random weights where a name has no weights at hand, instead of an
       error.
     - `allows_download`: whether timm and torchvision may fetch weights.
+    - `is_trusted`, `part`: of checkpoint files; see `samemind.checkpoints.reading.read_weights`.
     """
 
     architecture: str | None = None
@@ -76,6 +77,8 @@ class Loading:
     dataset: str | None = None
     has_random_weights: bool = False
     allows_download: bool = False
+    is_trusted: bool = False
+    part: int | None = None
     random_seed: int = 0
 
 
@@ -103,6 +106,8 @@ def load_model(
     normalise: str | None = None,
     pretrained: bool = True,
     download: bool = False,
+    trust: bool = False,
+    part: int | None = None,
 ) -> Classifier:
     """The classifier of a reference: pixels in [0, 1] in, logits and representation out.
 
@@ -112,6 +117,8 @@ def load_model(
     - `architecture`, `classes`, `normalise`: of a checkpoint file; see `Loading`.
     - `pretrained`: False takes random weights for `timm:` and `torchvision:` names.
     - `download`: whether published weights that are not on this machine may be fetched.
+    - `trust`: read a file that holds more than tensors, in a separate process; it may run code.
+    - `part`: which network (from 0), where a file holds several.
 
     **Raises:** `InvalidInput` or `UnknownName` for a reference that leads nowhere;
     `CheckpointError` for a file that cannot be read safely or does not fit.
@@ -122,6 +129,8 @@ def load_model(
         normalise=normalise,
         has_random_weights=not pretrained,
         allows_download=download,
+        is_trusted=trust,
+        part=part,
     )
     return open_model(reference, loading).classifier
 
@@ -424,19 +433,26 @@ def _from_file(path: Path, loading: Loading) -> Model:
             f"{path} holds weights only, so the network must be named: --architecture NAME "
             f"(`samemind list architectures`), timm:NAME or torchvision:NAME."
         )
-    weights = read_weights(path)
     record: Architecture = ARCHITECTURES[loading.architecture]
-    classes = loading.classes or classes_in(weights)
-    network = record.build(classes, loading.image_size or record.image_size)
-    fit(network, weights, path)
+    loaded = load(
+        path,
+        record,
+        classes=loading.classes,
+        image_size=loading.image_size,
+        is_trusted=loading.is_trusted,
+        part=loading.part,
+    )
+    network = loaded.network
     source = record.name.partition(":")[0]
-    crop = 1.0
+    crop, usual = 1.0, None
     if source == "timm":
         crop, usual = _timm_preprocessing(network)
     elif source == "torchvision":
         crop, usual = 224 / 256, NORMALISATIONS["imagenet"]
-    else:
+    elif loaded.mean is None:
         usual = _trained_on(path, loading, record.channels)
+    if loaded.mean and loaded.std:
+        usual = (loaded.mean, loaded.std)
     size = loading.image_size or record.image_size
     return Model(
         name=path.stem,
