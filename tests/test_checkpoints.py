@@ -209,9 +209,7 @@ def test_a_file_that_would_run_code_is_refused_and_not_run(tmp_path):
     ):
         read_weights(path)
     assert not trace.exists()
-    with pytest.raises(
-        CheckpointError, match="If you trust its source, `samemind import --trust`"
-    ):
+    with pytest.raises(CheckpointError, match="If you trust its source, `samemind import --trust`"):
         read_weights(path)
 
 

@@ -70,7 +70,7 @@ def test_init_from_a_shipped_study_gives_the_same_recipes(tmp_path: Path) -> Non
     ("name", "expected"),
     [
         ("resnet18_l2_eps0.25", ("L2", 0.25)),
-        ("wide_resnet50_2_linf_eps4.0", ("Linf", 4.0)),
+        ("wide_resnet50_2_linf_eps4.0", ("Linf", 4 / 255)),
         ("resnet50-eps0_5", (None, 0.5)),
         ("cifar_nat", (None, 0.0)),
         ("vgg16_bn", (None, None)),

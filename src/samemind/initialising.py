@@ -152,6 +152,13 @@ def _with_other_keys(text: str) -> Iterator[str]:
             if key not in spoken_of
         ]
         yield "\n".join([part.rstrip(), *others]) + "\n"
+    for name, field in Study.model_fields.items():
+        keys = getattr(field.annotation, "model_fields", None)
+        if keys and f"\n[{name}]" not in text:
+            held = [
+                (key, found.get_default(call_default_factory=True)) for key, found in keys.items()
+            ]
+            yield "\n".join([f"[{name}]", *(f"# {key} = {_toml(v)}" for key, v in held)]) + "\n"
 
 
 def _toml(value: object) -> str:

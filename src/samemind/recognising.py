@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samemind.architectures.base import ARCHITECTURES
-from samemind.comparing.weights import classes_in, read_weights
+from samemind.checkpoints.layouts import Layout, layouts
+from samemind.checkpoints.reading import read_weights
 from samemind.errors import CheckpointError, InvalidInput
 from samemind.lazy import LazyModule
 
@@ -25,6 +26,7 @@ EPSILON = re.compile(r"(?:eps(?:ilon)?|[_-]e)[_=-]?(\d+(?:[._]\d+)?(?:e-?\d+)?)"
 NORM = re.compile(r"(?<![a-z0-9])(l_?2|l_?inf)(?![a-z0-9])", re.IGNORECASE)
 STANDARD = re.compile(r"(?<![a-z])(standard|natural|nat|std|clean)(?![a-z])", re.IGNORECASE)
 BUILT = 6
+NEAR = 0.2  # of keys and shapes; less is chance
 DATASET_OF_CLASSES = {"digits": "digits", "cifar": "cifar10"}
 
 
@@ -85,13 +87,19 @@ def recognise(path: Path) -> Recognised:
     **Cost:** reads the weights, and builds networks without values until one fits.
     """
     norm, epsilon = norm_and_epsilon(path.stem)
+    classes, fitting, problem = None, [], ""
     try:
-        weights = read_weights(path)
-        classes = classes_in(weights)
-        fitting = [name for name in _candidates(path.stem) if _fits(name, classes, weights)]
-        problem = "" if fitting else _nearest(classes, weights)
+        views = list(layouts(read_weights(path)))
     except CheckpointError as error:
-        fitting, classes, problem = [], None, str(error)
+        views, problem = [], str(error)
+    for name in _candidates(path.stem) if views else ():
+        found = [c for v in views if (c := _classes_of(name, v)) and _fits(name, c, v.weights)]
+        if found:
+            classes = found[0]
+            fitting = [name]
+            break
+    if views and not fitting:
+        problem = _nearest(views)
     architecture = fitting[0] if fitting else None
     return Recognised(
         path=path,
@@ -114,7 +122,9 @@ def norm_and_epsilon(name: str) -> tuple[str | None, float | None]:
     norm = None if found is None else {"2": "L2"}.get(found[1][-1], "Linf")
     radius = EPSILON.search(name)
     if radius:
-        return norm, float(radius[1].replace("_", "."))
+        epsilon = float(radius[1].replace("_", "."))
+        # L∞ radii are written in units of 1/255; one of half the range of a pixel is no attack.
+        return norm, epsilon / 255 if norm == "Linf" and epsilon >= 0.5 else epsilon
     return norm, 0.0 if STANDARD.search(name) else None
 
 
@@ -159,23 +169,31 @@ def _size(name: str) -> int:
     return max(ARCHITECTURES[name].parameters.values())
 
 
-def _nearest(classes: int, weights: dict[str, torch.Tensor]) -> str:
-    """Why nothing fits, with the architecture that shares most keys and shapes."""
+def _classes_of(name: str, layout: Layout) -> int | None:
+    head = layout.weights.get(f"{ARCHITECTURES[name].head}.weight")
+    return None if head is None or head.ndim != 2 else len(head)
 
-    n_values = max(sum(value.numel() for value in weights.values()), 1)
+
+def _nearest(views: Sequence[Layout]) -> str:
+    """Why nothing fits, with the architecture that shares most keys and shapes."""
+    n_values = max(min(sum(w.numel() for w in v.weights.values()) for v in views), 1)
 
     def shared(name: str) -> float:
-        try:
-            wanted = _shapes(name, classes)
-        except (RuntimeError, NotImplementedError):
-            return 0
-        same = sum(tuple(weights[k].shape) == s for k, s in wanted.items() if k in weights)
-        return same / max(len(wanted), len(weights))
+        best = 0.0
+        for view in views:
+            try:
+                wanted = _shapes(name, _classes_of(name, view) or 10)
+            except (RuntimeError, NotImplementedError):
+                continue
+            held = view.weights
+            same = sum(tuple(held[k].shape) == s for k, s in wanted.items() if k in held)
+            best = max(best, same / max(len(wanted), len(held)))
+        return best
 
     # Only those of about this size are built: that takes a second, all of them ten.
     near = sorted(ARCHITECTURES, key=lambda name: abs(log(_size(name) / n_values)))[:BUILT]
     name = max(near, key=shared)
     share = shared(name)
-    if not share:
+    if share < NEAR:
         return "its keys are of no architecture that samemind knows"
     return f"no architecture fits; {name} is nearest ({share:.0%} of keys and shapes)"

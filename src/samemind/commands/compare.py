@@ -70,6 +70,15 @@ def compare(
     classes: Annotated[
         int | None, typer.Option(min=2, help="Of checkpoint files [default: read from them].")
     ] = None,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust", help="Unpickle files that hold more than weights: runs their code."
+        ),
+    ] = False,
+    part: Annotated[
+        int | None, typer.Option(min=0, help="Which network, where a file holds several.")
+    ] = None,
     normalise: Annotated[
         str | None,
         typer.Option(help="imagenet, cifar10, inception, a dataset, none [default: the model's]."),
@@ -140,6 +149,8 @@ def compare(
             classes=classes,
             image_size=image_size,
             normalise=normalise,
+            is_trusted=trust,
+            part=part,
             dataset=images.dataset,
             has_random_weights=random_weights,
             allows_download=download,

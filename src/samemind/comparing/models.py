@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samemind.architectures.base import ARCHITECTURES, Architecture
-from samemind.checkpoints.fitting import load
 from samemind.errors import CheckpointError, InvalidInput, UnknownName
 from samemind.lazy import LazyModule
 from samemind.registry import did_you_mean
@@ -58,9 +57,9 @@ class Model:
 class Loading:
     """How references become models.
 
-    - `architecture`: of checkpoint files: a name from `samemind list architectures`,
-      `timm:NAME` or `torchvision:NAME`.
-    - `classes`: of checkpoint files; None reads it from the last layer in the file.
+    - `architecture`: of checkpoint files: a name from `samemind list architectures`, `timm:NAME`
+      or `torchvision:NAME`; None recognises those of samemind by their keys.
+    - `classes`: of checkpoint files; None reads it from the file.
     - `normalise`: 'imagenet', 'cifar10', 'inception', a dataset's name, 'none', or None for what
       the source says.
     - `dataset`: of the inputs; files of registered architectures are taken to be trained on it.
@@ -428,42 +427,52 @@ def _channels_of(network: nn.Module) -> int:
 
 
 def _from_file(path: Path, loading: Loading) -> Model:
-    if loading.architecture is None:
-        raise InvalidInput(
-            f"{path} holds weights only, so the network must be named: --architecture NAME "
-            f"(`samemind list architectures`), timm:NAME or torchvision:NAME."
-        )
-    record: Architecture = ARCHITECTURES[loading.architecture]
+    from samemind.checkpoints.fitting import load
+    from samemind.recognising import recognise
+
+    name = loading.architecture
+    if name is None:
+        found = recognise(path)
+        if found.architecture is None:
+            raise InvalidInput(
+                f"What network {path} holds the weights of is not known: {found.problem}. Name "
+                f"it: --architecture NAME (`samemind list architectures`), timm:NAME or "
+                f"torchvision:NAME."
+            )
+        name = found.architecture
+    record: Architecture = ARCHITECTURES[name]
+    size = loading.image_size or record.image_size
     loaded = load(
         path,
         record,
         classes=loading.classes,
-        image_size=loading.image_size,
+        image_size=size,
         is_trusted=loading.is_trusted,
         part=loading.part,
     )
-    network = loaded.network
     source = record.name.partition(":")[0]
-    crop, usual = 1.0, None
+    crop, usual = (size / 255 if size >= 224 else 1.0), None
     if source == "timm":
-        crop, usual = _timm_preprocessing(network)
+        crop, usual = _timm_preprocessing(loaded.network)
     elif source == "torchvision":
         crop, usual = 224 / 256, NORMALISATIONS["imagenet"]
-    elif loaded.mean is None:
-        usual = _trained_on(path, loading, record.channels)
     if loaded.mean and loaded.std:
-        usual = (loaded.mean, loaded.std)
-    size = loading.image_size or record.image_size
+        usual = loaded.mean, loaded.std  # the file itself says so
     return Model(
         name=path.stem,
         reference=str(path),
         classifier=_classifier(
-            network, loading, shape=(record.channels, size, size), head=record.head, usual=usual
+            loaded.network,
+            loading,
+            shape=(record.channels, size, size),
+            head=record.head,
+            usual=usual or _trained_on(path, loading, record.channels),
         ),
         architecture=record.name,
         image_size=size,
         crop=crop,
         channels=record.channels,
+        note="" if loading.architecture else f"recognised by its keys as {record.name}",
     )
 
 
