@@ -109,6 +109,7 @@ def test_the_old_format_without_zip_is_read(resnet18, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_the_dense_network_of_the_robustness_library_is_the_same_function():
     torch.manual_seed(1)
     theirs = CifarDenseNet().eval()
@@ -122,6 +123,7 @@ def test_the_dense_network_of_the_robustness_library_is_the_same_function():
     assert logits(theirs).std() > 1e-2
 
 
+@pytest.mark.slow
 def test_old_names_of_torchvisions_dense_networks_are_known():
     network = network_of("cifar_densenet161")
     old = {

@@ -1,6 +1,7 @@
 """Checkpoints from elsewhere in the store and in studies, and what is said of unfit ones."""
 
 import json
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from samemind.architectures.base import ARCHITECTURES
 from samemind.artifacts import checksum
 from samemind.cli import app
 from samemind.datasets.base import DATASETS
+from samemind.devices import Execution
 from samemind.errors import CheckpointError, InvalidInput
 from samemind.importing import Claims, build_imported, import_checkpoint, section_of
 from samemind.study import Study, read_study
@@ -320,3 +322,40 @@ def test_a_small_cifar10_study_runs_for_real(
     assert cka[pair]["score"].min() > cka[~pair]["score"].max()
     assert set(inverted["inverted_by"]) == set(accuracies)
     assert json.loads((store.path(study.scores[0]) / "recipe.json").read_text())
+
+
+# -- published weights
+
+
+def test_published_weights_of_torchvision_are_taken_from_its_own_cache(
+    tmp_path, store, monkeypatch
+):
+    record = ARCHITECTURES["torchvision:mobilenet_v3_small"]
+    torch.manual_seed(0)
+    network = record.build(1000, 224).eval()
+    cache = tmp_path / "hub/checkpoints"
+    cache.mkdir(parents=True)
+    torch.save(network.state_dict(), cache / "mobilenet_v3_small-047dcff4.pth")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    claims = Claims(dataset="imagenet1k", epsilon=0)
+    recipe = import_checkpoint("torchvision:mobilenet_v3_small", store, claims)
+    assert recipe.source == recipe.architecture == "torchvision:mobilenet_v3_small"
+    assert (recipe.mean, recipe.std) == (DATASETS["imagenet1k"].mean, DATASETS["imagenet1k"].std)
+    images = torch.rand(1, 3, 224, 224)
+    mean, std = (torch.tensor(v).reshape(1, 3, 1, 1) for v in (recipe.mean, recipe.std))
+    with torch.no_grad():
+        logits = load_checkpoint(recipe, store)(images).logits
+        assert torch.equal(logits, network((images - mean) / std))
+    # A study that names published weights fetches them by itself.
+    shutil.rmtree(store.root)
+    build_imported(recipe, store, Execution(device="cpu"))
+    assert store.has(recipe)
+
+
+def test_published_weights_that_cannot_be_had_are_explained(store, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    claims = Claims(dataset="imagenet1k", epsilon=0)
+    with pytest.raises(CheckpointError, match=r"The published weights of timm:resnet18\.a1_in1k c"):
+        import_checkpoint("timm:resnet18.a1_in1k", store, claims)
