@@ -95,11 +95,10 @@ def matrices(draw: st.DrawFn, max_units: int = 6) -> tuple[np.ndarray, np.ndarra
     """Two representations of the same inputs, often with ties, duplicates and constant columns."""
     n = draw(st.integers(5, 12))
     values = st.sampled_from([-2.0, -1.0, 0.0, 0.0, 0.5, 1.0, 3.0])
-    pair = []
-    for _ in range(2):
-        width = draw(st.integers(1, max_units))
-        drawn = draw(st.lists(values, min_size=n * width, max_size=n * width))
-        pair.append(np.array(drawn).reshape(n, width))
+    pair = [
+        draw(numpy_arrays(np.float64, (n, draw(st.integers(1, max_units))), elements=values))
+        for _ in range(2)
+    ]
     return pair[0], pair[1]
 
 
