@@ -29,8 +29,10 @@ def _debiased(product: Tensor, first: Tensor, second: Tensor) -> Tensor:
 
 
 def _own(side: Side) -> Tensor:
-    squares = side.unit_row_squares
-    return _debiased(side.gram_norm_squared, squares, squares)
+    squares, biased = side.unit_row_squares, side.gram_norm_squared
+    own = _debiased(biased, squares, squares)
+    # What is left of a difference of equals is rounding, and a score by it would be invented.
+    return torch.where(own > 1e-12 * biased, own, nan)
 
 
 def _norms(pair: Pair) -> Tensor:

@@ -121,7 +121,10 @@ def _unbiased(product: Tensor, first: Tensor, second: Tensor) -> Tensor:
 
 def _own_unbiased(side: Side) -> Tensor:
     matrix, sums = pairwise.distances(side), _row_sums(side)
-    return _unbiased(pairwise.row_products(matrix, matrix).sum(), sums, sums)
+    products = pairwise.row_products(matrix, matrix).sum()
+    own = _unbiased(products, sums, sums)
+    # What is left of a difference of equals is rounding, and a score by it would be invented.
+    return torch.where(own > 1e-12 * products, own, torch.nan)
 
 
 @measure(

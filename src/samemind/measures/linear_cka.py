@@ -23,11 +23,10 @@ def _shares(pair: Pair) -> Tensor:
 def _influence(pair: Pair) -> Tensor:
     # The numerator is the squared norm of a covariance of second order in the inputs' weights,
     # and so are both norms below it; each part's influence is twice its share, less its total.
-    n = pair.n_inputs
-    of_cross = 2 * pair.cross_rows / pair.cross_norm_squared
+    of_cross = 2 * pair.cross_rows / _norms(pair)
     of_first = pair.a.gram_row_squares / pair.a.gram_norm_squared
     of_second = pair.b.gram_row_squares / pair.b.gram_norm_squared
-    return linear_cka.compute(pair) * n * (of_cross - of_first - of_second)
+    return pair.n_inputs * (of_cross - linear_cka.compute(pair) * (of_first + of_second))
 
 
 def _floor(pair: Pair) -> Floor:
