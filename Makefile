@@ -7,7 +7,7 @@ DEV := .venv/.dev
 # Two processes of one thread do more than one of two on networks this small.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test test-all torture check bench bench-measures docs clean
+.PHONY: help setup demo test test-all torture check bench bench-measures docs tables clean
 
 help:
 	@echo "make demo    run a complete study on real images and name the report (installs first)"
@@ -65,6 +65,10 @@ bench-measures: $(DEV)
 docs: $(DEV)
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 	@echo "The site is in docs/_build/html/index.html"
+
+# The tables of docs/ that are made from declarations; a test holds that they are current.
+tables: $(DEV)
+	$(BIN)/python docs/_extension/tables.py
 
 clean:
 	rm -rf .venv runs dist build docs/_build docs/_pictures docs/api

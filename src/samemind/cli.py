@@ -195,14 +195,25 @@ def report(study: StudyName, store: StorePath = DEFAULT_STORE, out: OutPath = No
 
 
 @app.command()
-def plan(study: StudyName, store: StorePath = DEFAULT_STORE, as_json: AsJson = False) -> None:
-    """Say what a study consists of, what is there and what is missing, before anything runs."""
+def plan(
+    study: StudyName,
+    store: StorePath = DEFAULT_STORE,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Time a few images of each network for an estimate.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="Of the probe: auto, cpu, cuda.")] = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Say what a study consists of, what is missing and what that costs, before anything runs."""
+    from samemind.commands.costs import costs_of
     from samemind.study import read_study
 
     read = read_study(study)
     rows = _progress_rows(read, Store(store))
+    costs = costs_of(read, Store(store), Execution(device=device) if probe else None)
     if as_json:
-        typer.echo(json.dumps({"study": read.name, "store": str(store), "stages": rows}, indent=1))
+        content = {"study": read.name, "store": str(store), "stages": rows, "costs": costs}
+        typer.echo(json.dumps(content, indent=1))
         return
     console.print(f"Study '{read.name}'{f': {read.title}' if read.title else ''}")
     console.print(
@@ -211,6 +222,7 @@ def plan(study: StudyName, store: StorePath = DEFAULT_STORE, as_json: AsJson = F
     )
     _print_rows(rows, ("stage", "parts", "done", "missing"))
     if any(row["missing"] for row in rows):
+        console.print(costs["sentence"])
         console.print(f"`samemind run {study}` builds what is missing.")
 
 
