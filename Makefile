@@ -6,6 +6,8 @@ RUNTIME := .venv/.runtime
 DEV := .venv/.dev
 # Two processes of one thread do more than one of two on networks this small.
 export OMP_NUM_THREADS ?= 1
+# Compiling all that PyTorch brings may wait a minute for a busy disk; that is no failure.
+export UV_COMPILE_BYTECODE_TIMEOUT ?= 900
 
 .PHONY: help setup demo test test-all torture check bench bench-measures docs tables clean
 
