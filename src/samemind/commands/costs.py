@@ -33,6 +33,6 @@ def costs_of(study: Study, store: Store, execution: Execution | None) -> dict[st
         "passes": passes,
         "bytes": cost.bytes,
         "seconds": seconds,
-        "sentence": f"What is missing takes about {passes:.3g} forward passes of one image (a backward "
-        f"pass counted as one or two) and {size(cost.bytes)} of disk. {time}{data}",
+        "sentence": f"What is missing takes about {passes:.3g} forward passes of one image (a "
+        f"backward pass counted as one or two) and {size(cost.bytes)} of disk. {time}{data}",
     }
