@@ -369,10 +369,11 @@ def read_study(source: str | Path) -> Study:
     try:
         text = path.read_text(encoding="utf-8")
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidInput(f"{path} is not valid TOML: {error}. Mend that line.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"The study file {path} cannot be read: {error}.") from None
+    except (ValueError, RecursionError) as error:
+        # Numbers of thousands of digits and brackets nested as deep are neither.
+        raise InvalidInput(f"{path} is not valid TOML: {error}. Mend that line.") from None
     try:
         study = Study.model_validate({"name": path.stem} | content)
     except ValidationError as error:

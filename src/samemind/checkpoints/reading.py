@@ -9,8 +9,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from samemind.archives import check_unpacked_size
 from samemind.checkpoints.layouts import state_dicts
-from samemind.errors import CheckpointError
+from samemind.errors import CheckpointError, InvalidInput
 from samemind.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -61,8 +62,11 @@ def _held(path: Path, is_trusted: bool) -> Any:
             from safetensors.torch import load_file
 
             return load_file(path)
+        check_unpacked_size(path)
         with torch.serialization.safe_globals(_harmless()):
             return torch.load(path, map_location="cpu", weights_only=True)
+    except InvalidInput as error:
+        raise CheckpointError(str(error)) from None
     except UnpicklingError as error:
         if is_trusted:
             return _in_separate_process(path)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from samemind.archives import check_size, check_unpacked_size
 from samemind.errors import InvalidInput, MissingExtra
 
 REPRESENTATION_NAMES = (
@@ -43,6 +44,7 @@ def _npy(path: Path) -> dict[str, np.ndarray]:
 
 
 def _npz(path: Path) -> dict[str, np.ndarray]:
+    check_unpacked_size(path)
     with np.load(path, allow_pickle=False) as held:
         return {name: held[name] for name in held.files}
 
@@ -71,6 +73,7 @@ def _hdf5(path: Path) -> dict[str, np.ndarray]:
 
     def visit(name: str, item: object) -> None:
         if isinstance(item, h5py.Dataset) and item.dtype.kind in "fiub":
+            check_size(item.nbytes, path)
             found[name] = np.asarray(item[()])
 
     with h5py.File(path, "r") as held:

@@ -94,7 +94,7 @@ def _picture(path: Path, size: int, crop: float, channels: int) -> Tensor:
     try:
         with Image.open(path) as opened:
             picture = opened.convert("L" if channels == 1 else "RGB")
-    except (OSError, ValueError, SyntaxError) as error:
+    except Exception as error:  # decoders raise anything over a file that is not what it says
         raise DataError(f"The image {path} cannot be read ({error}). Mend or remove it.") from None
     short = max(round(size / crop), size)
     scale = short / min(picture.size)

@@ -79,12 +79,12 @@ def open_rgb(path: Path) -> Image:
 
     **Raises:** `DataError` with the file's name where it cannot be decoded.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with Image.open(path) as image:
             return image.convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # decoders raise anything over a file that is not what it says
         raise DataError(
             f"The image {path} cannot be read ({error}). Fetch that file again, or unpack the "
             f"archive that it came in once more."
