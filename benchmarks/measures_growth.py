@@ -12,10 +12,10 @@ from samemind.measures import Pair, Side
 
 def write_growth(path: Path) -> None:
     """Writes the table of cost over the number of inputs, units and models."""
-    base = {"inputs": 4000, "units": 1024, "models": 4}
+    base = {"inputs": 2000, "units": 512, "models": 4}
     steps = {
         "inputs": (1000, 2000, 4000, 8000),
-        "units": (256, 512, 1024, 2048, 4096),
+        "units": (256, 512, 1024, 2048),
         "models": (2, 4, 8, 16),
     }
     lines = [
