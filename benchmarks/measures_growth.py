@@ -21,8 +21,9 @@ def write_growth(path: Path) -> None:
     lines = [
         "# What measures cost as the work grows",
         "",
-        "Written by `python benchmarks/measures.py --growth docs/measures-cost.md`. One cell, all",
-        f"pairs, {len(MEASURES)} measures: {', '.join(f'`{m}`' for m in MEASURES)}.",
+        "Written by `python benchmarks/measures.py --growth docs/measures-cost.md`; the ratio to",
+        "public packages on a cell of the paper's size is what `make bench-measures` prints.",
+        f"One cell, all pairs, {len(MEASURES)} measures: {', '.join(f'`{m}`' for m in MEASURES)}.",
         "Made-up representations, float32; logits of 1,000 classes. CPU seconds, one thread.",
         f"Where nothing else is said: {base['inputs']:,} inputs, {base['units']:,} units,",
         f"{base['models']} models.",
@@ -95,9 +96,10 @@ def beside_a_score(n: int, width: int) -> list[str]:
 
 
 BESIDE_RULES = """\
-Where more than 1.5 times the score is paid, theory asks for it. The share of input i in linear
-CKA is a product of row i with the cross-covariance and the other row i: N D D' operations, as many
-as the cross-covariance itself. The shares in Procrustes need the rotation, so singular vectors
-where the score needs singular values only, and two more products. A shuffle changes the
-cross-covariance, so each costs a score. Nothing of this is made unless it is asked for.
+Multiples of scores that take a few milliseconds are multiples of fixed costs. Elsewhere, where more
+than 1.5 times the score is paid, theory asks for it: the share of input i in linear CKA is a
+product of row i with the cross-covariance and the other row i, N D D' operations, as many as the
+cross-covariance itself. The shares in Procrustes need the rotation, so singular vectors where the
+score needs singular values only, and two more products. A shuffle changes what depends on the
+pair, so each costs a score. Nothing of this is made unless it is asked for.
 """
