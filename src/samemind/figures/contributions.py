@@ -29,7 +29,7 @@ def contributions(results: Results) -> matplotlib.figure.Figure:
     ranked = part.sort_values(["contribution", "input"])
     shown = min(SHOWN, max(1, len(ranked) // 2))
     rows = {"least": ranked.head(shown), "most": ranked.tail(shown)[::-1]}
-    drawing = new_figure(min(TWO_COLUMNS, 1.0 + 1.1 * shown), 3.1)
+    drawing = new_figure(min(TWO_COLUMNS, 1.0 + 1.1 * shown), 3.4)
     axes = drawing.subplots(2, shown, squeeze=False)
     for line, (name, inputs) in zip(axes, rows.items(), strict=True):
         line[0].set_ylabel(name, rotation=0, ha="right", va="center")
@@ -37,8 +37,8 @@ def contributions(results: Results) -> matplotlib.figure.Figure:
             _show(axis, record, results.contributions)
     first = part.iloc[0]
     drawing.suptitle(
-        f"{measure_label(str(first['measure']))}: {first['model_a']} and {first['model_b']}, "
-        f"{first['inputs']} inputs",
+        f"{first['model_a']}\n{first['model_b']}\n"
+        f"{measure_label(str(first['measure']))}, {first['inputs']} inputs",
         fontsize=8,
     )
     return drawing
