@@ -9,11 +9,12 @@ export OMP_NUM_THREADS ?= 1
 # Compiling all that PyTorch brings may wait a minute for a busy disk; that is no failure.
 export UV_COMPILE_BYTECODE_TIMEOUT ?= 900
 
-.PHONY: help setup demo test test-all torture check bench bench-measures docs tables clean
+.PHONY: help setup demo test test-all test-browser torture check bench bench-measures docs tables clean
 
 help:
 	@echo "make demo    run a complete study on real images and name the report (installs first)"
 	@echo "make test    the fast tests (installs first); make test-all: every test this machine can run"
+	@echo "make test-browser  the page in a real headless Chromium"
 	@echo "make torture kill a study 130 times, fill its disk, damage its store, give it company"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make bench   every claim of speed, as a ratio measured in one run"
@@ -46,6 +47,9 @@ test: $(DEV)
 
 test-all: $(DEV)
 	$(BIN)/pytest -m ""
+
+test-browser: $(DEV)
+	$(BIN)/pytest -m browser
 
 torture: $(DEV)
 	$(BIN)/python tests/torture.py --kills 100

@@ -108,3 +108,7 @@ def test_a_run_that_is_killed_and_interrupted_continues_to_the_same_scores(tmp_p
     pd.testing.assert_frame_equal(calm, troubled)
     again = samemind(*run("troubled"))
     assert "nothing was built" in again.stdout
+    twice = ["report", SMALL, SMALL, "--store", tmp_path / "calm", "--out", tmp_path / "both"]
+    assert samemind(*twice).returncode == 0
+    both = pd.read_parquet(tmp_path / "both" / "report" / "scores.parquet")
+    pd.testing.assert_frame_equal(both, calm)  # what two studies share is there once

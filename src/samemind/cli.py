@@ -187,11 +187,32 @@ def _write_report(study: Any, store: Store, out: Path | None, *, anew: bool = Tr
 
 
 @app.command()
-def report(study: StudyName, store: StorePath = DEFAULT_STORE, out: OutPath = None) -> None:
-    """Write tables, figures and the page of a study from what is finished."""
+def report(
+    studies: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="STUDY...",
+            help="Studies that ship (see `list studies`) or .toml files; several make one report.",
+        ),
+    ],
+    store: StorePath = DEFAULT_STORE,
+    out: OutPath = None,
+) -> None:
+    """Write tables, figures and the page of a study, or of several together, as far as finished."""
     from samemind.study import read_study
 
-    _write_report(read_study(study), Store(store), out)
+    read = [read_study(study) for study in studies]
+    if len(read) == 1:
+        return _write_report(read[0], Store(store), out)
+    from samemind.collecting import collect
+    from samemind.progress import report_progress
+    from samemind.reporting import write_report
+
+    together = [collect(study, Store(store)) for study in read]
+    folder = out or Path("runs") / "+".join(study.name for study in read)
+    with report_progress(console) as on_progress:
+        page = write_report(together, folder / "report", on_progress=on_progress)
+    console.print(f"The report is in {page}")
 
 
 @app.command()

@@ -70,12 +70,21 @@ class Contributions:
       Optional columns: `label`, `prediction_a`, `prediction_b` (class names or numbers) and
       `neighbours_a`, `neighbours_b` (lists of input numbers, nearest first).
     - `images`: what to show for `(inputs, inverted_by, input)`, with `inverted_by` None for
-      natural inputs; (H, W) or (C, H, W) in [0, 1]. Images of inputs that are not among the most
-      or least contributing may be left out.
+      natural inputs; (H, W) or (C, H, W) in [0, 1]. Where several datasets meet in one report the
+      key goes on with the dataset and the dataset of the inputs. Images of inputs that are not
+      among the most or least contributing may be left out.
     """
 
     table: pd.DataFrame
-    images: Mapping[tuple[str, str | None, int], np.ndarray] = field(default_factory=dict)
+    images: Mapping[tuple, np.ndarray] = field(default_factory=dict)
+
+    def image_key(self, record: Mapping[Any, Any]) -> tuple:
+        """Where `images` has the image of the input that a row of the table is about."""
+        by = record["inverted_by"]
+        by = None if by is None or by != by else str(by)
+        plain = (str(record["inputs"]), by, int(record["input"]))
+        placed = (*plain, str(record["dataset"]), str(record["inputs_dataset"]))
+        return placed if placed in self.images else plain
 
 
 @dataclass(frozen=True, eq=False)

@@ -69,17 +69,11 @@ def pair_keys(table: pd.DataFrame) -> list[tuple]:
     return [tuple(None if value != value else value for value in row) for row in rows]
 
 
-def image_key(record: dict) -> tuple[str, str | None, int]:
-    """Where `Contributions.images` has the image of the input that a row is about."""
-    by = record["inverted_by"]
-    return str(record["inputs"]), None if by is None or by != by else str(by), int(record["input"])
-
-
 def _show(axis: object, record: dict, contributions: Contributions) -> None:
     from matplotlib.axes import Axes
 
     assert isinstance(axis, Axes)
-    image = contributions.images.get(image_key(record))
+    image = contributions.images.get(contributions.image_key(record))
     axis.set_xticks([])
     axis.set_yticks([])
     axis.spines[:].set_visible(False)

@@ -11,7 +11,6 @@ from samemind.figures._boxes import measures_in
 from samemind.figures._matrices import has_several_seeds, matrix_of, short_names, symmetric
 from samemind.figures._style import as_picture, measure_label
 from samemind.figures.base import PAIR_COLUMNS, Results
-from samemind.figures.contributions import image_key
 from samemind.figures.evidence import levels_of
 from samemind.lazy import LazyModule
 from samemind.statistics import cluster_order, normalised
@@ -176,7 +175,7 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _input(study: Results, record: dict[str, Any], images: dict[str, str]) -> dict[str, Any]:
     assert study.contributions is not None
-    place = image_key(record)
+    place = study.contributions.image_key(record)
     name = "|".join(map(str, place))
     picture = study.contributions.images.get(place)
     if picture is not None and name not in images and len(images) < MOST_IMAGES:

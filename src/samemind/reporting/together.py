@@ -7,15 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from samemind.errors import InvalidInput
-from samemind.figures.base import Contributions, Results
+from samemind.figures.base import LAYER_COLUMNS, PAIR_COLUMNS, Contributions, Results
 from samemind.lazy import LazyModule
 
 if TYPE_CHECKING:
     import pandas as pd
 else:
     pd = LazyModule("pandas")
-
-SAME_PAIR = ["dataset", "epsilon", "model_a", "model_b", "inputs", "inputs_dataset", "measure"]
 
 
 def together(studies: Sequence[Results]) -> Results:
@@ -34,30 +32,41 @@ def together(studies: Sequence[Results]) -> Results:
     studies = _told_apart(studies)
     models = pd.concat([study.models for study in studies], ignore_index=True)
     scores = pd.concat([study.scores for study in studies], ignore_index=True)
-    tables = [study.contributions for study in studies if study.contributions is not None]
-    contributions = Contributions(
-        pd.concat([held.table for held in tables], ignore_index=True),
-        {key: image for held in tables for key, image in held.images.items()},
-    ) if tables else None  # fmt: skip
     return Results(
         name=" + ".join(study.name for study in studies),
-        scores=scores.drop_duplicates([*SAME_PAIR, "inverted_by", "layer"], ignore_index=True),
+        scores=scores.drop_duplicates([*PAIR_COLUMNS, "layer"], ignore_index=True),
         models=models.drop_duplicates(["dataset", "model"], ignore_index=True),
         gallery=[item for study in studies for item in study.gallery],
         study_text="\n".join(f"# study: {s.name}\n{s.study_text.rstrip()}\n" for s in studies),
         environment={study.name: dict(study.environment) for study in studies},
         classes={name: count for study in studies for name, count in study.classes.items()},
-        contributions=contributions,
-        probes=_stacked([study.probes for study in studies]),
-        subgroups=_stacked([study.subgroups for study in studies]),
-        layers=_stacked([study.layers for study in studies]),
+        contributions=_contributions(studies),
+        probes=_stacked([study.probes for study in studies], [*PAIR_COLUMNS, "heads"]),
+        subgroups=_stacked([study.subgroups for study in studies], [*PAIR_COLUMNS, "group"]),
+        layers=_stacked([study.layers for study in studies], LAYER_COLUMNS[:-1]),
         recipes={study.name: dict(study.recipes) for study in studies},
     )
 
 
-def _stacked(tables: Sequence[pd.DataFrame | None]) -> pd.DataFrame | None:
+def _stacked(tables: Sequence[pd.DataFrame | None], keys: Sequence[str]) -> pd.DataFrame | None:
     held = [table for table in tables if table is not None]
-    return pd.concat(held, ignore_index=True) if held else None
+    if not held:
+        return None
+    return pd.concat(held, ignore_index=True).drop_duplicates(list(keys), ignore_index=True)
+
+
+def _contributions(studies: Sequence[Results]) -> Contributions | None:
+    held = [study.contributions for study in studies if study.contributions is not None]
+    table = _stacked([one.table for one in held], [*PAIR_COLUMNS, "input"])
+    if table is None:
+        return None
+    images = {}
+    for one in held:
+        # The same number of an input is another image in another dataset.
+        for place in one.table[["dataset", "inputs_dataset"]].drop_duplicates().itertuples():
+            names = (str(place.dataset), str(place.inputs_dataset))
+            images |= {(*key[:3], *names): image for key, image in one.images.items()}
+    return Contributions(table, images)
 
 
 def _told_apart(studies: Sequence[Results]) -> list[Results]:
