@@ -204,17 +204,20 @@ def _listed(models: Sequence[Recognised]) -> str:
     lines += [f"#   {model.sentence}" for model in models]
     lines += [
         "#",
-        "# The grid below trains models like these. To compare these very files, today:",
+        "# The grid below trains models like these. To compare these very files,",
     ]
-    by_architecture: dict[str, list[str]] = {}
-    for model in models:
-        by_architecture.setdefault(model.architecture or "", []).append(str(model.path))
-    for architecture, paths in by_architecture.items():
-        if architecture and len(paths) > 1:
-            lines.append(
-                f"#   samemind compare {' '.join(paths)} --architecture {architecture} "
-                f"--inputs DATA"
-            )
+    known = [m for m in models if m.architecture]
+    if len(known) > 1:
+        lines.append(f"#   samemind compare {' '.join(str(m.path) for m in known)} --inputs DATA")
+    for model in known:
+        radius = "" if model.epsilon is None else f" --epsilon {model.epsilon:g}"
+        lines.append(
+            f"#   samemind import {model.path} --architecture {model.architecture}"
+            f"{radius} --dataset {model.dataset or 'DATASET'}"
+        )
+    lines.append(
+        "# (`import` prints lines to put here; leave `architectures` out to train nothing.)"
+    )
     return "\n".join(lines) + "\n"
 
 
