@@ -71,6 +71,30 @@ def cnn_a():
     )
 
 
+def marabou(width):
+    """Two convolutions and three linear layers: `cifar_marabou_*` of the same literature."""
+    return nn.Sequential(
+        nn.Conv2d(3, 8 * width, 4, 2),
+        nn.ReLU(),
+        nn.Conv2d(8 * width, 16 * width, 4, 2),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(576 * width, 128),
+        nn.ReLU(),
+        nn.Linear(128, 64),
+        nn.ReLU(),
+        nn.Linear(64, 10),
+    )
+
+
+def marabou_small():
+    return marabou(1)
+
+
+def marabou_medium():
+    return marabou(2)
+
+
 def number():
     return 3
 

@@ -143,6 +143,11 @@ class Imported(Recipe):
     std: tuple[float, ...]
     random_seed: int = 0
 
+    def __post_init__(self) -> None:
+        # 0 and 0.0 are the same constant, so they must be the same recipe.
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
+
     @property
     def epsilon(self) -> float:
         return self.ball.epsilon if self.ball else 0.0
