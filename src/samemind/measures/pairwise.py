@@ -14,9 +14,11 @@ from samemind.lazy import LazyModule
 from samemind.measures.prepared import Pair, Side
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from torch import Tensor
 else:
+    np = LazyModule("numpy")
     torch = LazyModule("torch")
 
 IN_FLOAT64 = 4096
@@ -66,10 +68,14 @@ def _make_median(side: Side) -> Tensor:
     n = side.n_inputs
     if n < 2:
         raise UndefinedScore("Distances between inputs need two of them, but there is one.")
-    values = distances(side)[~torch.eye(n, dtype=torch.bool, device=side.device)]
-    # Each distance is there twice: these two ranks hold the middle one, or the middle two.
-    half = len(values) // 2
-    low, high = (values.kthvalue(rank).values.double() for rank in (half, half + 1))
+    above = torch.ones(n, n, dtype=torch.bool, device=side.device).triu_(1)
+    values = distances(side)[above]
+    middle = [(len(values) - 1) // 2, len(values) // 2]
+    if values.device.type == "cpu":
+        # One partial sort for both, where torch has none.
+        low, high = torch.from_numpy(np.partition(values.numpy(), middle)[middle]).double()
+    else:
+        low, high = values.sort().values[middle].double()
     median = (low + high) / 2
     if float(median) == 0:
         raise UndefinedScore(
