@@ -256,6 +256,20 @@ def test_images_that_stopped_improving_leave_and_the_others_take_all_their_steps
     assert torch.equal(found.relative_loss[1::2], full.relative_loss[1::2])
 
 
+def test_halving_the_step_comes_nearer_and_counts_its_own_patience():
+    classifier, targets, seeds = two_kinds()
+    found = {}
+    for halvings in (0, 3):
+        until = Until(relative_loss=1e-3, patience=6, halvings=halvings)
+        descent = Descent(steps=400, step_size=0.05, until=until)
+        found[halvings] = invert(classifier, targets, seeds, descent=descent, batch_size=5)
+    # Steps of one length circle around the target at about that distance.
+    assert (found[3].relative_loss[::2] < found[0].relative_loss[::2] / 5).all()
+    assert (found[3].relative_loss <= found[0].relative_loss).all()
+    assert (found[3].steps >= found[0].steps + 3 * 6).all()
+    assert (found[3].steps < 400).all()
+
+
 def test_the_batch_is_kept_full_until_nothing_waits():
     classifier, targets, seeds = two_kinds()
     sizes: list[int] = []

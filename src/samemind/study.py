@@ -58,6 +58,7 @@ class UntilSection(Section):
 
     relative_loss: Positive
     patience: Count
+    halvings: Annotated[int, Field(ge=0)] = 0
 
 
 class Inversion(Section):

@@ -100,6 +100,7 @@ class Batch:
         self.steps: np.ndarray = np.zeros(len(numbers), dtype=np.int64)
         # The step at which the best loss had last fallen by as much as is asked.
         self.fell_at: np.ndarray = np.zeros(len(numbers), dtype=np.int64)
+        self.halved: np.ndarray = np.zeros(len(numbers), dtype=np.int64)
         self.losses = np.zeros((len(numbers), steps + 1), dtype=np.float32)
         self.rows = {
             "wanted": wanted,
@@ -119,18 +120,16 @@ class Batch:
 
     def select(self, rows: np.ndarray) -> None:
         """Keeps these rows only."""
-        self.numbers, self.steps, self.fell_at, self.losses = (
-            held[rows] for held in (self.numbers, self.steps, self.fell_at, self.losses)
-        )
+        for name in ("numbers", "steps", "fell_at", "halved", "losses"):
+            setattr(self, name, getattr(self, name)[rows])
         indices = torch.from_numpy(np.flatnonzero(rows)).to(self.rows["x"].device)
         self.rows = {name: held[indices] for name, held in self.rows.items()}
 
     def append(self, other: Batch) -> None:
         """Adds the rows of another batch."""
-        self.numbers = np.concatenate([self.numbers, other.numbers])
-        self.steps = np.concatenate([self.steps, other.steps])
-        self.fell_at = np.concatenate([self.fell_at, other.fell_at])
-        self.losses = np.concatenate([self.losses, other.losses])
+        for name in ("numbers", "steps", "fell_at", "halved", "losses"):
+            both = [getattr(self, name), getattr(other, name)]
+            setattr(self, name, np.concatenate(both))
         self.rows = {name: torch.cat((held, other.rows[name])) for name, held in self.rows.items()}
 
 
@@ -209,14 +208,19 @@ def _step(batch: Batch, passes: Passes, descent: Descent) -> np.ndarray:
 
 
 def _stalled(batch: Batch, descent: Descent) -> np.ndarray:
-    """Which images have not got better by enough for long enough."""
+    """Which images have not got better by enough for long enough, with no halving left."""
     if descent.until is None:
         return np.zeros(len(batch), dtype=bool)
     held = batch.rows
     fell = held["reference"] - held["best_loss"] >= descent.until.relative_loss
     held["reference"] = torch.where(fell, held["best_loss"], held["reference"])
     batch.fell_at = np.where(fell.cpu().numpy(), batch.steps, batch.fell_at)
-    return batch.steps - batch.fell_at >= descent.until.patience
+    stalled = batch.steps - batch.fell_at >= descent.until.patience
+    halve = stalled & (batch.halved < descent.until.halvings)
+    if halve.any():
+        batch.halved = batch.halved + halve
+        batch.fell_at = np.where(halve, batch.steps, batch.fell_at)
+    return stalled & ~halve
 
 
 def _leaving(batch: Batch, done: np.ndarray) -> Done:
@@ -234,7 +238,11 @@ def _move(batch: Batch, descent: Descent) -> None:
     length = norms(gradient)
     direction = torch.where(length > 0, gradient / length, torch.zeros_like(gradient))
     held["velocity"] = descent.momentum * held["velocity"] + (1 - descent.momentum) * direction
-    held["x"] = (held["x"] - descent.step_size * held["velocity"]).clamp(0, 1)
+    step_size: float | Tensor = descent.step_size
+    if batch.halved.any():
+        sizes = torch.from_numpy(descent.step_size * 0.5**batch.halved)
+        step_size = sizes.to(held["x"]).reshape(-1, 1, 1, 1)
+    held["x"] = (held["x"] - step_size * held["velocity"]).clamp(0, 1)
     batch.steps = batch.steps + 1
 
 

@@ -43,11 +43,14 @@ class Seeds(Recipe):
 class Until:
     """When an image is done before its last step: its best loss has all but stopped falling.
 
-    That is, it fell by less than `relative_loss` within the last `patience` steps.
+    That is, it fell by less than `relative_loss` within the last `patience` steps. Before the image
+    leaves, its step size is halved `halvings` times, each time that this happens: steps of one
+    length circle around the optimum at a distance of about that length.
     """
 
     relative_loss: float
     patience: int
+    halvings: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
