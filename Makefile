@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 # Compiling all that PyTorch brings may wait a minute for a busy disk; that is no failure.
 export UV_COMPILE_BYTECODE_TIMEOUT ?= 900
 
-.PHONY: help setup demo test test-all test-browser torture check bench bench-measures docs tables clean
+.PHONY: help setup demo test test-all test-browser torture check bench bench-measures bench-training bench-inversion docs tables clean
 
 help:
 	@echo "make demo    run a complete study on real images and name the report (installs first)"
@@ -62,11 +62,17 @@ check: $(DEV)
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
-bench: bench-measures
+bench: bench-measures bench-training bench-inversion
 
 # CPU seconds of one thread; the public way takes minutes on the paper's sizes.
 bench-measures: $(DEV)
 	$(BIN)/python benchmarks/measures.py
+
+bench-training: $(DEV)
+	$(BIN)/python benchmarks/training.py
+
+bench-inversion: $(DEV)
+	$(BIN)/python benchmarks/inversion.py
 
 docs: $(DEV)
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
