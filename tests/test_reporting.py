@@ -8,6 +8,7 @@ import pytest
 
 from samemind.errors import InvalidInput, StoreError
 from samemind.reporting import write_report
+from samemind.reporting.embedded import Images
 from samemind.reporting.fingerprint import fingerprint_of, is_current
 from samemind.reporting.page import counts_of, page_of
 from samemind.reporting.tables import accuracies, escape_latex, tables_of
@@ -178,3 +179,11 @@ def test_a_report_that_cannot_be_written_says_so_and_leaves_the_old_one(study, t
 def test_a_report_of_nothing_is_refused(tmp_path):
     with pytest.raises(InvalidInput, match="one study or more; none were given"):
         write_report([], tmp_path / "report")
+
+
+def test_images_stop_where_the_page_would_grow_too_large():
+    images = Images()
+    for number in range(20):
+        images.keep(str(number), "x" * 600_000)
+    assert len(images) == 8
+    assert images.size < 5_000_001

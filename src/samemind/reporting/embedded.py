@@ -35,14 +35,26 @@ MODEL_FACTS = [
     "representation_size", "clean_accuracy", "adversarial_accuracy", "is_weak",
 ]  # fmt: skip
 EXTREMES = 6
-MOST_IMAGES = 1500  # of about 1 kB for 8 × 8 and 3 kB for 32 × 32 pixels
+MOST_IMAGE_CHARACTERS = 5_000_000  # so that the page stays below 15 MB whatever the images are
+
+
+class Images(dict[str, str]):
+    """Images by name, as addresses that hold them, as long as there is room in the page."""
+
+    size = 0
+
+    def keep(self, name: str, address: str) -> None:
+        """Adds an image, unless the page would grow too large."""
+        if self.size + len(address) <= MOST_IMAGE_CHARACTERS:
+            self.size += len(address)
+            self[name] = address
 
 
 def embedded(study: Results) -> dict[str, Any]:
     """Everything that the page's script reads, as plain JSON values; empty numbers are None."""
     rows = study.scores.reset_index(drop=True)
     cells = cells_of(study)
-    images: dict[str, str] = {}
+    images = Images()
     return {
         "scores": columns_of(rows) | {"normalised": plain(normalised_column(rows, cells))},
         "lists": {name: lists_of(rows[name])[1] for name in LISTED},
@@ -145,7 +157,7 @@ def orders_of(study: Results) -> dict[str, list[str]]:
     return found
 
 
-def contributions_of(study: Results, images: dict[str, str]) -> list[dict[str, Any]]:
+def contributions_of(study: Results, images: Images) -> list[dict[str, Any]]:
     """For each pair and measure the inputs that contribute least and most, with their images."""
     if study.contributions is None:
         return []
@@ -173,13 +185,13 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
-def _input(study: Results, record: dict[str, Any], images: dict[str, str]) -> dict[str, Any]:
+def _input(study: Results, record: dict[str, Any], images: Images) -> dict[str, Any]:
     assert study.contributions is not None
     place = study.contributions.image_key(record)
     name = "|".join(map(str, place))
     picture = study.contributions.images.get(place)
-    if picture is not None and name not in images and len(images) < MOST_IMAGES:
-        images[name] = png_uri(picture)
+    if picture is not None and name not in images:
+        images.keep(name, png_uri(picture))
     kept: dict[str, Any] = {
         "input": int(record["input"]),
         "contribution": plain_value(record["contribution"]),
@@ -199,7 +211,7 @@ def plain_value_or_text(value: Any) -> Any:
     return None if value is None or value != value else plain_value(value)
 
 
-def gallery_of(study: Results, images: dict[str, str]) -> list[dict[str, Any]]:
+def gallery_of(study: Results, images: Images) -> list[dict[str, Any]]:
     """The gallery's inversions, with their images."""
     found = []
     for place, item in enumerate(study.gallery):
