@@ -1,4 +1,4 @@
-"""Sections of a study file that say how models are trained, attacked and evaluated."""
+"""The sections of a study file: what each key means, and what it may hold."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from pydantic_core import InitErrorDetails
 
 from samemind.architectures.base import ARCHITECTURES
 from samemind.attacks import STRONG_ATTACK, Attack
+from samemind.comparison import STUDY_MEASURES
 from samemind.errors import UnknownName
+from samemind.inversion import Descent, Until
+from samemind.measures import MEASURES
 from samemind.training import Schedule, preset_of
 from samemind.training.augmentation import augmentation_of
 
@@ -186,3 +189,74 @@ class ImportedModel(Section):
     @classmethod
     def _known(cls, name: str) -> str:
         return known(ARCHITECTURES, name)
+
+
+class InputsSection(Section):
+    """The images that models are compared on: all of a split, or `count` at random."""
+
+    dataset: str | None = None  # another one than the models': out of distribution
+    split: str = "test"
+    count: Count | None = None
+    random_seed: int = 0
+
+
+class UntilSection(Section):
+    """When an image is done before its last step; see `samemind.inversion.Until`."""
+
+    relative_loss: Positive
+    patience: Count
+    halvings: Annotated[int, Field(ge=0)] = 0
+
+
+class Inversion(Section):
+    """How seed images are moved; see `samemind.inversion.Descent`. `steps = 0` leaves it out."""
+
+    steps: Annotated[int, Field(ge=0)] = 1000
+    step_size: Positive = 0.125
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    precision: Literal["bfloat16", "float32"] = "float32"
+    until: UntilSection | None = None
+    storage: Literal["float16", "float32", "uint8"] = "float16"
+
+    @property
+    def descent(self) -> Descent:
+        return Descent(
+            steps=self.steps,
+            step_size=self.step_size,
+            momentum=self.momentum,
+            precision=self.precision,
+            until=Until(**self.until.model_dump()) if self.until else None,
+        )
+
+
+class Comparison(Section):
+    """Which measures, and how many permutations for their floors."""
+
+    measures: tuple[str, ...] = STUDY_MEASURES
+    permutations: Annotated[int, Field(ge=0)] = 20
+    random_seed: int = 0
+    driving_inputs: Annotated[int, Field(ge=0)] = 3
+    subgroups: bool = True
+
+    @field_validator("measures")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(known(MEASURES, name) for name in names)
+
+
+class Probes(Section):
+    """Linear probes on the representations of training images. `epochs = 0` leaves them out."""
+
+    split: str = "train"
+    count: Count | None = None
+    epochs: Annotated[int, Field(ge=0)] = 0
+    learning_rate: Positive = 5e-3
+    batch_size: Count = 1024
+    random_seed: int = 0
+
+
+class Excluded(Section):
+    """Models that a study leaves out."""
+
+    architecture: str
+    epsilons: tuple[Radius, ...] | None = None  # None: at every ε

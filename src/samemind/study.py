@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     Field,
@@ -21,98 +21,29 @@ from pydantic import (
 from samemind.architectures.base import ARCHITECTURES
 from samemind.artifacts import Recipe
 from samemind.attacks import Attack, ball_of
-from samemind.comparison import STUDY_MEASURES, Scores
+from samemind.comparison import Scores
 from samemind.datasets.base import DATASETS
 from samemind.errors import InvalidInput, UnknownName
 from samemind.extraction import Activations
-from samemind.inversion import Descent, Inverted, Natural, Seeds, Until
-from samemind.measures import MEASURES
+from samemind.inversion import Inverted, Natural, Seeds
 from samemind.probing import Probe, ProbeScores
 from samemind.registry import did_you_mean
 from samemind.sections import (
     AttackSection,
     Cluster,
-    Count,
+    Comparison,
     Evaluation,
+    Excluded,
     ImportedModel,
-    Positive,
+    InputsSection,
+    Inversion,
+    Probes,
     Radius,
     Section,
     Training,
     known,
 )
 from samemind.training import Evaluated, Imported, Trained
-
-
-class InputsSection(Section):
-    """The images that models are compared on: all of a split, or `count` at random."""
-
-    dataset: str | None = None  # another one than the models': out of distribution
-    split: str = "test"
-    count: Count | None = None
-    random_seed: int = 0
-
-
-class UntilSection(Section):
-    """When an image is done before its last step; see `samemind.inversion.Until`."""
-
-    relative_loss: Positive
-    patience: Count
-    halvings: Annotated[int, Field(ge=0)] = 0
-
-
-class Inversion(Section):
-    """How seed images are moved; see `samemind.inversion.Descent`. `steps = 0` leaves it out."""
-
-    steps: Annotated[int, Field(ge=0)] = 1000
-    step_size: Positive = 0.125
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    precision: Literal["bfloat16", "float32"] = "float32"
-    until: UntilSection | None = None
-    storage: Literal["float16", "float32", "uint8"] = "float16"
-
-    @property
-    def descent(self) -> Descent:
-        return Descent(
-            steps=self.steps,
-            step_size=self.step_size,
-            momentum=self.momentum,
-            precision=self.precision,
-            until=Until(**self.until.model_dump()) if self.until else None,
-        )
-
-
-class Comparison(Section):
-    """Which measures, and how many permutations for their floors."""
-
-    measures: tuple[str, ...] = STUDY_MEASURES
-    permutations: Annotated[int, Field(ge=0)] = 20
-    random_seed: int = 0
-    driving_inputs: Annotated[int, Field(ge=0)] = 3
-    subgroups: bool = True
-
-    @field_validator("measures")
-    @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(known(MEASURES, name) for name in names)
-
-
-class Probes(Section):
-    """Linear probes on the representations of training images. `epochs = 0` leaves them out."""
-
-    split: str = "train"
-    count: Count | None = None
-    epochs: Annotated[int, Field(ge=0)] = 0
-    learning_rate: Positive = 5e-3
-    batch_size: Count = 1024
-    random_seed: int = 0
-
-
-class Excluded(Section):
-    """Models that a study leaves out."""
-
-    architecture: str
-    epsilons: tuple[Radius, ...] | None = None  # None: at every ε
 
 
 @dataclass(frozen=True)
@@ -223,6 +154,7 @@ class Study(Section):
                 architecture, epsilon, DATASETS[self.dataset].image_size
             ),
             random_seed=random_seed,
+            preprocessing=DATASETS[self.dataset].preprocessing,
         )
 
     @cached_property
@@ -254,6 +186,7 @@ class Study(Section):
             split=self.inputs.split,
             count=self.inputs.count,
             random_seed=self.inputs.random_seed,
+            preprocessing=DATASETS[self.inputs.dataset or self.dataset].preprocessing,
         )
 
     @cached_property
@@ -311,6 +244,7 @@ class Study(Section):
             split=self.probes.split,
             count=self.probes.count,
             random_seed=self.probes.random_seed,
+            preprocessing=DATASETS[self.dataset].preprocessing,
         )
 
     @cached_property

@@ -11,7 +11,10 @@ from samemind.training import Checkpoint
 
 @dataclass(frozen=True, kw_only=True)
 class Natural(Recipe):
-    """Images of a dataset as they are: all of a split in order, or `count` drawn at random."""
+    """Images of a dataset as they are: all of a split in order, or `count` drawn at random.
+
+    - `preprocessing`: what the dataset's record does to each image, in its words.
+    """
 
     kind: ClassVar[str] = "inputs"
 
@@ -19,6 +22,7 @@ class Natural(Recipe):
     split: str
     count: int | None
     random_seed: int
+    preprocessing: str = later("")
 
     @property
     def label(self) -> str:

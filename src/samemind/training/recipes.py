@@ -108,6 +108,7 @@ class Trained(Recipe):
     attack: Attack | None
     schedule: Schedule
     random_seed: int
+    preprocessing: str = later("")  # of the dataset's images, in the words of its record
 
     @property
     def epsilon(self) -> float:
