@@ -346,7 +346,12 @@ def _print_rows(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         numeric = all(isinstance(row.get(column), int) for row in rows)
-        table.add_column(column.replace("_", " "), justify="right" if numeric else "left")
+        # A name is there to be copied: other columns give way first.
+        table.add_column(
+            column.replace("_", " "),
+            justify="right" if numeric else "left",
+            no_wrap=column == columns[0],
+        )
     for row in rows:
         table.add_row(*(_cell(row.get(column)) for column in columns))
     console.print(table)
