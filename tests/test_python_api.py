@@ -52,3 +52,14 @@ def test_sides_with_logits_bring_the_measures_of_predictions() -> None:
 def test_a_network_without_images_is_refused() -> None:
     with pytest.raises(InvalidInput, match="needs images"):
         samemind.compare([torch.nn.Linear(2, 2)] * 2)
+
+
+def test_the_list_of_measures_says_which_end_means_alike() -> None:
+    from typer.testing import CliRunner
+
+    from samemind.cli import app
+
+    told = CliRunner().invoke(app, ["list", "measures"], env={"COLUMNS": "200"}).stdout
+    line = {row.split()[0]: row for row in told.splitlines() if row.strip()}
+    assert " large " in line["linear_cka"]
+    assert " small " in line["procrustes_distance"]

@@ -308,11 +308,14 @@ def list_members(
         typer.echo(json.dumps(rows, indent=1))
         return
     shown = {
-        "measures": ("name", "reads", "bounds", "direction", "summary"),
+        "measures": ("name", "reads", "bounds", "alike", "summary"),
         "architectures": ("name", "parameters", "representation_size", "summary"),
         "figures": ("name", "title", "paper"),
         "datasets": ("name", "classes", "image_size", "splits", "summary"),
     }.get(family, ("name", "summary"))
+    if family == "measures":
+        for row in rows:
+            row["alike"] = "large" if row["larger_is_more_similar"] else "small"
     _print_rows(rows, shown)
 
 
