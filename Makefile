@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 # Compiling all that PyTorch brings may wait a minute for a busy disk; that is no failure.
 export UV_COMPILE_BYTECODE_TIMEOUT ?= 900
 
-.PHONY: help setup demo test test-all test-browser torture check bench bench-measures bench-training bench-inversion docs tables clean
+.PHONY: help setup demo test test-all test-browser torture bench-scale check bench bench-measures bench-training bench-inversion docs tables clean
 
 help:
 	@echo "make demo    run a complete study on real images and name the report (installs first)"
@@ -50,6 +50,10 @@ test-all: $(DEV)
 
 test-browser: $(DEV)
 	$(BIN)/pytest -m browser
+
+bench-scale: $(DEV)
+	$(BIN)/python benchmarks/scale.py --ray
+	$(BIN)/python benchmarks/simulate_imagenet.py
 
 torture: $(DEV)
 	$(BIN)/python tests/torture.py --kills 100

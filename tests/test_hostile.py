@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import pickle
@@ -103,7 +104,9 @@ def read_picture(path: Path) -> None:
 
 
 def read_batch(path: Path) -> None:
-    assert isinstance(cifar10.read_arrays(path.read_bytes(), path), dict)
+    # Every batch has a published digest, so that its pickle is not even looked at when it differs.
+    digest = hashlib.md5(_batches()[0][1], usedforsecurity=False).hexdigest()
+    assert len(cifar10.read_batch(path, digest)) == 3
 
 
 def expand_study(path: Path) -> None:
@@ -233,7 +236,10 @@ def test_arrays_that_would_execute_code_are_refused_and_execute_none(tmp_path, e
 
 
 def zip_bomb(path: Path, name: str, size: int) -> None:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bomb, bomb.open(name, "w") as member:
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bomb,
+        bomb.open(name, "w", force_zip64=True) as member,
+    ):
         header = saved(
             np.lib.format.write_array_header_1_0,
             {

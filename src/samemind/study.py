@@ -45,6 +45,8 @@ from samemind.sections import (
 )
 from samemind.training import Evaluated, Imported, Trained
 
+MOST_DOTS = 100
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -303,6 +305,7 @@ def read_study(source: str | Path) -> Study:
     path = study_path(source)
     try:
         text = path.read_text(encoding="utf-8")
+        _check_depth(text)
         content = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"The study file {path} cannot be read: {error}.") from None
@@ -315,6 +318,15 @@ def read_study(source: str | Path) -> Study:
         raise InvalidInput(_explained(path, error)) from None
     study._text = text
     return study
+
+
+def _check_depth(text: str) -> None:
+    """Raises `ValueError` for keys of very many parts, over which the parser takes minutes."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.lstrip()[:1] == "#":
+            continue
+        if max(part.count(".") for part in line.split(",")) > MOST_DOTS:
+            raise ValueError(f"line {number} has more than {MOST_DOTS} dots in a row")
 
 
 def study_path(source: str | Path) -> Path:

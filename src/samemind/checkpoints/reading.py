@@ -75,19 +75,11 @@ def _held(path: Path, is_trusted: bool) -> Any:
             f"file brings. If you trust its source, `samemind import --trust` (in Python, "
             f"trust=True) does that in a separate process, from which only tensors come back."
         ) from None
-    except _damage() as error:
+    except Exception as error:  # a damaged file makes torch raise anything at all
         raise CheckpointError(
             f"{path} cannot be read as a checkpoint ({_first_line(error)}). Fetch it again, or "
             f"save it anew."
         ) from error
-
-
-def _damage() -> tuple[type[Exception], ...]:
-    """What torch and safetensors raise over a file that is damaged or of another kind."""
-    from safetensors import SafetensorError
-
-    plain = (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError)
-    return (SafetensorError, *plain)
 
 
 def _harmless() -> list[Any]:
