@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -130,7 +131,7 @@ def _run_until_reported(
     while True:
         _advance(study, store, executor, execution)
         try:
-            return _write_report(study, store, out, anew=False)
+            return _write_report([study], store, out, executor)
         except DamagedArtifact as error:
             if not error.is_set_aside:
                 raise
@@ -166,23 +167,23 @@ def _end(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _write_report(study: Any, store: Store, out: Path | None, *, anew: bool = True) -> None:
-    """Writes the report, unless it is there and nothing that it shows has changed since."""
-    from samemind.collecting import made_from
+def _write_report(
+    studies: Sequence[Any], store: Store, out: Path | None, executor: Any = None
+) -> None:
+    from samemind.collecting import collect
+    from samemind.executors import LocalProcesses
+    from samemind.progress import report_progress
+    from samemind.reporting import write_report
 
-    folder = out or Path("runs") / study.name
-    page, note, source = folder / "report" / "index.html", folder / "report.json", None
-    if not anew and page.is_file() and note.is_file():
-        source = note.read_text(encoding="utf-8")
-    wanted = json.dumps(made_from(study, store), indent=1)
-    if source != wanted:
-        from samemind.collecting import collect
-        from samemind.progress import report_progress
-        from samemind.reporting import write_report
-
-        with report_progress(console) as on_progress:
-            write_report(collect(study, store), folder / "report", on_progress=on_progress)
-        note.write_text(wanted, encoding="utf-8")
+    folder = out or Path("runs") / "+".join(study.name for study in studies)
+    with report_progress(console) as on_progress:
+        page = write_report(
+            [collect(study, store) for study in studies],
+            folder / "report",
+            on_progress=on_progress,
+            # A cluster is not asked to draw.
+            executor=executor if isinstance(executor, LocalProcesses) else None,
+        )
     console.print(f"The report is in {page}")
 
 
@@ -201,18 +202,7 @@ def report(
     """Write tables, figures and the page of a study, or of several together, as far as finished."""
     from samemind.study import read_study
 
-    read = [read_study(study) for study in studies]
-    if len(read) == 1:
-        return _write_report(read[0], Store(store), out)
-    from samemind.collecting import collect
-    from samemind.progress import report_progress
-    from samemind.reporting import write_report
-
-    together = [collect(study, Store(store)) for study in read]
-    folder = out or Path("runs") / "+".join(study.name for study in read)
-    with report_progress(console) as on_progress:
-        page = write_report(together, folder / "report", on_progress=on_progress)
-    console.print(f"The report is in {page}")
+    _write_report([read_study(study) for study in studies], Store(store), out)
 
 
 @app.command()

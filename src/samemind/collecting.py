@@ -55,16 +55,6 @@ def collect(study: Study, store: Store) -> Results:
     )
 
 
-def made_from(study: Study, store: Store) -> dict[str, object]:
-    """What a report of this study rests on; the report need not be made again while it is equal."""
-    shown = (*study.evaluations, *study.inverted, *study.scores, *study.probe_scores)
-    return {
-        "study": study.text,
-        "artifacts": [recipe.name for recipe in shown if store.has(recipe)],
-        "environment": {k: v for k, v in environment.described().items() if k != "gpu"},
-    }
-
-
 def _together(tables: Sequence[pd.DataFrame]) -> pd.DataFrame | None:
     filled = [table for table in tables if len(table)]
     return pd.concat(filled, ignore_index=True) if filled else None

@@ -7,10 +7,12 @@ import shutil
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samemind.errors import InvalidInput, StoreError
+from samemind.executors import Executor, InProcess
 from samemind.figures.base import FIGURES, Figure, Results
 from samemind.figures.evidence import verdicts
 from samemind.lazy import LazyModule
@@ -36,6 +38,9 @@ OURS = (
 )
 
 
+SHARES = 8
+
+
 @dataclass(frozen=True)
 class Undrawn:
     """A figure that these results do not carry, and why."""
@@ -50,6 +55,7 @@ def write_report(
     out: Path,
     *,
     on_progress: Callable[[int, int, str], None] | None = None,
+    executor: Executor | None = None,
 ) -> Path:
     """The path of `index.html` of a report on one study, or on several drawn together.
 
@@ -58,6 +64,7 @@ def write_report(
     as it is.
 
     - `on_progress`: called with (done, of how many, what comes next).
+    - `executor`: draws figures beside one another; they are the same bytes either way.
 
     **Raises:** `InvalidInput` if `out` is no folder, holds something that is not a report, or no
     results were given; `StoreError` if it cannot be written.
@@ -72,7 +79,7 @@ def write_report(
     try:
         (draft / "figures").mkdir(parents=True)
         (draft / "tables").mkdir()
-        _fill(draft, study, on_progress or _silent)
+        _fill(draft, study, on_progress or _silent, executor or InProcess())
         write_json(draft / MADE_FILE, contents_of(draft, fingerprint))
         _swap(draft, out)
     except OSError as error:
@@ -102,12 +109,14 @@ def _check_replaceable(out: Path) -> None:
         )
 
 
-def _fill(draft: Path, study: Results, on_progress: Callable[[int, int, str], None]) -> None:
+def _fill(
+    draft: Path, study: Results, on_progress: Callable[[int, int, str], None], executor: Executor
+) -> None:
     _write_data(draft, study)
     tables = tables_of(study)
     for table in tables:
         write_table(table, draft / "tables")
-    drawn, undrawn = draw_all(study, draft / "figures", on_progress)
+    drawn, undrawn = draw_all(study, draft / "figures", on_progress, executor)
     described = [
         {"dataset": dataset, "aspect": verdict.aspect, "answer": verdict.answer,
          "sentence": verdict.sentence, "missing": list(verdict.missing)}
@@ -143,22 +152,43 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def draw_all(
-    study: Results, folder: Path, on_progress: Callable[[int, int, str], None]
+    study: Results,
+    folder: Path,
+    on_progress: Callable[[int, int, str], None],
+    executor: Executor,
 ) -> tuple[list[Drawn], list[Undrawn]]:
     """Draws every figure that the results carry, in all its variants, as PDF and PNG."""
-    undrawn, plan = [], []
+    undrawn = []
     for member in FIGURES.values():
         missing = member.missing(study)
         if missing:
             undrawn.append(Undrawn(member.name, member.title, tuple(missing)))
-        else:
-            plan += variants(member, study)
-    plan.sort(key=lambda step: reading_order(step[0]))
-    for number, (member, variant_results, entry) in enumerate(plan):
-        on_progress(number, len(plan), entry.file)
-        save(member, variant_results, folder / entry.file)
-    on_progress(len(plan), len(plan), "")
+    plan = drawing_plan(study)
+    # Few and mixed shares: each takes the results along, and the slow figures are neighbours.
+    shares = [tuple(range(start, len(plan), SHARES)) for start in range(min(SHARES, len(plan)))]
+    done = 0
+    on_progress(0, len(plan), plan[0][2].file if plan else "")
+    for outcome in executor.map(partial(draw_some, study, folder), shares):
+        if outcome.error is not None:
+            raise outcome.error
+        done += len(outcome.item)
+        on_progress(done, len(plan), "")
     return [entry for _, _, entry in plan], undrawn
+
+
+def drawing_plan(study: Results) -> list[tuple[Figure, Results, Drawn]]:
+    """Every figure and variant that the results carry, in reading order."""
+    able = [member for member in FIGURES.values() if not member.missing(study)]
+    plan = [step for member in able for step in variants(member, study)]
+    return sorted(plan, key=lambda step: reading_order(step[0]))
+
+
+def draw_some(study: Results, folder: Path, numbers: Sequence[int]) -> None:
+    """Draws some steps of the plan; figures themselves do not travel between processes."""
+    plan = drawing_plan(study)
+    for number in numbers:
+        member, results, entry = plan[number]
+        save(member, results, folder / entry.file)
 
 
 def reading_order(member: Figure) -> tuple[int, str]:
