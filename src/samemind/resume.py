@@ -1,4 +1,4 @@
-"""The resume state of a long build: saved now and then, and when the process is asked to end."""
+"""The resume state of a long build, saved now and then: a kill costs at most the interval."""
 
 from __future__ import annotations
 
