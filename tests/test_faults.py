@@ -67,12 +67,12 @@ def test_the_command_killed_with_its_workers_at_work_continues(tmp_path, referen
     ask = command("run", torture.TINY, "--store", tmp_path / "store", "--out", tmp_path / "out")
     before: dict[str, int] = {}
     for _ in range(4):
-        run = subprocess.Popen([*ask, "--workers", "2"], stderr=subprocess.PIPE, text=True)
-        try:
-            run.wait(draw.uniform(2, 12))
-        except subprocess.TimeoutExpired:
-            run.send_signal(blow)
-            _, told = run.communicate(timeout=60)
+        with subprocess.Popen([*ask, "--workers", "2"], stderr=subprocess.PIPE, text=True) as run:
+            try:
+                _, told = run.communicate(timeout=draw.uniform(2, 12))
+            except subprocess.TimeoutExpired:
+                run.send_signal(blow)
+                _, told = run.communicate(timeout=60)
             assert "Traceback" not in told
         after = torture.finished(tmp_path / "store")
         assert before.items() <= after.items()
