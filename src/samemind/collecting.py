@@ -107,20 +107,21 @@ def table_of_models(study: Study, store: Store) -> pd.DataFrame:
 
 
 def gallery(study: Study, store: Store) -> list[GalleryItem]:
-    """Seeds, targets and inverted images of one architecture, standard and most robust.
+    """Seeds, targets and inverted images of two architectures, standard and most robust.
 
-    The rule: the first architecture of the study that was inverted at its lowest and its highest
-    ε, and the first target of each of the first classes.
+    The rule: the first two architectures of the study that were inverted at their lowest and
+    their highest ε, and the first target of each of the first classes.
     """
     finished = [i for i in study.inverted if store.has(i)]
     by_architecture: dict[str, list[Inverted]] = {}
     for inverted in finished:
         by_architecture.setdefault(inverted.checkpoint.architecture, []).append(inverted)
+    shown: list[Inverted] = []
     for found in by_architecture.values():
         found.sort(key=lambda i: i.checkpoint.epsilon)
-        if found[0].checkpoint.epsilon < found[-1].checkpoint.epsilon:
-            return _items(study, store, (found[0], found[-1]))
-    return _items(study, store, finished[:1])
+        if found[0].checkpoint.epsilon < found[-1].checkpoint.epsilon and len(shown) < 4:
+            shown += [found[0], found[-1]]
+    return _items(study, store, shown or finished[:1])
 
 
 def _items(study: Study, store: Store, shown: Sequence[Inverted]) -> list[GalleryItem]:
