@@ -1,19 +1,15 @@
-"""A study: what to compare, read from TOML or built in Python, and its stages in order."""
+"""The grid of a study: what to compare, as recipes in the order of their stages."""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources import files
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
     Field,
     PrivateAttr,
-    ValidationError,
     field_validator,
     model_validator,
 )
@@ -23,11 +19,9 @@ from samemind.artifacts import Recipe
 from samemind.attacks import Attack, ball_of
 from samemind.comparison import Scores
 from samemind.datasets.base import DATASETS
-from samemind.errors import InvalidInput, UnknownName
 from samemind.extraction import Activations
 from samemind.inversion import Inverted, Natural, Seeds
 from samemind.probing import Probe, ProbeScores
-from samemind.registry import did_you_mean
 from samemind.sections import (
     AttackSection,
     Cluster,
@@ -44,8 +38,6 @@ from samemind.sections import (
     known,
 )
 from samemind.training import Evaluated, Imported, Trained
-
-MOST_DOTS = 100
 
 
 @dataclass(frozen=True)
@@ -291,91 +283,3 @@ class Study(Section):
             Stage("probing", tuple(probes)),
             Stage("comparison", (*self.scores, *self.probe_scores)),
         )
-
-
-# -- reading
-
-
-def read_study(source: str | Path) -> Study:
-    """The study of a TOML file, or one that ships with samemind, by its name.
-
-    **Raises:** `InvalidInput` or `UnknownName`, naming the key, what it holds and what would be
-    right.
-    """
-    path = study_path(source)
-    try:
-        text = path.read_text(encoding="utf-8")
-        _check_depth(text)
-        content = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"The study file {path} cannot be read: {error}.") from None
-    except (ValueError, RecursionError) as error:
-        # Numbers of thousands of digits and brackets nested as deep are neither.
-        raise InvalidInput(f"{path} is not valid TOML: {error}. Mend that line.") from None
-    try:
-        study = Study.model_validate({"name": path.stem} | content)
-    except ValidationError as error:
-        raise InvalidInput(_explained(path, error)) from None
-    study._text = text
-    return study
-
-
-def _check_depth(text: str) -> None:
-    """Raises `ValueError` for keys of very many parts, over which the parser takes minutes."""
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.lstrip()[:1] == "#":
-            continue
-        if max(part.count(".") for part in line.split(",")) > MOST_DOTS:
-            raise ValueError(f"line {number} has more than {MOST_DOTS} dots in a row")
-
-
-def study_path(source: str | Path) -> Path:
-    """The file of a study: a path that exists, or the name of one that ships."""
-    path = Path(source)
-    if path.suffix == ".toml":
-        if path.is_file():
-            return path
-        here = [p.name for p in path.parent.glob("*.toml") if p.name != "pyproject.toml"]
-        near = did_you_mean(path.name, here)
-        raise InvalidInput(
-            f"There is no study file {path}. {near}`samemind list studies` shows those that ship; "
-            f"`samemind init {path.name}` writes a new one."
-        )
-    shipped = shipped_studies()
-    if str(source) in shipped:
-        return shipped[str(source)]
-    raise UnknownName(
-        f"No study is called '{source}'. {did_you_mean(str(source), list(shipped))}Known: "
-        f"{', '.join(shipped)}. A study of your own is a .toml file: give its path."
-    )
-
-
-def shipped_studies() -> dict[str, Path]:
-    """The files of the studies that ship, by name."""
-    folder = Path(str(files("samemind.studies")))
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
-
-
-def _explained(path: Path, error: ValidationError) -> str:
-    """All that is wrong with a study file: key, what was found and what would be right."""
-    lines = []
-    for found in error.errors():
-        key = ".".join(str(part) for part in found["loc"]) or "the study"
-        message = found["msg"].removeprefix("Value error, ").rstrip(".")
-        if found["type"] == "extra_forbidden":
-            message = f"there is no such key. {_keys_near(found['loc'])}".rstrip(" .")
-        elif found["type"] == "missing":
-            message = "this key is needed and is missing"
-        else:
-            message += f" (found: {found['input']!r})"
-        lines.append(f"  {key}: {message}.")
-    return f"The study {path} cannot be run:\n" + "\n".join(lines)
-
-
-def _keys_near(location: tuple[int | str, ...]) -> str:
-    model: Any = Study
-    for part in location[:-1]:
-        annotation = getattr(model, "model_fields", {}).get(part)
-        model = annotation.annotation if annotation else None
-    keys = list(getattr(model, "model_fields", {}))
-    return f"{did_you_mean(str(location[-1]), keys)}Known: {', '.join(keys)}" if keys else ""
