@@ -12,6 +12,7 @@ import pytest
 
 from samemind.errors import InvalidInput
 from samemind.executors import InProcess, LocalProcesses, executor_for
+from samemind.resume import read
 
 
 def record(folder: Path, item: int) -> None:
@@ -85,6 +86,55 @@ def test_workers_end_with_their_parent(tmp_path: Path):
     while any(Path(f"/proc/{w}").exists() for w in workers) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(Path(f"/proc/{w}").exists() for w in workers)
+
+
+STEPPER = """
+import signal, sys, time
+from pathlib import Path
+from samemind.executors import LocalProcesses
+from samemind.resume import ResumeState
+def steps(item):
+    folder = Path(sys.argv[1]) / str(item)
+    folder.mkdir()
+    with ResumeState(folder, every=600) as resume:
+        for done in range(1, 6000):
+            time.sleep(0.1)
+            if resume.is_due:
+                resume.write(folder / "state", str(done).encode())
+                resume.give_way()
+            (folder / "step").write_text(str(done))
+def end(*_):
+    raise KeyboardInterrupt
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, end)
+    executor = LocalProcesses(2)
+    try:
+        list(executor.map(steps, range(8)))
+    except KeyboardInterrupt:
+        executor.close()
+        sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize("asked", ["the parent", "all of them"])
+def test_workers_that_are_asked_to_end_save_what_they_have_in_work(tmp_path: Path, asked: str):
+    script = tmp_path / "stepper.py"
+    script.write_text(STEPPER)
+    folder = tmp_path / "work"
+    folder.mkdir()
+    parent = subprocess.Popen([sys.executable, str(script), str(folder)], start_new_session=True)
+    deadline = time.monotonic() + 60
+    while len(list(folder.glob("*/step"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if asked == "the parent":
+        parent.send_signal(signal.SIGTERM)
+    else:
+        os.killpg(parent.pid, signal.SIGTERM)
+    assert parent.wait(30) == 7
+    assert {p.name for p in folder.iterdir()} == {"0", "1"}
+    for item in folder.iterdir():
+        steps = int((item / "step").read_text())
+        assert int((read(item / "state") or b"0").decode()) == steps + 1
 
 
 def test_one_worker_is_this_process():

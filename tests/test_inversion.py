@@ -1,6 +1,12 @@
 """Inversion: what a step does, what is kept, and what may not matter to it."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -359,52 +365,172 @@ def prepare(recipe: Inverted, store: Store) -> Execution:
     return execution
 
 
-def two_batches_finished(recipe: Inverted, store: Store) -> list[Path]:
-    """What a run leaves behind that was killed in its third batch."""
+class Killed(Exception):
+    """What a run dies of in these tests."""
+
+
+def killed_after(recipe: Inverted, store: Store, steps: int, every: float = 0.0) -> ResumeState:
+    """What a run leaves behind that was killed after so many steps of its batch."""
     targets, seeds = (load_inputs(r, store)["images"] for r in (recipe.targets, recipe.seeds))
-    resume = ResumeState(store.scratch(recipe), every=0.0)
+    resume = ResumeState(store.scratch(recipe), every=every)
     finished = Finished(resume, recipe.storage, steps=recipe.descent.steps, total=len(seeds))
-    for done in inversions(
-        load_checkpoint(recipe.checkpoint, store),
-        targets,
-        seeds,
-        range(12),
-        descent=recipe.descent,
-        batch_size=6,
-        device=torch.device("cpu"),
-    ):
-        finished.add(done)
+    taken = 0
+
+    def after_step(batch):
+        nonlocal taken
+        finished.after_step(batch)
+        taken += 1
+        if taken == steps:
+            raise Killed
+
+    with suppress(Killed):
+        for done in inversions(
+            load_checkpoint(recipe.checkpoint, store),
+            targets,
+            seeds,
+            finished.missing(),
+            descent=recipe.descent,
+            batch_size=6,
+            device=torch.device("cpu"),
+            after_step=after_step,
+            batch=finished.batch(torch.device("cpu")),
+        ):
+            finished.add(done)
+        pytest.fail("It was not killed: it has fewer steps.")
+    return resume
+
+
+def parts_of(resume: ResumeState) -> list[Path]:
     return sorted(resume.folder.glob("part-*.safetensors"))
 
 
-def test_a_killed_inversion_goes_on_to_the_same_bits(store: Store):
-    recipe = inverted_recipe(Descent(steps=5))
+def assert_same_arrays(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    assert found.keys() == expected.keys()
+    for name, held in expected.items():
+        assert np.array_equal(found[name], held), name
+
+
+UNEVEN = Descent(steps=12, until=Until(relative_loss=0.05, patience=3, halvings=1))
+
+
+@pytest.mark.parametrize("descent", [Descent(steps=5), UNEVEN])
+def test_a_killed_inversion_goes_on_to_the_same_bits(store: Store, descent: Descent):
+    recipe = inverted_recipe(descent)
+    execution = prepare(recipe, store)
+    build_inverted(recipe, store, execution)
+    whole = load_inputs(recipe, store)
+    for kills in ((1,), (8, 3), (15,)):
+        shutil.rmtree(store.path(recipe))
+        for steps in kills:
+            killed_after(recipe, store, steps)
+        build_inverted(recipe, store, execution)
+        assert_same_arrays(load_inputs(recipe, store), whole)
+        assert not store.scratch_path(recipe).exists()
+
+
+def test_a_kill_between_the_two_files_of_a_save_changes_no_bit(store: Store):
+    recipe = inverted_recipe(UNEVEN)
     execution = prepare(recipe, store)
     build_inverted(recipe, store, execution)
     whole = load_inputs(recipe, store)
     shutil.rmtree(store.path(recipe))
-    parts = two_batches_finished(recipe, store)
-    assert len(parts) == 2
-    # A part that is not whole is done again, like what is in no part.
-    parts[1].write_bytes(parts[1].read_bytes()[:-7])
+    resume = killed_after(recipe, store, 4)
+    earlier = (resume.folder / Finished.BATCH).read_bytes()
+    parts = len(parts_of(resume))
+    killed_after(recipe, store, 8)
+    assert len(parts_of(resume)) > parts
+    # The images are written, the batch is still the one before.
+    (resume.folder / Finished.BATCH).write_bytes(earlier)
     build_inverted(recipe, store, execution)
-    resumed = load_inputs(recipe, store)
-    assert whole.keys() == resumed.keys()
-    assert all(np.array_equal(whole[name], resumed[name]) for name in whole)
-    assert not store.scratch_path(recipe).exists()
+    assert_same_arrays(load_inputs(recipe, store), whole)
+
+
+def test_files_that_are_not_whole_count_as_none(store: Store):
+    recipe = inverted_recipe(Descent(steps=5))
+    execution = prepare(recipe, store)
+    build_inverted(recipe, store, execution)
+    whole = load_inputs(recipe, store)
+    for name in ("part-000000006", "batch"):
+        shutil.rmtree(store.path(recipe))
+        resume = killed_after(recipe, store, 15)
+        assert len(parts_of(resume)) == 2
+        damaged = resume.folder / f"{name}.safetensors"
+        damaged.write_bytes(damaged.read_bytes()[:-7])
+        build_inverted(recipe, store, execution)
+        found = load_inputs(recipe, store)
+        # What is done again may stand in another batch: the same to rounding.
+        np.testing.assert_allclose(found["images"], whole["images"], atol=2e-3)
 
 
 def test_finished_images_are_not_done_again(store: Store):
     recipe = inverted_recipe(Descent(steps=5))
     execution = prepare(recipe, store)
-    part, _ = two_batches_finished(recipe, store)
+    resume = killed_after(recipe, store, 15)
+    part, _ = parts_of(resume)
     # Recognisable content in place of the images that are finished.
     held = safetensors.numpy.load(read(part))
     held["images"] = np.full_like(held["images"], 0.25)
-    ResumeState(part.parent, every=60).write(part, safetensors.numpy.save(held))
+    resume.write(part, safetensors.numpy.save(held))
     build_inverted(recipe, store, execution)
     marked = (load_inputs(recipe, store)["images"] == 0.25).all((1, 2, 3))
     assert marked.tolist() == [True] * 6 + [False] * 14
+
+
+def test_a_kill_costs_at_most_the_interval_of_a_batch_in_work(store: Store):
+    recipe = inverted_recipe(Descent(steps=400))
+    prepare(recipe, store)
+    resume = killed_after(recipe, store, 150, every=0.1)
+    targets = load_inputs(recipe.targets, store)["images"]
+    finished = Finished(resume, recipe.storage, steps=400, total=len(targets))
+    batch = finished.batch(torch.device("cpu"))
+    assert batch is not None
+    # A step takes a few milliseconds; all of the 150 would be lost without the batch.
+    assert 0 < batch.steps[0] <= 150
+
+
+def started(root: Path, recipe: Inverted) -> subprocess.Popen:
+    """A process of its own that inverts, and would save in ten minutes."""
+    program = (
+        "from pathlib import Path\n"
+        "from samemind.artifacts import Store\n"
+        "from samemind.devices import Execution\n"
+        "from samemind.inversion import Descent, build_inverted\n"
+        "from test_inversion import inverted_recipe\n"
+        f"recipe = inverted_recipe(Descent(steps={recipe.descent.steps}))\n"
+        "execution = Execution(device='cpu', batch_size=6, save_every=600)\n"
+        f"build_inverted(recipe, Store(Path({str(root)!r})), execution)\n"
+    )
+    here = Path(__file__).parent
+    environment = os.environ | {"PYTHONPATH": f"{here.parent / 'src'}:{here}"}
+    return subprocess.Popen([sys.executable, "-c", program], env=environment)
+
+
+def test_a_request_to_end_saves_the_batch_in_work_at_once(store: Store):
+    recipe = inverted_recipe(Descent(steps=150))
+    execution = prepare(recipe, store)
+    process = started(store.root, recipe)
+    progress = store.scratch_path(recipe) / "progress"
+    while process.poll() is None and not progress.exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == -signal.SIGTERM
+    assert not store.has(recipe)
+    scratch = ResumeState(store.scratch_path(recipe), every=600)
+    steps = Finished(scratch, recipe.storage, steps=150, total=20).batch(torch.device("cpu")).steps
+    # The progress told at the moment of the request is not lost.
+    told = float(progress.read_text()) * 20 * 150
+    assert (
+        steps.sum() + 150 * len(np.concatenate([[], *map(numbers_in, parts_of(scratch))])) >= told
+    )
+    build_inverted(recipe, store, execution)
+    resumed = load_inputs(recipe, store)
+    shutil.rmtree(store.path(recipe))
+    build_inverted(recipe, store, execution)
+    assert_same_arrays(resumed, load_inputs(recipe, store))
+
+
+def numbers_in(part: Path) -> np.ndarray:
+    return safetensors.numpy.load(read(part))["numbers"]
 
 
 def test_an_inverted_set_holds_the_loss_of_the_images_as_stored(store: Store):

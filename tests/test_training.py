@@ -299,6 +299,24 @@ def test_many_kills_at_random_moments_change_no_bit(tmp_path: Path, how: int):
     assert_same_bits(checkpoint_bits(whole), checkpoint_bits(killed))
 
 
+def test_a_request_to_end_saves_the_step_in_work_at_once(tmp_path: Path):
+    whole, ended = Store(tmp_path / "whole"), Store(tmp_path / "ended")
+    build_checkpoint(recipe(), whole, Execution(device="cpu"))
+    # It would save in ten minutes; only being asked to end makes it save.
+    process = started(ended.root, 600)
+    progress = ended.scratch_path(recipe()) / "progress"
+    while process.poll() is None and not progress.exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == -signal.SIGTERM
+    assert not ended.has(recipe())
+    state = ResumeState(ended.scratch_path(recipe()), every=60).load()
+    assert state
+    assert state["training"]["done"] >= float(progress.read_text()) * 40
+    build_checkpoint(recipe(), ended, Execution(device="cpu"))
+    assert_same_bits(checkpoint_bits(whole), checkpoint_bits(ended))
+
+
 def test_a_kill_costs_at_most_the_interval(tmp_path: Path):
     resume = ResumeState(tmp_path, every=0.05)
     steps = []

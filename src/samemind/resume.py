@@ -1,4 +1,8 @@
-"""The resume state of a long build, saved now and then: a kill costs at most the interval."""
+"""The resume state of a long build, saved now and then: a kill costs at most the interval.
+
+A request to end (SIGTERM before a pre-emption, Ctrl-C) waits for the step in work and a save, so
+that it costs nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,14 @@ import hashlib
 import os
 import pickle
 import shutil
+import signal
+import threading
 import time
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Self
 
 from samemind.lazy import LazyModule
 
@@ -39,8 +46,68 @@ def read(file: Path) -> bytes | None:
     return content if hashlib.sha256(content).hexdigest().encode() == digest else None
 
 
+class HeldBack:
+    """Requests to end, held back inside a `with` block until `deliver` or the end of the block.
+
+    Held back are SIGTERM and what else somebody handles (Ctrl-C, submitit's signals); their own
+    handlers get them when they are delivered. The second time that one comes, it passes at once.
+    Only the main thread can hold signals back; in others this does nothing.
+    """
+
+    NAMES = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2")
+
+    def __init__(self) -> None:
+        self._handlers: dict[int, Any] = {}
+        self._asked: list[int] = []
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (getattr(signal, name) for name in self.NAMES if hasattr(signal, name)):
+                handler = signal.getsignal(number)
+                if callable(handler) or (number == signal.SIGTERM and handler is signal.SIG_DFL):
+                    self._handlers[number] = handler
+                    signal.signal(number, self._hold)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
+        self.deliver()
+
+    @property
+    def has_some(self) -> bool:
+        """Whether somebody asked to end since the last delivery."""
+        return bool(self._asked)
+
+    def deliver(self) -> None:
+        """Passes on what was held back; most handlers end the process or raise an exception."""
+        asked, self._asked = self._asked, []
+        for number in asked:
+            self._pass(number)
+
+    def _hold(self, number: int, _: FrameType | None) -> None:
+        if number in self._asked:
+            self._pass(number)
+        else:
+            self._asked.append(number)
+
+    def _pass(self, number: int) -> None:
+        if number not in self._handlers:
+            signal.raise_signal(number)
+            return
+        signal.signal(number, self._handlers[number])
+        try:
+            signal.raise_signal(number)
+        finally:
+            # A handler may decide to let the work go on.
+            signal.signal(number, self._hold)
+
+
 class ResumeState:
     """A state in a scratch folder, replaced as a whole: a kill while saving loses nothing.
+
+    In a `with` block, a request to end is held back until the step in work is done and saved.
 
     **Arguments:**
 
@@ -53,11 +120,23 @@ class ResumeState:
         self.file = folder / "state.pt"
         self.every = every
         self._saved_at = self._told_at = time.monotonic()
+        self._requests = HeldBack()
+
+    def __enter__(self) -> Self:
+        self._requests.__enter__()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._requests.__exit__(*raised)
 
     @property
     def is_due(self) -> bool:
-        """Whether it is time to save."""
-        return time.monotonic() - self._saved_at >= self.every
+        """Whether it is time to save: the interval is over, or somebody asked to end."""
+        return self._requests.has_some or time.monotonic() - self._saved_at >= self.every
+
+    def give_way(self) -> None:
+        """Ends the process where somebody asked for it; to be called when all is saved."""
+        self._requests.deliver()
 
     def load(self) -> dict[str, Any] | None:
         """The last state that was saved, or None. A file that is not whole counts as none."""
@@ -98,8 +177,10 @@ class ResumeState:
     def after_step(self, done: int, total: int, current: Callable[[], dict[str, Any]]) -> None:
         """Saves when it is time to, and tells how far it is. `current` is only called then."""
         self.tell(done, total)
+        # After the last step the artifact is written, and a request to end waits for that.
         if done < total and self.is_due:
             self.save(current())
+            self.give_way()
 
     def remove(self) -> None:
         """Removes the scratch folder: the artifact is there now."""

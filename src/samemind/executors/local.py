@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import as_completed
+from concurrent.futures import Future, as_completed, wait
+from contextlib import suppress
 from typing import Any
 
 from samemind.errors import InvalidInput, SamemindError
 from samemind.executors.base import Item, Key, Outcome, attempt
+
+# What a worker may take to finish its step and save it; clusters wait half a minute before they
+# kill what they have asked to end.
+SECONDS_TO_SAVE = 25.0
+# Not SIGTERM, which whoever ends the whole group of processes has sent to the workers too: the
+# second one of a kind is not held back until the work is saved.
+ASK_TO_END = signal.SIGUSR1
 
 
 class InProcess:
@@ -51,6 +60,7 @@ class LocalProcesses:
         self.workers = workers
         self.threads = threads
         self._pool = None
+        self._futures: list[Future] = []
 
     def map(
         self, do: Callable[[Item], Any], items: Sequence[Item], *, together: Key | None = None
@@ -78,9 +88,10 @@ class LocalProcesses:
 
         try:
             pool = self._pool = self._start(workers)
-            futures = {pool.submit(attempt, do, item): i for i, item in enumerate(items)}
+            futures = {pool.submit(_attempt, do, item): i for i, item in enumerate(items)}
         except (BrokenProcessPool, ShutdownExecutorError):
             return
+        self._futures = list(futures)
         try:
             for future in as_completed(futures):
                 try:
@@ -98,16 +109,24 @@ class LocalProcesses:
         return get_reusable_executor(
             max_workers=workers,
             timeout=60,
-            initializer=_end_with_parent,
+            initializer=_start_worker,
             initargs=(os.getpid(),),
             env={f"{name}_NUM_THREADS": str(self.threads) for name in limits},
         )
 
     def close(self) -> None:
-        """Ends the workers at once; what they had not finished is done again by the next run."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, kill_workers=True)
-            self._pool = None
+        """Asks the workers to save and end, and ends them; the next run goes on from there."""
+        if self._pool is None:
+            return
+        at_work = [future for future in self._futures if not future.cancel() and not future.done()]
+        if at_work:
+            for process in list(self._pool._processes.values()):
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, ASK_TO_END)
+            wait(at_work, SECONDS_TO_SAVE)
+        self._pool.shutdown(wait=True, kill_workers=True)
+        self._pool = None
+        self._futures = []
 
 
 def _worker_died(item: object) -> str:
@@ -115,6 +134,45 @@ def _worker_died(item: object) -> str:
         f"The worker process died each time it did {item}. It was probably killed for want of "
         f"memory: use fewer workers (--workers 1) or a smaller batch (--batch-size)."
     )
+
+
+class _Requests:
+    """Of a worker: whether it was asked to end, and whether it is doing something.
+
+    A worker that died of the request would take its pool along, and with it the other workers
+    before they had saved. It lives on, and does nothing more.
+    """
+
+    are_there = False
+    may_interrupt = False
+
+    @classmethod
+    def take(cls, *_: object) -> None:
+        cls.are_there = True
+        if cls.may_interrupt:
+            raise KeyboardInterrupt
+
+
+def _attempt(do: Callable[[Item], Any], item: Item) -> Outcome[Item]:
+    """As `attempt`, in a worker: stops where the worker is asked to end."""
+    _Requests.may_interrupt = True
+    try:
+        if _Requests.are_there:
+            raise KeyboardInterrupt
+        return attempt(do, item)
+    except KeyboardInterrupt:
+        return Outcome(item, SamemindError(f"Interrupted while it did {item}."))
+    finally:
+        _Requests.may_interrupt = False
+
+
+def _start_worker(parent: int) -> None:
+    """Makes this worker end with its parent, and save first where it is asked to end."""
+    for number in (signal.SIGTERM, ASK_TO_END):
+        signal.signal(number, _Requests.take)
+    # Ctrl-C in a terminal reaches the workers too; the parent asks them to end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_with_parent(parent)
 
 
 def _end_with_parent(parent: int) -> None:

@@ -86,44 +86,48 @@ def build_inverted(recipe: Inverted, store: Store, execution: Execution) -> None
     classifier = load_checkpoint(recipe.checkpoint, store).to(device)
     targets = store.open(recipe.targets).arrays(INPUTS_FILE)
     seeds = store.open(recipe.seeds).arrays(INPUTS_FILE)["images"]
-    resume = ResumeState(store.scratch(recipe), every=execution.save_every)
-    finished = Finished(resume, recipe.storage, steps=recipe.descent.steps, total=len(seeds))
-    for done in inversions(
-        classifier,
-        targets["images"],
-        seeds,
-        finished.missing(),
-        descent=recipe.descent,
-        batch_size=execution.batch_size,
-        device=device,
-        after_step=finished.tell,
-    ):
-        finished.add(done)
-    found = finished.arrays()
-    losses = found.pop("losses").astype(np.float32)
-    with store.create(recipe, device=str(device)) as draft:
-        draft.write_arrays(
-            INPUTS_FILE,
-            found
-            | {
-                "labels": targets["labels"],
-                "stored_relative_loss": _relative_loss_of(
-                    classifier, found["images"], targets["images"], execution, device
-                ),
-                "curve": losses.mean(0, dtype=np.float64).astype(np.float32),
-                "curve_median": np.median(losses, 0),
-                "curve_p95": np.quantile(losses, 0.95, 0).astype(np.float32),
-            },
-        )
-    resume.remove()
+    with ResumeState(store.scratch(recipe), every=execution.save_every) as resume:
+        finished = Finished(resume, recipe.storage, steps=recipe.descent.steps, total=len(seeds))
+        for done in inversions(
+            classifier,
+            targets["images"],
+            seeds,
+            finished.missing(),
+            descent=recipe.descent,
+            batch_size=execution.batch_size,
+            device=device,
+            after_step=finished.after_step,
+            batch=finished.batch(device),
+        ):
+            finished.add(done)
+        found = finished.arrays()
+        losses = found.pop("losses").astype(np.float32)
+        with store.create(recipe, device=str(device)) as draft:
+            draft.write_arrays(
+                INPUTS_FILE,
+                found
+                | {
+                    "labels": targets["labels"],
+                    "stored_relative_loss": _relative_loss_of(
+                        classifier, found["images"], targets["images"], execution, device
+                    ),
+                    "curve": losses.mean(0, dtype=np.float64).astype(np.float32),
+                    "curve_median": np.median(losses, 0),
+                    "curve_p95": np.quantile(losses, 0.95, 0).astype(np.float32),
+                },
+            )
+        resume.remove()
 
 
 class Finished:
-    """The images of an input set that are done, in files of a scratch folder.
+    """The images of an input set that are done, and the batch in work, in a scratch folder.
 
-    A file is written when one is due and at the end; it is whole or absent, so a killed run goes
-    on with the images that no file has.
+    Both are written when it is time to, each file whole or not at all. A killed run goes on with
+    the batch as it was last written, so that the result is the same to the last bit; images that
+    were written after it (the kill came in between) are done again.
     """
+
+    BATCH = "batch.safetensors"
 
     def __init__(self, resume: ResumeState, storage: str, *, steps: int, total: int) -> None:
         self.resume = resume
@@ -131,21 +135,40 @@ class Finished:
         self.steps = steps
         self.total = total
         self._unsaved: list[dict[str, np.ndarray]] = []
-        self._parts = [part for file in sorted(self._files()) if (part := _read(file))]
+        self._batch = _read(resume.folder / self.BATCH)
+        before = self._batch.pop("finished") if self._batch else None
+        self._parts = []
+        for file in sorted(resume.folder.glob("part-*.safetensors")):
+            part = _read(file)
+            if part and (before is None or np.isin(part["numbers"], before).all()):
+                self._parts.append(part)
+            else:
+                file.unlink()
+        if before is not None and self._count() < len(before):
+            # A part that the batch counts on is gone: its images would enter among those in work.
+            self._batch = None
 
-    def _files(self) -> list[Path]:
-        return list(self.resume.folder.glob("part-*.safetensors"))
+    def _numbers(self) -> np.ndarray:
+        return np.concatenate([np.empty(0, np.int64), *(part["numbers"] for part in self._parts)])
 
     def _count(self) -> int:
         return sum(len(part["numbers"]) for part in self._parts)
 
+    def batch(self, device: torch.device) -> Batch | None:
+        """The batch in work when a killed run last saved, or None."""
+        if not self._batch or not len(self._batch["numbers"]):
+            return None
+        return Batch.going_on(self._batch, device)
+
     def missing(self) -> list[int]:
-        """The numbers of the targets that are still to be inverted, in order."""
-        there = {int(n) for part in self._parts for n in part["numbers"]}
+        """The numbers of the targets that are neither done nor in work, in order."""
+        there = set(self._numbers().tolist())
+        if self._batch:
+            there |= set(self._batch["numbers"].tolist())
         return [n for n in range(self.total) if n not in there]
 
     def add(self, done: Done) -> None:
-        """Takes images that left the batch, and saves now and then."""
+        """Takes images that left the batch."""
         part = {
             "numbers": done.numbers.astype(np.int64),
             "images": stored(done.images.cpu().numpy(), self.storage),
@@ -155,10 +178,16 @@ class Finished:
         }
         self._parts.append(part)
         self._unsaved.append(part)
-        if self.resume.is_due:
-            self._save()
 
-    def _save(self) -> None:
+    def after_step(self, batch: Batch) -> None:
+        """Says how far the input set is, and saves when it is time to."""
+        moving = float((batch.steps / max(1, self.steps)).sum())
+        self.resume.tell(self._count() + moving, self.total)
+        if self.resume.is_due:
+            self._save(batch)
+            self.resume.give_way()
+
+    def _save(self, batch: Batch) -> None:
         from safetensors.numpy import save
 
         if self._unsaved:
@@ -167,11 +196,9 @@ class Finished:
             name = f"part-{int(merged['numbers'].min()):09d}.safetensors"
             self.resume.write(self.resume.folder / name, save(merged))
             self._unsaved = []
-
-    def tell(self, batch: Batch) -> None:
-        """Says how far the input set is."""
-        moving = float((batch.steps / max(1, self.steps)).sum())
-        self.resume.tell(self._count() + moving, self.total)
+        state = batch.state() | {"finished": self._numbers()}
+        content = {name: np.ascontiguousarray(held) for name, held in state.items()}
+        self.resume.write(self.resume.folder / self.BATCH, save(content))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What was found for every target, in the order of the targets."""

@@ -92,17 +92,31 @@ def pixels(images: Tensor | np.ndarray) -> Tensor:
     return tensor if tensor.dtype == torch.float64 else as_pixels(tensor)
 
 
+# What a batch holds of each image beside tensors on the device.
+COUNTS = ("numbers", "steps", "fell_at", "halved", "losses")
+
+
 class Batch:
     """The images that are being moved: one row each, in tensors on the device."""
 
-    def __init__(self, wanted: Tensor, x: Tensor, numbers: np.ndarray, steps: int) -> None:
-        self.numbers = numbers
-        self.steps: np.ndarray = np.zeros(len(numbers), dtype=np.int64)
+    def __init__(self, counts: dict[str, np.ndarray], rows: dict[str, Tensor]) -> None:
+        self.numbers = counts["numbers"]
+        self.steps = counts["steps"]
         # The step at which the best loss had last fallen by as much as is asked.
-        self.fell_at: np.ndarray = np.zeros(len(numbers), dtype=np.int64)
-        self.halved: np.ndarray = np.zeros(len(numbers), dtype=np.int64)
-        self.losses = np.zeros((len(numbers), steps + 1), dtype=np.float32)
-        self.rows = {
+        self.fell_at = counts["fell_at"]
+        self.halved = counts["halved"]
+        self.losses = counts["losses"]
+        self.rows = rows
+
+    @classmethod
+    def starting(cls, wanted: Tensor, x: Tensor, numbers: np.ndarray, steps: int) -> Batch:
+        """A batch before its first step: representations to be reached, and seed images."""
+        counts: dict[str, np.ndarray] = {
+            name: np.zeros(len(numbers), dtype=np.int64) for name in COUNTS
+        }
+        counts["numbers"] = numbers
+        counts["losses"] = np.zeros((len(numbers), steps + 1), dtype=np.float32)
+        rows = {
             "wanted": wanted,
             # A representation of zero length would make the relative loss infinite.
             "scale": torch.linalg.vector_norm(wanted, dim=1).clamp_min(
@@ -114,20 +128,32 @@ class Batch:
             "best_loss": x.new_full((len(x),), torch.inf),
             "reference": x.new_full((len(x),), torch.inf),
         }
+        return cls(counts, rows)
 
     def __len__(self) -> int:
         return len(self.numbers)
 
+    def state(self) -> dict[str, np.ndarray]:
+        """All there is to know to go on with this batch; see `going_on`."""
+        rows = {name: held.cpu().numpy() for name, held in self.rows.items()}
+        return rows | {name: getattr(self, name) for name in COUNTS}
+
+    @classmethod
+    def going_on(cls, state: dict[str, np.ndarray], device: torch.device) -> Batch:
+        """The batch of a state, to go on with the same result to the last bit."""
+        rows = {n: torch.from_numpy(v).to(device) for n, v in state.items() if n not in COUNTS}
+        return cls({name: state[name] for name in COUNTS}, rows)
+
     def select(self, rows: np.ndarray) -> None:
         """Keeps these rows only."""
-        for name in ("numbers", "steps", "fell_at", "halved", "losses"):
+        for name in COUNTS:
             setattr(self, name, getattr(self, name)[rows])
         indices = torch.from_numpy(np.flatnonzero(rows)).to(self.rows["x"].device)
         self.rows = {name: held[indices] for name, held in self.rows.items()}
 
     def append(self, other: Batch) -> None:
         """Adds the rows of another batch."""
-        for name in ("numbers", "steps", "fell_at", "halved", "losses"):
+        for name in COUNTS:
             both = [getattr(self, name), getattr(other, name)]
             setattr(self, name, np.concatenate(both))
         self.rows = {name: torch.cat((held, other.rows[name])) for name, held in self.rows.items()}
@@ -143,6 +169,7 @@ def inversions(
     batch_size: int,
     device: torch.device,
     after_step: Callable[[Batch], None] | None = None,
+    batch: Batch | None = None,
 ) -> Iterator[Done]:
     """Inverts the targets of the given numbers, and yields images as they are done.
 
@@ -152,11 +179,12 @@ def inversions(
     **Arguments:** as those of `invert`, and:
 
     - `numbers`: which rows of `targets` and `seeds`, in the order in which they enter the batch.
-    - `after_step`: called after each step with the batch.
+    - `after_step`: called after each step with the batch, in which what was done is no more.
+    - `batch`: one that `after_step` got, to go on from there; its images are not in `numbers`.
     """
     waiting = list(numbers)
+    classifier.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     passes = Passes(classifier, descent.precision, batch_size)
-    batch: Batch | None = None
     with frozen_for_attack(classifier), torch.no_grad():
         while waiting or batch is not None:
             if waiting and (batch is None or len(batch) < batch_size):
@@ -169,14 +197,14 @@ def inversions(
                     batch.append(new)
             assert batch is not None
             done = _step(batch, passes, descent)
-            if after_step is not None:
-                after_step(batch)
             if done.any():
                 yield _leaving(batch, done)
                 batch.select(~done)
-                batch = batch if len(batch) else None
-            if batch is not None:
+            if len(batch):
                 _move(batch, descent)
+            if after_step is not None:
+                after_step(batch)
+            batch = batch if len(batch) else None
 
 
 def _started(
@@ -189,7 +217,7 @@ def _started(
 ) -> Batch:
     wanted = passes.representation(pixels(targets[numbers]).to(device))
     x = pixels(seeds[numbers]).to(device)
-    return Batch(wanted, x, np.asarray(numbers), descent.steps)
+    return Batch.starting(wanted, x, np.asarray(numbers), descent.steps)
 
 
 def _step(batch: Batch, passes: Passes, descent: Descent) -> np.ndarray:
@@ -268,6 +296,8 @@ class Passes:
         return loss, gradient
 
     def _relative_loss(self, images: Tensor, wanted: Tensor, scale: Tensor) -> Tensor:
+        # One layout whatever the steps before left: the layout may decide how sums are rounded.
+        images = images.contiguous(memory_format=torch.channels_last)
         with mixed_precision(self.precision, images.device):
             found = self.classifier(images).representation
         return torch.linalg.vector_norm(found.to(wanted.dtype) - wanted, dim=1) / scale

@@ -65,13 +65,16 @@ def build_checkpoint(recipe: Trained, store: Store, execution: Execution) -> Non
             device=device,
             execution=execution,
         )
-        classifier, record = _first_that_succeeds(recipe.schedule, resume, attempt)
-        if group.is_first:
-            with store.create(recipe, device=str(device), processes=group.size) as draft:
-                weights = classifier.network.state_dict()
-                draft.write_arrays(WEIGHTS_FILE, {k: v.cpu().numpy() for k, v in weights.items()})
-                draft.write_json(TRAINING_FILE, record)
-            resume.remove()
+        # Every process of a group holds requests to end back: the first needs the others for its
+        # step, and they end when it is gone.
+        with resume:
+            classifier, record = _first_that_succeeds(recipe.schedule, resume, attempt)
+            if group.is_first:
+                with store.create(recipe, device=str(device), processes=group.size) as draft:
+                    held = {k: v.cpu().numpy() for k, v in classifier.network.state_dict().items()}
+                    draft.write_arrays(WEIGHTS_FILE, held)
+                    draft.write_json(TRAINING_FILE, record)
+                resume.remove()
 
 
 Attempt = Callable[..., tuple["Classifier", list[dict[str, float]]]]
