@@ -32,11 +32,23 @@ COUNTS = {
     "cifar_wide_resnet50_2": {10: 66_854_730 - 7_680},
     "cifar_wide_resnet50_4": {10: 221_410_634 - 7_680},
     "cifar_resnext50_32x4d": {10: 23_000_394 - 7_680},
+    # The small relatives. By hand for the residual one: 464 in the stem, 4,672 + 14,528 + 57,728
+    # in its blocks, 65 a class; a stem of 7 × 7 has 3 × 16 × (49 - 9) weights more.
+    "cifar_small_resnet": {10: 464 + 4_672 + 14_528 + 57_728 + 650},
+    "small_resnet": {c: 464 + 1_920 + 4_672 + 14_528 + 57_728 + 65 * c for c in (1000, 100, 50)},
+    "cifar_small_wide_resnet": {10: 78_362},
+    "small_wide_resnet": {1000: 207_992, 100: 91_892, 50: 85_442},
+    "cifar_small_densenet": {10: 42_186},
+    "small_densenet": {1000: 110_376, 100: 51_876, 50: 48_626},
+    "cifar_small_vgg_bn": {10: 94_874},
+    "small_vgg_bn": {1000: 265_464, 100: 149_364, 50: 142_914},
 }
 
 # The others take seconds to draw the weights of; what is proved of all of them without values (the
 # logits are the very tensor that the head returned) is proved of these with values too.
-LIGHT = {"resnet18", "tiny_vit_5m", "cifar_resnet18", "cifar_vgg16_bn"}
+LIGHT = {"resnet18", "tiny_vit_5m", "cifar_resnet18", "cifar_vgg16_bn"} | {
+    name for name in COUNTS if "small_" in name
+}
 NETWORKS = [
     pytest.param(name, marks=[pytest.mark.slow] if name not in LIGHT else [])
     for name in TORCHVISION_OR_TIMM

@@ -30,7 +30,6 @@ from samemind.inversion import (
     build_inverted,
     build_natural,
     build_seeds,
-    draw_inputs,
     draw_seeds,
     inversions,
     invert,
@@ -38,6 +37,7 @@ from samemind.inversion import (
     stored,
 )
 from samemind.inversion.builds import Finished
+from samemind.randomness import draw
 from samemind.resume import ResumeState, read
 from samemind.training import Schedule, Trained, build_checkpoint, load_checkpoint
 
@@ -571,12 +571,12 @@ def test_seeds_of_a_single_class_are_refused():
 
 
 def test_inputs_are_drawn_without_repeats_in_order():
-    found = draw_inputs(100, 20, random_seed=0)
+    found = draw(100, 20, 0, "inputs")
     assert (np.diff(found) > 0).all()
     assert len(found) == 20
-    assert (draw_inputs(100, None, random_seed=0) == np.arange(100)).all()
+    assert (draw(100, None, 0, "inputs") == np.arange(100)).all()
     with pytest.raises(InvalidInput, match="101 inputs were asked for, but the split has 100"):
-        draw_inputs(100, 101, random_seed=0)
+        draw(100, 101, 0, "inputs")
 
 
 def test_eight_bits_are_rounded_and_never_cut_off():

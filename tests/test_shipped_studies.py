@@ -2,6 +2,8 @@
 
 import pytest
 
+from samemind.architectures.base import ARCHITECTURES
+from samemind.costing import cost_of
 from samemind.datasets.base import DATASETS
 from samemind.study import read_study
 
@@ -91,3 +93,52 @@ def test_robust_models_are_trained_with_the_attack_of_the_paper():
             assert checkpoint.attack.steps == 3
             assert checkpoint.attack.relative_step == pytest.approx(2 / 3)
             assert not checkpoint.attack.random_start
+
+
+def test_the_networks_built_for_imagenet_are_normalised_as_the_authors_ran_them():
+    for name in ("cifar10", "cifar10-sat6"):
+        by = {c.architecture: c.schedule.normalisation for c in read_study(name).checkpoints}
+        assert {a for a, n in by.items() if n == "imagenet"} == {
+            a for a in by if a.endswith("_imagenet_stem")
+        }
+        assert {n for a, n in by.items() if not a.endswith("_imagenet_stem")} == {"dataset"}
+
+
+# -- at the size of a laptop
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_the_laptop_size_has_the_shape_of_the_study_and_none_of_its_artifacts(name):
+    full, small = read_study(name), read_study(f"{name}-laptop")
+    same = ("dataset", "epsilons", "norm", "attack", "comparison", "random_seeds")
+    assert [getattr(small, k) for k in same] == [getattr(full, k) for k in same]
+    assert (small.natural.dataset, small.natural.split) == (
+        full.natural.dataset,
+        full.natural.split,
+    )
+    assert (small.evaluation.split, small.inversion.step_size, small.inversion.momentum) == (
+        full.evaluation.split,
+        full.inversion.step_size,
+        full.inversion.momentum,
+    )
+    assert [s.name for s in small.stages] == [s.name for s in full.stages]
+    assert {r.name for s in small.stages for r in s.recipes}.isdisjoint(
+        r.name for s in full.stages for r in s.recipes
+    )
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_the_laptop_size_is_small(name):
+    small = read_study(f"{name}-laptop")
+    passes = sum(cost_of([r for s in small.stages for r in s.recipes]).passes.values())
+    full = read_study(name)
+    of_full = sum(cost_of([r for s in full.stages for r in s.recipes]).passes.values())
+    assert passes < of_full / 50
+    for checkpoint in small.checkpoints:
+        assert max(ARCHITECTURES[checkpoint.architecture].parameters.values()) < 300_000
+
+
+@pytest.mark.parametrize("name", ["cifar10", "imagenet1k"])
+def test_the_laptop_size_out_of_distribution_trains_nothing_twice(name):
+    own = read_study(f"{name}-laptop").checkpoints
+    assert own == read_study(f"{name}-sat6-laptop").checkpoints

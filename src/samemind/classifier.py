@@ -83,12 +83,26 @@ def submodule(network: nn.Module, name: str) -> nn.Module:
         ) from None
 
 
-def new_classifier(architecture: Architecture, dataset: Dataset, *, random_seed: int) -> Classifier:
-    """A freshly initialised classifier of an architecture for a dataset's classes."""
+def new_classifier(
+    architecture: Architecture,
+    dataset: Dataset,
+    *,
+    random_seed: int,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Classifier:
+    """A freshly initialised classifier of an architecture for a dataset's classes.
+
+    **Arguments:**
+
+    - `mean`, `std`: of its normalisation, where they are not those of the dataset.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(random_seed)
         network = architecture.build(len(dataset.classes), dataset.image_size)
-    return Classifier(network, head=architecture.head, mean=dataset.mean, std=dataset.std)
+    return Classifier(
+        network, head=architecture.head, mean=mean or dataset.mean, std=std or dataset.std
+    )
 
 
 @torch.no_grad()

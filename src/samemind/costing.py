@@ -51,11 +51,12 @@ def cost_of(recipes: Iterable[Recipe]) -> Cost:
 
 def _cost(recipe: Recipe) -> Cost:
     if isinstance(recipe, Trained):
-        images = _first_split(recipe.dataset) * recipe.schedule.epochs
+        images = recipe.schedule.count or _first_split(recipe.dataset)
+        images *= recipe.schedule.epochs
         per_image = 1 + TO_WEIGHTS + _attack_passes(recipe.attack)
         return Cost(_passes(recipe, images * per_image), 4 * _parameters(recipe))
     if isinstance(recipe, Evaluated):
-        whole = DATASETS[recipe.checkpoint.dataset].splits[recipe.split]
+        whole = recipe.count or DATASETS[recipe.checkpoint.dataset].splits[recipe.split]
         strong = min(recipe.strong_count or whole, whole) if recipe.strong_attack else 0
         radii = max(len(recipe.epsilons), 1)
         passes = whole * (2 + _attack_passes(recipe.attack))

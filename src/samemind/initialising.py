@@ -59,6 +59,8 @@ policy = "{policy}"  # "step" divides the rate by 10 every `step_epochs`; "one_c
 # momentum = 0.9
 # weight_decay = 5e-4
 # step_epochs = 30
+# count = 1000  # so many training images at random instead of all
+# normalisation = "dataset"  # or "imagenet", "cifar10", another dataset's name, "none"
 # augmentation = "none"
 # precision = "float32"  # "bfloat16" is faster where the hardware has it
 # fallback_learning_rates = []  # tried in order where a training does not leave chance
@@ -74,6 +76,7 @@ policy = "{policy}"  # "step" divides the rate by 10 every `step_epochs`; "one_c
 
 [evaluation]
 # split = "test"
+# count = 1000  # so many images at random instead of the whole split
 # standard_epsilon = 0.25  # the radius at which models with ε = 0 are attacked
 # epsilons = [0.25, 0.5, 1.0]  # of the robustness curve [every ε of the study]
 # strong_count = 1000  # images for the strong attack (more steps and restarts); 0: none

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from samemind.errors import InvalidInput
 from samemind.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -33,3 +34,17 @@ def numpy_generator(random_seed: int, *purpose: str | int) -> np.random.Generato
 def torch_generator(random_seed: int, *purpose: str | int) -> torch.Generator:
     """A torch generator for one purpose; on the CPU, so that every device sees the same draws."""
     return torch.Generator().manual_seed(seed_of(random_seed, *purpose))
+
+
+def draw(count: int, wanted: int | None, random_seed: int, purpose: str) -> np.ndarray:
+    """Indices below `count`: all in order, or `wanted` of them at random, ascending.
+
+    **Raises:** `InvalidInput` where more are wanted than there are.
+    """
+    if wanted is None or wanted == count:
+        return np.arange(count)
+    if wanted > count:
+        raise InvalidInput(
+            f"{wanted} {purpose} were asked for, but the split has {count}. Ask for fewer."
+        )
+    return np.sort(numpy_generator(random_seed, purpose).choice(count, wanted, replace=False))

@@ -10,6 +10,7 @@ from pydantic_core import InitErrorDetails
 from samemind.architectures.base import ARCHITECTURES
 from samemind.attacks import STRONG_ATTACK, Attack
 from samemind.comparison import STUDY_MEASURES
+from samemind.datasets.base import normalisation
 from samemind.errors import UnknownName
 from samemind.inversion import Descent, Until
 from samemind.measures import MEASURES
@@ -63,6 +64,18 @@ class ScheduleFields(Section):
     precision: Literal["bfloat16", "float32"] | None = None
     fallback_learning_rates: tuple[Positive, ...] | None = None
     chance_epochs: Annotated[int, Field(ge=0)] | None = None
+    count: Count | None = None
+    normalisation: str | None = None
+
+    @field_validator("normalisation")
+    @classmethod
+    def _known_normalisation(cls, name: str | None) -> str | None:
+        if name not in (None, "dataset"):
+            try:
+                normalisation(name, channels=3)
+            except UnknownName as error:
+                raise ValueError(str(error)) from None
+        return name
 
     @field_validator("augmentation")
     @classmethod
@@ -144,12 +157,14 @@ class AttackSection(Section):
 class Evaluation(Section):
     """What accuracies are measured on; standard models are attacked at `standard_epsilon`.
 
+    - `count`: so many images of the split, at random, instead of all.
     - `epsilons`: of the robustness curve; every ε of the study unless said.
     - `strong_*`: the strong attack, on `strong_count` images drawn at random (0: no such attack).
     - `autoattack`: also AutoAttack, on the same images; needs `samemind[attacks]`.
     """
 
     split: str = "test"
+    count: Count | None = None
     standard_epsilon: Positive = 0.25
     epsilons: tuple[Positive, ...] | None = None
     strong_count: Annotated[int, Field(ge=0)] = 1000

@@ -25,7 +25,7 @@ def _fast(network: nn.Module) -> nn.Module:
 
 
 def _resnet(classes: int, _image_size: int) -> nn.Module:
-    from samemind.architectures import _digits_networks as networks
+    from samemind.architectures import _small_networks as networks
 
     return _fast(
         networks.ResidualNetwork(
@@ -35,41 +35,41 @@ def _resnet(classes: int, _image_size: int) -> nn.Module:
 
 
 def _resnet_deep(classes: int, _image_size: int) -> nn.Module:
-    from samemind.architectures import _digits_networks as networks
+    from samemind.architectures import _small_networks as networks
 
     block = networks.bottleneck(width=1)
     return _fast(networks.ResidualNetwork(classes, block=block, stem=16, widths=(32, 64), depth=2))
 
 
 def _wide_resnet(classes: int, _image_size: int) -> nn.Module:
-    from samemind.architectures import _digits_networks as networks
+    from samemind.architectures import _small_networks as networks
 
     block = networks.bottleneck(width=2)
     return _fast(networks.ResidualNetwork(classes, block=block, stem=16, widths=(32, 64), depth=1))
 
 
 def _resnext(classes: int, _image_size: int) -> nn.Module:
-    from samemind.architectures import _digits_networks as networks
+    from samemind.architectures import _small_networks as networks
 
     block = networks.bottleneck(width=2, groups=4)
     return _fast(networks.ResidualNetwork(classes, block=block, stem=16, widths=(32, 64), depth=1))
 
 
 def _densenet(classes: int, _image_size: int) -> nn.Module:
-    from samemind.architectures import _digits_networks as networks
+    from samemind.architectures import _small_networks as networks
 
     return _fast(networks.DenseNetwork(classes, stem=16, growth=16, layers=(2, 2)))
 
 
 def _vgg_bn(classes: int, image_size: int) -> nn.Module:
-    from samemind.architectures import _digits_networks as networks
+    from samemind.architectures import _small_networks as networks
 
     widths = ((16,), (16, 16), (32,))
     return _fast(networks.PlainNetwork(classes, image_size, widths=widths, hidden=64))
 
 
 def _vit(classes: int, image_size: int) -> nn.Module:
-    from samemind.architectures import _digits_networks as networks
+    from samemind.architectures import _small_networks as networks
 
     return _fast(networks.TransformerNetwork(classes, image_size, width=32, heads=2, depth=1))
 

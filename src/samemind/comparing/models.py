@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samemind.architectures.base import ARCHITECTURES, Architecture
+from samemind.datasets.base import NORMALISATIONS, normalisation
 from samemind.errors import CheckpointError, InvalidInput, UnknownName
 from samemind.lazy import LazyModule
 from samemind.registry import did_you_mean
@@ -21,13 +22,6 @@ if TYPE_CHECKING:
     from samemind.classifier import Classifier
 else:
     torch = LazyModule("torch")
-
-#: Channel means and deviations by name, for models that do not say what they were trained with.
-NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "inception": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
-}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -187,28 +181,6 @@ def _check_normalisation(model: Model) -> None:
             f"'{model.name}' reads {model.channels} channel(s), but its normalisation has {n}. "
             f"Choose another one with --normalise ({', '.join(NORMALISATIONS)}, a dataset, none)."
         )
-
-
-# -- normalisation
-
-
-def normalisation(name: str, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The channel means and deviations of a name; 'none' leaves pixels in [0, 1]."""
-    from samemind.datasets.base import DATASETS
-
-    if name == "none":
-        return (0.0,) * channels, (1.0,) * channels
-    if name in NORMALISATIONS:
-        return NORMALISATIONS[name]
-    try:
-        record = DATASETS[name]
-    except UnknownName:
-        known = ["none", *NORMALISATIONS, *DATASETS]
-        raise UnknownName(
-            f"No normalisation is called '{name}'. {did_you_mean(name, known)}"
-            f"Known: {', '.join(dict.fromkeys(known))}."
-        ) from None
-    return record.mean, record.std
 
 
 def _classifier(

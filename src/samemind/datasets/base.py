@@ -80,6 +80,33 @@ class Dataset:
 
 DATASETS: Registry[Dataset] = Registry("dataset", "samemind.datasets")
 
+NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "inception": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+}
+"""Channel means and deviations by name, for models that are not normalised by their dataset's."""
+
+
+def normalisation(name: str, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The channel means and deviations of a name; 'none' leaves pixels in [0, 1].
+
+    **Raises:** `UnknownName` for what is neither in `NORMALISATIONS` nor a dataset.
+    """
+    if name == "none":
+        return (0.0,) * channels, (1.0,) * channels
+    if name in NORMALISATIONS:
+        return NORMALISATIONS[name]
+    try:
+        record = DATASETS[name]
+    except UnknownName:
+        known = ["none", *NORMALISATIONS, *DATASETS]
+        raise UnknownName(
+            f"No normalisation is called '{name}'. {did_you_mean(name, known)}"
+            f"Known: {', '.join(dict.fromkeys(known))}."
+        ) from None
+    return record.mean, record.std
+
 
 def dataset(record: Dataset) -> Dataset:
     """Registers a dataset under its name and returns it."""
@@ -106,3 +133,24 @@ class ArraySplit:
         if pixels.dtype != np.uint8:
             pixels = np.round(pixels * 255).astype(np.uint8)
         return Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
+
+
+@dataclass(frozen=True)
+class PartOfSplit:
+    """Some images of a split, in the order of their indices in it."""
+
+    whole: Split
+    indices: np.ndarray
+
+    @property
+    def labels(self) -> np.ndarray:
+        return np.asarray(self.whole.labels)[self.indices]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        return self.whole.read(self.indices[np.asarray(indices, dtype=np.int64)])
+
+    def open_image(self, index: int) -> Image:
+        return self.whole.open_image(int(self.indices[index]))

@@ -14,7 +14,7 @@ from samemind.errors import InvalidInput
 from samemind.inversion.descent import Batch, Done, inversions
 from samemind.inversion.recipes import Inverted, Natural, Seeds
 from samemind.lazy import LazyModule
-from samemind.randomness import numpy_generator
+from samemind.randomness import draw, numpy_generator
 from samemind.training import load_checkpoint
 
 if TYPE_CHECKING:
@@ -26,17 +26,6 @@ else:
     torch = LazyModule("torch")
 
 INPUTS_FILE = "inputs.safetensors"
-
-
-def draw_inputs(count: int, wanted: int | None, random_seed: int) -> np.ndarray:
-    """Indices of the inputs: all in order, or `wanted` of them at random, ascending."""
-    if wanted is None or wanted == count:
-        return np.arange(count)
-    if wanted > count:
-        raise InvalidInput(
-            f"{wanted} inputs were asked for, but the split has {count}. Ask for fewer."
-        )
-    return np.sort(numpy_generator(random_seed, "inputs").choice(count, wanted, replace=False))
 
 
 def draw_seeds(target_labels: np.ndarray, labels: np.ndarray, random_seed: int) -> np.ndarray:
@@ -59,7 +48,9 @@ def build_natural(recipe: Natural, store: Store, execution: Execution) -> None:
     """Copies the chosen images of a dataset into the store."""
     del execution
     split = DATASETS[recipe.dataset].split(recipe.split)
-    _write_images(recipe, store, split, draw_inputs(len(split), recipe.count, recipe.random_seed))
+    _write_images(
+        recipe, store, split, draw(len(split), recipe.count, recipe.random_seed, "inputs")
+    )
 
 
 def build_seeds(recipe: Seeds, store: Store, execution: Execution) -> None:

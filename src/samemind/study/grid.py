@@ -157,6 +157,7 @@ class Study(Section):
             Evaluated(
                 checkpoint=checkpoint,
                 split=self.evaluation.split,
+                count=self.evaluation.count,
                 ball=checkpoint.ball or ball_of(self.norm, self.evaluation.standard_epsilon),
                 attack=Attack(**self.attack.model_dump()),
                 random_seed=0,

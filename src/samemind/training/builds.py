@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from samemind.architectures.base import ARCHITECTURES
 from samemind.artifacts import Store
-from samemind.datasets.base import DATASETS
+from samemind.datasets.base import DATASETS, Dataset, PartOfSplit, Split, normalisation
 from samemind.devices import Execution
-from samemind.errors import TrainingFailed
+from samemind.errors import InvalidInput, TrainingFailed
 from samemind.lazy import LazyModule
-from samemind.randomness import numpy_generator, seed_of
+from samemind.randomness import draw, seed_of
 from samemind.training.augmentation import augmentation_of
 from samemind.training.evaluation import accuracy, autoattack_accuracy, robustness_curve
 from samemind.training.loading import SplitImages, images_for_training
@@ -46,7 +46,7 @@ def build_checkpoint(recipe: Trained, store: Store, execution: Execution) -> Non
 
     with joined(execution.start()) as (group, device):
         dataset = DATASETS[recipe.dataset]
-        split = dataset.split("train")
+        split = _training_images(recipe, dataset)
         images = images_for_training(
             split,
             image_size=dataset.image_size,
@@ -75,6 +75,14 @@ def build_checkpoint(recipe: Trained, store: Store, execution: Execution) -> Non
                     draft.write_arrays(WEIGHTS_FILE, held)
                     draft.write_json(TRAINING_FILE, record)
                 resume.remove()
+
+
+def _training_images(recipe: Trained, dataset: Dataset) -> Split:
+    """The training images of a recipe: the same for all models of a random seed."""
+    split, wanted = dataset.split("train"), recipe.schedule.count
+    if wanted is None:
+        return split
+    return PartOfSplit(split, draw(len(split), wanted, recipe.random_seed, "training images"))
 
 
 Attempt = Callable[..., tuple["Classifier", list[dict[str, float]]]]
@@ -118,10 +126,13 @@ def _attempt(
 ) -> tuple[Classifier, list[dict[str, float]]]:
     from samemind.classifier import new_classifier
 
+    mean, std = _constants(recipe)
     classifier = new_classifier(
         ARCHITECTURES[recipe.architecture],
         DATASETS[recipe.dataset],
         random_seed=seed_of(recipe.random_seed, "init"),
+        mean=mean,
+        std=std,
     )
 
     def after_step(done: int, total: int, current: Callable[[], dict[str, Any]]) -> None:
@@ -156,11 +167,24 @@ def load_checkpoint(recipe: Checkpoint, store: Store) -> Classifier:
         network = architecture.build(len(dataset.classes), dataset.image_size)
     weights = artifact.arrays(WEIGHTS_FILE)
     network.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
-    normalised = recipe if isinstance(recipe, Imported) else dataset
-    classifier = Classifier(
-        network, head=architecture.head, mean=normalised.mean, std=normalised.std
-    )
-    return classifier.eval()
+    mean, std = _constants(recipe)
+    return Classifier(network, head=architecture.head, mean=mean, std=std).eval()
+
+
+def _constants(recipe: Checkpoint) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The means and deviations by which the images of a checkpoint are normalised."""
+    if isinstance(recipe, Imported):
+        return recipe.mean, recipe.std
+    dataset, name = DATASETS[recipe.dataset], recipe.schedule.normalisation
+    if name == "dataset":
+        return dataset.mean, dataset.std
+    mean, std = normalisation(name, dataset.channels)
+    if len(mean) != dataset.channels:
+        raise InvalidInput(
+            f"The normalisation '{name}' is for {len(mean)} channels, but images of "
+            f"'{dataset.name}' have {dataset.channels}. Leave `normalisation` out of [training]."
+        )
+    return mean, std
 
 
 def build_evaluation(recipe: Evaluated, store: Store, execution: Execution) -> None:
@@ -168,6 +192,9 @@ def build_evaluation(recipe: Evaluated, store: Store, execution: Execution) -> N
     device = execution.start()
     classifier = load_checkpoint(recipe.checkpoint, store)
     split = DATASETS[recipe.checkpoint.dataset].split(recipe.split)
+    if recipe.count is not None:
+        chosen = draw(len(split), recipe.count, recipe.random_seed, "evaluation images")
+        split = PartOfSplit(split, chosen)
     images, labels = SplitImages(split), torch.from_numpy(split.labels)
     measure = partial(
         accuracy, classifier, images, labels, batch_size=execution.batch_size, device=device
@@ -195,10 +222,10 @@ def _under_strong_attack(
 ) -> dict[str, Any]:
     """The robustness curve, and what the strong attack finds at the recipe's own ε."""
     attack = recipe.strong_attack or recipe.attack
-    chosen = np.arange(len(images))
-    if recipe.strong_attack and recipe.strong_count and recipe.strong_count < len(images):
-        generator = numpy_generator(recipe.random_seed, "strong attack")
-        chosen = np.sort(generator.choice(chosen, recipe.strong_count, replace=False))
+    wanted = recipe.strong_count if recipe.strong_attack else None
+    chosen = draw(
+        len(images), min(wanted or len(images), len(images)), recipe.random_seed, "strong attack"
+    )
     indices = torch.from_numpy(chosen)
     some_images, some_labels = images[indices], labels[indices]
     found: dict[str, Any] = {}

@@ -21,6 +21,9 @@ class Schedule:
     - `augmentation`: the name of one of `samemind.training.augmentation.AUGMENTATIONS`.
     - `precision`: 'float32', or 'bfloat16' for mixed precision.
     - `fallback_learning_rates`: tried in turn, from the same start, when training fails.
+    - `count`: so many training images, drawn at random by the random seed of the model; None: all.
+    - `normalisation`: of pixels before the network: 'dataset' for that of the dataset, or a name
+      of `samemind.datasets.base.normalisation`.
     - `chance_epochs`: training fails when the accuracy on what it trains on was no better than
       chance at the end of so many epochs in a row; 0 never stops it.
     """
@@ -36,6 +39,8 @@ class Schedule:
     precision: str = "float32"
     fallback_learning_rates: tuple[float, ...] = later(())
     chance_epochs: int = later(5)
+    count: int | None = later(None)
+    normalisation: str = later("dataset")
 
     def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
         """The learning rate of one step; steps count from 0."""
@@ -170,7 +175,8 @@ Checkpoint = Trained | Imported
 class Evaluated(Recipe):
     """The accuracies of a checkpoint on a split: clean, and under attacks.
 
-    - `ball`, `attack`: of the accuracy on the whole split, as in the paper's tables.
+    - `ball`, `attack`: of the accuracy on the split, as in the paper's tables.
+    - `count`: so many images of the split, drawn at random, instead of all.
     - `strong_attack`: a second attack, in the same ball, on `strong_count` images drawn at
       random (None: all of them).
     - `epsilons`: the radii of the robustness curve, which the stronger of the two attacks makes.
@@ -188,6 +194,7 @@ class Evaluated(Recipe):
     strong_count: int | None = later(None)
     epsilons: tuple[float, ...] = later(())
     autoattack: bool = later(False)
+    count: int | None = later(None)
 
     @property
     def label(self) -> str:

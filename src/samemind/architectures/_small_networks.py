@@ -1,7 +1,7 @@
-"""The small networks of `digits.py`; a file of its own because it imports torch.
+"""The networks of `digits.py` and `small.py`; a file of its own because it imports torch.
 
-All but the VGG halve the image in the stem, as the ImageNet networks do, so that most of their
-work is done on 4 × 4 cells and a training step takes a few milliseconds of one processor core.
+All but the VGG for digits reduce the image in the stem, as the ImageNet networks do, so that a
+training step takes a few milliseconds of one processor core.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,6 +36,21 @@ class Residual(nn.Module):
         return torch.relu(self.shortcut(x) + self.branch(x))
 
 
+def reduced(channels: int, stem: int, stride: int, *, bare: bool = False) -> list[nn.Module]:
+    """The layers of a stem that makes an image `stride` times smaller.
+
+    One 3 × 3 convolution by 1 or 2; by 8 as for ImageNet: 7 × 7 with stride 4, then a max pool.
+
+    **Arguments:**
+
+    - `bare`: the first convolution alone, for networks that normalise what they read.
+    """
+    size, step, after = (7, 4, [nn.MaxPool2d(3, 2, 1)]) if stride == 8 else (3, stride, [])
+    if bare:
+        return [nn.Conv2d(channels, stem, size, step, size // 2, bias=False), *after]
+    return [convolution(channels, stem, size, step), nn.ReLU(), *after]
+
+
 def basic_block(inputs: int, outputs: int, stride: int) -> Residual:
     """Two 3 × 3 convolutions (He et al. 2016, the block of ResNet-18)."""
     branch = nn.Sequential(
@@ -68,10 +83,18 @@ class ResidualNetwork(nn.Module):
     """Stem, stages of blocks (each stage after the first halves the map), pool, linear layer."""
 
     def __init__(
-        self, classes: int, *, block: Block, stem: int, widths: Sequence[int], depth: int
+        self,
+        classes: int,
+        *,
+        block: Block,
+        stem: int,
+        widths: Sequence[int],
+        depth: int,
+        channels: int = 1,
+        stride: int = 2,
     ) -> None:
         super().__init__()
-        self.stem = nn.Sequential(convolution(1, stem, 3, 2), nn.ReLU())
+        self.stem = nn.Sequential(*reduced(channels, stem, stride))
         blocks, inputs = [], stem
         for stage, outputs in enumerate(widths):
             for position in range(depth):
@@ -104,11 +127,20 @@ class DenseLayer(nn.Module):
 
 
 class DenseNetwork(nn.Module):
-    """Two dense blocks with a halving transition between them (Huang et al. 2017)."""
+    """Dense blocks with halving transitions between them (Huang et al. 2017)."""
 
-    def __init__(self, classes: int, *, stem: int, growth: int, layers: Sequence[int]) -> None:
+    def __init__(
+        self,
+        classes: int,
+        *,
+        stem: int,
+        growth: int,
+        layers: Sequence[int],
+        channels: int = 1,
+        stride: int = 2,
+    ) -> None:
         super().__init__()
-        features: list[nn.Module] = [nn.Conv2d(1, stem, 3, 2, 1, bias=False)]
+        features: list[nn.Module] = reduced(channels, stem, stride, bare=True)
         channels = stem
         for block, depth in enumerate(layers):
             if block:
@@ -133,11 +165,19 @@ class PlainNetwork(nn.Module):
     """3 × 3 convolutions and max pools, no shortcuts, two linear layers (VGG with batch norm)."""
 
     def __init__(
-        self, classes: int, image_size: int, *, widths: Sequence[Sequence[int]], hidden: int
+        self,
+        classes: int,
+        image_size: int,
+        *,
+        widths: Sequence[Sequence[int]],
+        hidden: int,
+        channels: int = 1,
+        stem: int = 0,
+        stride: int = 1,
     ) -> None:
         super().__init__()
-        features: list[nn.Module] = []
-        inputs, side = 1, image_size
+        features: list[nn.Module] = reduced(channels, stem, stride) if stem else []
+        inputs, side = stem or channels, image_size // stride
         for stage in widths:
             for outputs in stage:
                 features += [convolution(inputs, outputs), nn.ReLU()]

@@ -1,0 +1,142 @@
+"""Small networks for colour images: relatives of the paper's, for studies on a laptop.
+
+Those for 32 × 32 pixels halve the image in the stem, those for 224 × 224 reduce it to 28 × 28;
+from there on both are the same. A robust one is trained on ten thousand small images in minutes
+of one processor core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from samemind.architectures.base import Architecture, architecture
+from samemind.architectures.imagenet import DENSENET, RESNET, VGG, WIDE_RESNET
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Build = Callable[[int, int], "nn.Module"]
+STRIDES = {32: 2, 224: 8}
+"""How much smaller the stem makes an image, by its size."""
+
+
+def _resnet(stride: int, classes: int, _image_size: int) -> nn.Module:
+    from samemind.architectures import _small_networks as networks
+
+    return networks.ResidualNetwork(
+        classes,
+        block=networks.basic_block,
+        stem=16,
+        widths=(16, 32, 64),
+        depth=1,
+        channels=3,
+        stride=stride,
+    )
+
+
+def _wide_resnet(stride: int, classes: int, _image_size: int) -> nn.Module:
+    from samemind.architectures import _small_networks as networks
+
+    return networks.ResidualNetwork(
+        classes,
+        block=networks.bottleneck(width=2),
+        stem=16,
+        widths=(32, 64, 128),
+        depth=1,
+        channels=3,
+        stride=stride,
+    )
+
+
+def _densenet(stride: int, classes: int, _image_size: int) -> nn.Module:
+    from samemind.architectures import _small_networks as networks
+
+    return networks.DenseNetwork(
+        classes, stem=32, growth=16, layers=(2, 2, 2), channels=3, stride=stride
+    )
+
+
+def _vgg_bn(stride: int, classes: int, image_size: int) -> nn.Module:
+    from samemind.architectures import _small_networks as networks
+
+    return networks.PlainNetwork(
+        classes,
+        image_size,
+        widths=((32,), (64,), (64,)),
+        hidden=128,
+        channels=3,
+        stem=16,
+        stride=stride,
+    )
+
+
+def _register(
+    name: str,
+    what: str,
+    build: Callable[[int, int, int], nn.Module],
+    *,
+    family: str,
+    head: str,
+    representation_size: int,
+    parameters: dict[int, dict[int, int]],
+    reference: str,
+) -> None:
+    """Registers a network for both sizes of images; `parameters` by size, then by classes."""
+    for image_size, stride in STRIDES.items():
+        architecture(
+            Architecture(
+                name=f"cifar_{name}" if image_size == 32 else name,
+                summary=f"{what}, for {image_size} × {image_size} pixels",
+                family=family,
+                build=partial(build, stride),
+                head=head,
+                representation_size=representation_size,
+                image_size=image_size,
+                parameters=parameters[image_size],
+                reference=reference,
+            )
+        )
+
+
+_register(
+    "small_resnet",
+    "Small residual network, 3 basic blocks of 16 to 64 channels",
+    _resnet,
+    family="residual",
+    head="fc",
+    representation_size=64,
+    parameters={32: {10: 78_042}, 224: {1000: 144_312, 100: 85_812, 50: 82_562}},
+    reference=RESNET,
+)
+_register(
+    "small_wide_resnet",
+    "Small wide residual network, 3 bottleneck blocks of twice the inner width",
+    _wide_resnet,
+    family="wide residual",
+    head="fc",
+    representation_size=128,
+    parameters={32: {10: 78_362}, 224: {1000: 207_992, 100: 91_892, 50: 85_442}},
+    reference=WIDE_RESNET,
+)
+_register(
+    "small_densenet",
+    "Small densely connected network, 3 blocks of 2 layers, growth 16",
+    _densenet,
+    family="densely connected",
+    head="classifier",
+    representation_size=64,
+    parameters={32: {10: 42_186}, 224: {1000: 110_376, 100: 51_876, 50: 48_626}},
+    reference=DENSENET,
+)
+_register(
+    "small_vgg_bn",
+    "Small VGG with batch norm, 4 convolutions and 2 linear layers",
+    _vgg_bn,
+    family="VGG",
+    head="classifier",
+    representation_size=128,
+    parameters={32: {10: 94_874}, 224: {1000: 265_464, 100: 149_364, 50: 142_914}},
+    reference=VGG,
+)
