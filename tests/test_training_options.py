@@ -54,7 +54,7 @@ def test_training_on_fewer_images_is_training_on_those_drawn(store, execution, m
     drawn = draw(1257, 100, 0, "training images")
     split = DIGITS.split("train")
     held = PartOfSplit(split, drawn)
-    record = replace(DIGITS, open_split=lambda name, root: held)
+    record = replace(DIGITS, open_split=lambda _name, _root: held)
     monkeypatch.setitem(DATASETS._members, "digits", record)
     whole = trained()
     build_checkpoint(whole, store, execution)
