@@ -75,7 +75,8 @@ def _make_median(side: Side) -> Tensor:
         # One partial sort for both, where torch has none.
         low, high = torch.from_numpy(np.partition(values.numpy(), middle)[middle]).double()
     else:
-        low, high = values.sort().values[middle].double()
+        ascending = values.sort().values
+        low, high = (ascending[place].double() for place in middle)
     median = (low + high) / 2
     if float(median) == 0:
         raise UndefinedScore(
