@@ -402,6 +402,31 @@ def test_a_training_that_learns_late_is_not_stopped():
     assert history[-1]["accuracy"] > 0.5
 
 
+def test_epochs_of_a_warm_up_do_not_count_as_chance():
+    labels = torch.arange(1000) % 10
+    at_chance = {"accuracy": 0.1}
+    schedule = Schedule(epochs=30, batch_size=10, learning_rate=0.1, policy="one_cycle")
+    assert schedule.warm_up_epochs == 8
+    peak = max(range(300), key=lambda step: schedule.learning_rate_at(step, steps_per_epoch=10))
+    assert peak // 10 == 7
+    rule = Chance(labels, schedule.chance_epochs, warm_up=schedule.warm_up_epochs)
+    rule.check([at_chance] * 12)
+    with pytest.raises(TrainingFailed, match="After 13 epochs"):
+        rule.check([at_chance] * 13)
+    assert Schedule(epochs=30, batch_size=10, learning_rate=0.1).warm_up_epochs == 0
+
+
+def test_a_training_at_chance_through_its_warm_up_is_stopped_only_after_it():
+    images, labels = digits(200)
+    shuffled = labels[torch.randperm(200, generator=torch.Generator().manual_seed(0))]
+    fields = {"epochs": 12, "batch_size": 100, "learning_rate": 1e-9, "chance_epochs": 2}
+    with pytest.raises(TrainingFailed, match="After 2 epochs"):
+        run(fresh(), images, shuffled, Schedule(**fields), ball=None, attack=None)
+    schedule = Schedule(**fields, policy="one_cycle")
+    with pytest.raises(TrainingFailed, match="After 5 epochs"):
+        run(fresh(), images, shuffled, schedule, ball=None, attack=None)
+
+
 def test_the_level_of_chance_is_that_of_the_most_frequent_class():
     labels = torch.tensor([0] * 900 + [1] * 100)
     rule = Chance(labels, epochs=2)

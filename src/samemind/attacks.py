@@ -29,8 +29,6 @@ TINY = 1e-10
 class Ball(Protocol):
     """A norm ball of radius ε around each image, in pixel units of [0, 1]."""
 
-    norm: ClassVar[str]
-
     @property
     def epsilon(self) -> float: ...
 

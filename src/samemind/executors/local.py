@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, as_completed, wait
+from concurrent.futures import as_completed, wait
 from contextlib import suppress
 from typing import Any
 
@@ -60,7 +60,7 @@ class LocalProcesses:
         self.workers = workers
         self.threads = threads
         self._pool = None
-        self._futures: list[Future] = []
+        self._futures: list[Any] = []
 
     def map(
         self, do: Callable[[Item], Any], items: Sequence[Item], *, together: Key | None = None

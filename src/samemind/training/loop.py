@@ -9,7 +9,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from samemind.arrays import as_pixels
-from samemind.attacks import Attack, L2Ball, LinfBall, frozen_for_attack, projected_gradient_descent
+from samemind.attacks import (
+    Attack,
+    Ball,
+    L2Ball,
+    LinfBall,
+    frozen_for_attack,
+    projected_gradient_descent,
+)
 from samemind.errors import InvalidInput, TrainingFailed
 from samemind.lazy import LazyModule
 from samemind.randomness import seed_of, torch_generator
@@ -66,11 +73,6 @@ def train(
     """
     group = group or alone()
     group.check_batches(len(labels), schedule.batch_size)
-    if group.size > 1 and attack is not None and attack.random_start:
-        raise InvalidInput(
-            "An attack with random starts cannot be trained with by several processes together: "
-            "their random numbers would not be those of one. Use one process for each model."
-        )
     classifier.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     classifier.train()
     group.share_statistics(classifier)
@@ -90,10 +92,10 @@ def train(
         optimiser.load_state_dict(state["optimiser"])
     # In evaluation mode for the attack and in training mode for the update: two graphs.
     compile_if_asked: Any = torch.compile if compiled else lambda module: module
-    attacked = partial(_attacked, compile_if_asked(classifier), ball=ball, attack=attack)
+    attacked = partial(_attacked, compile_if_asked(classifier), attack=attack)
     updated = compile_if_asked(group.wrap(classifier))
     augment = augmentation_of(schedule.augmentation).on_device
-    chance = Chance(labels, schedule.chance_epochs)
+    chance = Chance(labels, schedule.chance_epochs, warm_up=schedule.warm_up_epochs)
 
     def current() -> dict[str, Any]:
         return {
@@ -115,9 +117,11 @@ def train(
             y = labels[indices.to(device)]
             # Every process makes the whole batch and keeps its share, so that the random numbers
             # of an image do not depend on how many processes there are.
+            own_ball = group.share_of_ball(ball, x)
             x, y = group.share(x), group.share(y)
             x = x.contiguous(memory_format=torch.channels_last)
-            x = attacked(x, y, precision=schedule.precision, random_seed=random_seed, step=done)
+            generator = torch_generator(random_seed, "attack", done)
+            x = attacked(x, y, ball=own_ball, precision=schedule.precision, generator=generator)
             with mixed_precision(schedule.precision, device):
                 logits = updated(x).logits
             losses = torch.nn.functional.cross_entropy(logits.float(), y, reduction="sum")
@@ -161,15 +165,13 @@ def _attacked(
     x: Tensor,
     y: Tensor,
     *,
-    ball: L2Ball | LinfBall | None,
+    ball: Ball | None,
     attack: Attack | None,
     precision: str,
-    random_seed: int,
-    step: int,
+    generator: torch.Generator,
 ) -> Tensor:
     if ball is None or attack is None:
         return x
-    generator = torch_generator(random_seed, "attack", step) if attack.random_start else None
     with frozen_for_attack(classifier):
         return projected_gradient_descent(
             partial(cross_entropy_of, classifier, labels=y, precision=precision),
@@ -217,17 +219,19 @@ class Chance:
 
     Chance is the share of the most frequent class, and no better means: within three standard
     errors of it. The accuracy is the one on what is trained on, adversarial examples included, on
-    which a network that gives one answer for everything does no better than chance either.
+    which a network that gives one answer for everything does no better than chance either. Epochs
+    of the warm-up do not count: its first learning rates may be too low to learn by.
     """
 
-    def __init__(self, labels: Tensor, epochs: int) -> None:
+    def __init__(self, labels: Tensor, epochs: int, warm_up: int = 0) -> None:
         self.epochs = epochs
+        self.warm_up = warm_up
         share = float(labels.bincount().max()) / len(labels)
         self.level = share + 3 * math.sqrt(share * (1 - share) / len(labels))
 
     def check(self, history: list[dict[str, float]]) -> None:
         """Raises `TrainingFailed` when the last epochs were all at chance."""
-        last = history[-self.epochs :] if self.epochs else []
+        last = history[self.warm_up :][-self.epochs :] if self.epochs else []
         if not last or len(last) < self.epochs or self.level >= 1:
             return
         best = max(epoch["accuracy"] for epoch in last)

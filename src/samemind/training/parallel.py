@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from samemind.attacks import Ball
 from samemind.errors import InvalidInput
 from samemind.lazy import LazyModule
 
@@ -41,6 +42,13 @@ class Group:
     def share(self, batch: Tensor) -> Tensor:
         """The rows of a batch that this process works on."""
         return batch[self.rank :: self.size] if self.size > 1 else batch
+
+    def share_of_ball(self, ball: Ball | None, batch: Tensor) -> Ball | None:
+        """The ball around the rows of `share(batch)`: its random starts are those of one process.
+
+        Every process draws the starts of the whole batch and keeps its share of them.
+        """
+        return ball if ball is None or self.size == 1 else _BallOfShare(ball, self, batch)
 
     def wrap(self, module: Module) -> Module:
         """The module, with gradients summed over the processes in its backward pass."""
@@ -79,6 +87,27 @@ class Group:
                 f"With {count} images in batches of {batch_size} the last batch has {smallest}, "
                 f"fewer than the {self.size} processes. Use fewer processes or another batch size."
             )
+
+
+@dataclass(frozen=True, eq=False)
+class _BallOfShare:
+    ball: Ball
+    group: Group
+    batch: Tensor
+
+    @property
+    def epsilon(self) -> float:
+        return self.ball.epsilon
+
+    def steepest_step(self, gradient: Tensor, size: float) -> Tensor:
+        return self.ball.steepest_step(gradient, size)
+
+    def project(self, images: Tensor, centres: Tensor) -> Tensor:
+        return self.ball.project(images, centres)
+
+    def random_start(self, centres: Tensor, generator: torch.Generator) -> Tensor:
+        del centres  # the share of the batch
+        return self.group.share(self.ball.random_start(self.batch, generator))
 
 
 def alone() -> Group:

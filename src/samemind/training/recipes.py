@@ -11,6 +11,8 @@ from samemind.attacks import Attack, L2Ball, LinfBall
 from samemind.errors import InvalidInput
 from samemind.registry import did_you_mean
 
+WARM_UP = 0.25  # of the steps of 'one_cycle'
+
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
@@ -25,7 +27,7 @@ class Schedule:
     - `normalisation`: of pixels before the network: 'dataset' for that of the dataset, or a name
       of `samemind.datasets.base.normalisation`.
     - `chance_epochs`: training fails when the accuracy on what it trains on was no better than
-      chance at the end of so many epochs in a row; 0 never stops it.
+      chance at the end of so many epochs in a row after the warm-up; 0 never stops it.
     """
 
     epochs: int
@@ -42,6 +44,11 @@ class Schedule:
     count: int | None = later(None)
     normalisation: str = later("dataset")
 
+    @property
+    def warm_up_epochs(self) -> int:
+        """The epochs in which the learning rate has not reached its height at their end."""
+        return math.ceil(WARM_UP * self.epochs) if self.policy == "one_cycle" else 0
+
     def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
         """The learning rate of one step; steps count from 0."""
         if self.policy == "step":
@@ -51,9 +58,11 @@ class Schedule:
                 f"No learning-rate policy is called '{self.policy}'. Known: one_cycle, step."
             )
         progress = (step + 1) / (self.epochs * steps_per_epoch)
-        if progress < 0.25:
-            return self.learning_rate * progress / 0.25
-        return self.learning_rate * (1 + math.cos(math.pi * (progress - 0.25) / 0.75)) / 2
+        if progress < WARM_UP:
+            return self.learning_rate * progress / WARM_UP
+        return (
+            self.learning_rate * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2
+        )
 
 
 PRESETS: dict[str, dict[str, Any]] = {
