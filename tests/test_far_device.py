@@ -69,7 +69,7 @@ def test_a_measure_has_the_values_of_the_cpu(name: str) -> None:
 def test_the_host_waits_for_nothing_between_the_pairs_of_a_cell() -> None:
     chosen = [MEASURES[name] for name in MEASURES_OF_A_CELL]
     with far_device() as device:
-        sides = cell(200, (40, 300, 20), FAR)
+        sides = cell(200, (40, 300, 20), FAR.type)
         score_pairs(sides, pairs_of(sides), MEASURES_OF_A_CELL)  # makes what each model needs once
         device.waits.clear()
         for a, b in pairs_of(sides):
@@ -80,7 +80,7 @@ def test_the_host_waits_for_nothing_between_the_pairs_of_a_cell() -> None:
 
 def test_what_a_model_needs_once_costs_a_few_waits() -> None:
     with far_device() as device:
-        side = next(iter(cell(200, (40,), FAR).values()))
+        side = next(iter(cell(200, (40,), FAR.type).values()))
         device.waits.clear()
         prepare(side, [MEASURES[name] for name in MEASURES_OF_A_CELL])
         # A number of neighbours that depends on the data is read once per block and k.
