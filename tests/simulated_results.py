@@ -185,3 +185,40 @@ def with_extras(results: Results, draws) -> Results:
         subgroups=subgroups,
         layers=layers,
     )
+
+
+def with_driving_inputs(
+    results: Results, photographs: np.ndarray, labels: Sequence[str], carriers: Sequence[str]
+) -> Results:
+    """The same with six driving inputs, drawn at random, for every score of the measures given.
+
+    - `photographs`: (N, C, H, W) in [0, 1]; inverted images are a mixture of two and some noise.
+    """
+    from dataclasses import replace
+
+    draws = np.random.default_rng(0)
+    keys = ["dataset", "epsilon", "model_a", "model_b", "inputs", "inputs_dataset", "inverted_by"]
+    rows = results.scores[results.scores["measure"].isin(list(carriers))][[*keys, "measure"]]
+    classes = sorted(set(labels))
+    table, images = [], {}
+    for record in rows.to_dict("records"):
+        owner = record["inverted_by"] if record["inputs"] == "inverted" else None
+        for i in draws.choice(len(photographs), 6, replace=False).tolist():
+            said = draws.integers(len(classes), size=2)
+            near = draws.integers(len(photographs), size=(2, 5)).tolist()
+            table.append(
+                record
+                | {"input": i, "contribution": draws.normal(), "label": labels[i]}
+                | {"prediction_a": classes[said[0]], "prediction_b": classes[said[1]]}
+                | {"neighbours_a": near[0], "neighbours_b": near[1]}
+            )
+            image = photographs[i]
+            if owner:
+                image = (image + photographs[-i]) / 2 + draws.normal(0, 0.03, image.shape)
+            images[record["inputs"], owner, i] = image
+    gallery = [
+        replace(item, seed=photographs[n], target=photographs[n + 1], inverted=photographs[n + 2])
+        for n, item in enumerate(results.gallery)
+    ]
+    contributions = Contributions(pd.DataFrame(table), images)
+    return replace(results, contributions=contributions, gallery=gallery)

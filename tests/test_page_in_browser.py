@@ -1,5 +1,6 @@
 """The page in a real headless Chromium: what a reader sees is what scores.parquet holds."""
 
+import io
 import os
 import re
 import shutil
@@ -7,6 +8,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from samemind.reporting import write_report
 from simulated_results import simulated
@@ -186,13 +188,14 @@ def test_a_pair_opens_by_keyboard_alone(opened):
 
 def test_a_pair_with_contributions_shows_the_inputs_that_drive_it(opened):
     page = opened.page
-    page.evaluate(
-        "openPair(ROWS.find(r => r.measure === 'linear_cka' && DATA.contributions.some(c =>"
-        " c.model_a === r.model_a && c.model_b === r.model_b && c.inputs === r.inputs)))"
-    )
-    pictures = page.locator("#pair .strip img")
+    page.evaluate("openPair(ROWS.find(r => DRIVING.has(r.row)))")
+    pictures = page.locator("#pair .strip svg.tile")
     assert pictures.count() >= 12
-    assert pictures.evaluate_all("all => all.every(i => i.complete && i.naturalWidth > 0)")
+    assert pictures.evaluate_all("all => all.every(i => i.getAttribute('aria-label').length > 3)")
+    # They are painted, and not all alike.
+    painted = {pictures.nth(number).screenshot() for number in range(4)}
+    assert len(painted) == 4
+    assert all(np.ptp(np.asarray(Image.open(io.BytesIO(one)))[..., :3]) > 100 for one in painted)
     assert "contribute least to Linear CKA" in page.locator("#pair").inner_text()
 
 

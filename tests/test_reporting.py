@@ -1,16 +1,22 @@
 """The report: complete or absent, with the data it was given, and nothing else touched."""
 
+import base64
+import io
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from samemind.errors import InvalidInput, StoreError
 from samemind.reporting import write_report
-from samemind.reporting.embedded import Images
+from samemind.reporting.embedded import embedded
 from samemind.reporting.fingerprint import fingerprint_of, is_current
 from samemind.reporting.page import counts_of, page_of
+from samemind.reporting.report import drawing_plan
+from samemind.reporting.sheets import TILES, sheets_of, tile_of
 from samemind.reporting.tables import accuracies, escape_latex, tables_of
 from simulated_results import simulated
 
@@ -181,9 +187,82 @@ def test_a_report_of_nothing_is_refused(tmp_path):
         write_report([], tmp_path / "report")
 
 
-def test_images_stop_where_the_page_would_grow_too_large():
-    images = Images()
-    for number in range(20):
-        images.keep(str(number), "x" * 600_000)
-    assert len(images) == 8
-    assert images.size < 5_000_001
+def photographs(count, side=32):
+    """Smooth colours with some noise: harder to compress than most photographs."""
+    draws = np.random.default_rng(0)
+    coarse = draws.random((count, 3, 4, 4)).repeat(side // 4, 2).repeat(side // 4, 3)
+    return np.clip(coarse + draws.normal(0, 0.05, coarse.shape), 0, 1)
+
+
+def decoded(sheets, key):
+    """The tile of a key as a browser would cut it out."""
+    number, tile = divmod(sheets.places[key], TILES)
+    record = sheets.as_record()
+    held = record["sheets"][number]
+    content = base64.b64decode(held["address"].partition(",")[2])
+    sheet = np.asarray(Image.open(io.BytesIO(content)))
+    top, left = (held["side"] * at for at in divmod(tile, record["columns"]))
+    return sheet[top : top + held["filled"], left : left + held["filled"]]
+
+
+def test_images_are_kept_to_the_bit_where_there_is_room():
+    images = dict(enumerate(photographs(300))) | {"digit": np.random.default_rng(1).random((8, 8))}
+    sheets = sheets_of(list(images), images.__getitem__, most_characters=3_000_000)
+    assert sheets.is_exact
+    assert len(sheets.addresses) == 3
+    for key, image in images.items():
+        wanted = (image * 255).round()
+        shown = wanted if wanted.ndim == 2 else np.moveaxis(wanted, 0, -1)
+        assert (decoded(sheets, key) == shown).all()
+
+
+def test_many_images_are_compressed_and_none_is_left_out():
+    images = photographs(400)
+    sheets = sheets_of(range(400), images.__getitem__, most_characters=300_000)
+    assert not sheets.is_exact
+    assert len(sheets.places) == 400
+    assert sum(map(len, sheets.addresses)) <= 300_000
+    for key in (0, 17, 399):
+        error = decoded(sheets, key) / 255 - np.moveaxis(images[key], 0, -1)
+        assert np.abs(error).mean() < 0.06
+
+
+def test_of_too_many_images_the_last_are_left_out():
+    images = photographs(400)
+    sheets = sheets_of(range(400), images.__getitem__, most_characters=40_000)
+    assert list(sheets.places) == list(range(len(sheets.places)))
+    assert 20 < len(sheets.places) < 400
+    assert sum(map(len, sheets.addresses)) <= 40_000
+    assert sheets_of([], images.__getitem__, most_characters=10).addresses == []
+
+
+def test_large_images_become_small_tiles_of_the_same_shape():
+    wide = np.zeros((3, 100, 200))
+    wide[0] = 1
+    tile = tile_of(wide)
+    assert tile.shape == (64, 64, 3)
+    assert (tile[16:48, :, 0] == 255).all()
+    assert (tile[:16] == 0).all()
+    assert (tile[48:] == 0).all()
+
+
+def test_the_page_has_the_inputs_at_both_ends_and_their_numbers(study):
+    extended = simulated(architectures=("residual", "dense", "vgg"), has_extras=True)
+    held = embedded(extended)
+    table = extended.contributions.table
+    [[row, least, most]] = held["driving"]["rows"]
+    assert (least, most) == (6, 6)
+    ranked = table.sort_values("contribution")["input"].tolist()
+    assert held["driving"]["input"] == ranked[:6] + ranked[:-7:-1]
+    assert extended.scores.iloc[row]["measure"] == "linear_cka"
+    assert None not in held["driving"]["tile"]
+    assert embedded(study)["driving"]["rows"] == []
+
+
+def test_a_figure_that_is_too_large_for_the_page_is_named_instead(study, report, monkeypatch):
+    monkeypatch.setattr("samemind.reporting.page.MOST_PICTURE_CHARACTERS", 30_000)
+    drawn = [entry for _, _, entry in drawing_plan(study)]
+    page = page_of(study, tables_of(study), drawn, [], report.parent / "figures")
+    assert "Not on this page" in page
+    assert 'href="figures/gallery.png"' in page
+    assert len(page) < 30_000 + 3 * len(page_of(study, tables_of(study), [], [], report.parent))

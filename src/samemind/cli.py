@@ -20,7 +20,7 @@ from samemind import __version__
 from samemind.artifacts import Store
 from samemind.commands.compare import compare
 from samemind.commands.data import app as data
-from samemind.commands.engines import Engine, executor_on
+from samemind.commands.engines import Engine, executor_on, to_draw_on
 from samemind.commands.figure import figure
 from samemind.commands.importing import import_
 from samemind.commands.init import init
@@ -171,18 +171,16 @@ def _write_report(
     studies: Sequence[Any], store: Store, out: Path | None, executor: Any = None
 ) -> None:
     from samemind.collecting import collect
-    from samemind.executors import LocalProcesses
     from samemind.progress import report_progress
     from samemind.reporting import write_report
 
     folder = out or Path("runs") / "+".join(study.name for study in studies)
-    with report_progress(console) as on_progress:
+    with report_progress(console) as on_progress, to_draw_on(executor) as drawers:
         page = write_report(
             [collect(study, store) for study in studies],
             folder / "report",
             on_progress=on_progress,
-            # A cluster is not asked to draw.
-            executor=executor if isinstance(executor, LocalProcesses) else None,
+            executor=drawers,
         )
     console.print(f"The report is in {page}")
 

@@ -238,9 +238,11 @@ def _deliver(
     else:
         show(found, console, tolerance=tolerance)
     if out is not None:
+        from samemind.commands.engines import to_draw_on
         from samemind.reporting import write_report
 
         described = f"# samemind compare {' '.join(models)}\n# inputs: {found.name}\n"
-        page = write_report(results_of(found, described), out)
+        with to_draw_on() as drawers:
+            page = write_report(results_of(found, described), out, executor=drawers)
         if not as_json:
             console.print(f"\nThe report is in {page}")

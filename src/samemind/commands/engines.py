@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +53,24 @@ def executor_on(
     asked: dict[str, Any] = cluster.model_dump(exclude={"address"}, exclude_none=True)
     asked["gpus"] = int(asked.get("gpus", 0))
     return OnSlurm(store.root / JOBS_FOLDER, **asked)
+
+
+@contextmanager
+def to_draw_on(executor: Executor | None = None) -> Iterator[Executor]:
+    """Processes of this machine for the figures of a report: those of a run, or one per core.
+
+    A cluster is not asked to draw, and a GPU does not help.
+    """
+    from samemind.executors import LocalProcesses, executor_for
+
+    if isinstance(executor, LocalProcesses):
+        yield executor
+        return
+    own = executor_for(useful_workers("cpu"))
+    try:
+        yield own
+    finally:
+        own.close()
 
 
 def useful_workers(device: str) -> int:

@@ -45,6 +45,12 @@ SUBGROUP_COLUMNS = (*PAIR_COLUMNS, "group", "score", "n_inputs")
 # fmt: on
 
 
+def pair_keys(table: pd.DataFrame) -> list[tuple]:
+    """Which pair, inputs and measure each row is about; a missing value is None, not NaN."""
+    rows = table[list(PAIR_COLUMNS)].itertuples(index=False, name=None)
+    return [tuple(None if value != value else value for value in row) for row in rows]
+
+
 @dataclass(frozen=True, eq=False)
 class GalleryItem:
     """One inversion to show: three images of shape (H, W) or (C, H, W) in [0, 1]."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samemind.figures._style import TWO_COLUMNS, as_picture, measure_label, new_figure
-from samemind.figures.base import PAIR_COLUMNS, Contributions, Results, figure
+from samemind.figures.base import Contributions, Results, figure, pair_keys
 from samemind.figures.evidence import representation_measures
 
 if TYPE_CHECKING:
@@ -61,12 +61,6 @@ def least_similar_pair(results: Results) -> pd.DataFrame:
     keys = pair_keys(table)
     lowest = min(dict.fromkeys(keys), key=lambda key: scores.get(key, float("inf")))
     return table[[key == lowest for key in keys]]
-
-
-def pair_keys(table: pd.DataFrame) -> list[tuple]:
-    """Which pair, inputs and measure each row is about; a missing value is None, not NaN."""
-    rows = table[list(PAIR_COLUMNS)].itertuples(index=False, name=None)
-    return [tuple(None if value != value else value for value in row) for row in rows]
 
 
 def _show(axis: object, record: dict, contributions: Contributions) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from samemind.figures._boxes import measures_in
 from samemind.figures._matrices import has_several_seeds, matrix_of, short_names, symmetric
-from samemind.figures._style import as_picture, measure_label
-from samemind.figures.base import PAIR_COLUMNS, Results
+from samemind.figures._style import measure_label
+from samemind.figures.base import Results, pair_keys
 from samemind.figures.evidence import levels_of
+from samemind.figures.gallery import KINDS
 from samemind.lazy import LazyModule
+from samemind.reporting.sheets import Sheets, sheets_of
 from samemind.statistics import cluster_order, normalised
 
 if TYPE_CHECKING:
@@ -35,26 +35,16 @@ MODEL_FACTS = [
     "representation_size", "clean_accuracy", "adversarial_accuracy", "is_weak",
 ]  # fmt: skip
 EXTREMES = 6
-MOST_IMAGE_CHARACTERS = 5_000_000  # so that the page stays below 15 MB whatever the images are
-
-
-class Images(dict[str, str]):
-    """Images by name, as addresses that hold them, as long as there is room in the page."""
-
-    size = 0
-
-    def keep(self, name: str, address: str) -> None:
-        """Adds an image, unless the page would grow too large."""
-        if self.size + len(address) <= MOST_IMAGE_CHARACTERS:
-            self.size += len(address)
-            self[name] = address
+SHOWN_NEIGHBOURS = 3
+MOST_IMAGE_CHARACTERS = 4_000_000  # so that the page stays below 15 MB whatever the images are
 
 
 def embedded(study: Results) -> dict[str, Any]:
     """Everything that the page's script reads, as plain JSON values; empty numbers are None."""
     rows = study.scores.reset_index(drop=True)
     cells = cells_of(study)
-    images = Images()
+    driving = driving_of(study, rows)
+    sheets = _sheets(study, driving)
     return {
         "scores": columns_of(rows) | {"normalised": plain(normalised_column(rows, cells))},
         "lists": {name: lists_of(rows[name])[1] for name in LISTED},
@@ -66,9 +56,9 @@ def embedded(study: Results) -> dict[str, Any]:
             dict(zip(MODEL_FACTS, map(plain_value, record), strict=True))
             for record in study.models[MODEL_FACTS].itertuples(index=False, name=None)
         ],
-        "contributions": contributions_of(study, images),
-        "gallery": gallery_of(study, images),
-        "images": images,
+        "driving": driving_columns(driving, sheets),
+        "gallery": gallery_of(study, sheets),
+        "images": sheets.as_record(),
     }
 
 
@@ -157,79 +147,88 @@ def orders_of(study: Results) -> dict[str, list[str]]:
     return found
 
 
-def contributions_of(study: Results, images: Images) -> list[dict[str, Any]]:
-    """For each pair and measure the inputs that contribute least and most, with their images."""
+def driving_of(study: Results, rows: pd.DataFrame) -> pd.DataFrame:
+    """The inputs that contribute least and most to the score of a row, at most six at each end.
+
+    A row per (row of scores, end, input), in the order in which the page shows them, with the
+    columns of the contributions and `row` (number in `rows`), `end` ("least" or "most"), `rank`
+    within the end, and `key` (of the image).
+    """
     if study.contributions is None:
-        return []
-    found = []
-    for key, part in study.contributions.table.groupby(
-        list(PAIR_COLUMNS), dropna=False, sort=False
-    ):
-        ranked = part.sort_values(["contribution", "input"])
-        shown = min(EXTREMES, len(ranked) // 2)
-        facts = dict(zip(PAIR_COLUMNS, map(plain_value_or_text, list(key)), strict=True))  # pyright: ignore[reportArgumentType]
-        found.append(
-            facts
-            | {
-                "least": [_input(study, record, images) for record in _records(ranked[:shown])],
-                "most": [
-                    _input(study, record, images)
-                    for record in _records(ranked[len(ranked) - shown :])[::-1]
-                ],
-            }
-        )
-    return found
+        return pd.DataFrame(columns=["row", "end", "rank", "key"])
+    table = study.contributions.table
+    table = table[np.isfinite(table["contribution"].to_numpy(dtype=float))]
+    places = {key: row for row, key in reversed(list(enumerate(pair_keys(rows))))}
+    numbers = [places.get(key, -1) for key in pair_keys(table)]
+    table = table.assign(row=numbers)[np.array(numbers, dtype=int) >= 0]
+    table = table.sort_values(["row", "contribution", "input"], kind="stable")
+    groups = table.groupby("row", sort=False)
+    up = groups.cumcount()
+    down = groups["input"].transform("size") - 1 - up
+    shown = np.minimum(EXTREMES, groups["input"].transform("size") // 2)
+    least = table.assign(end="least", rank=up)[up < shown]
+    most = table.assign(end="most", rank=down)[down < shown]
+    chosen = pd.concat([least, most]).sort_values(["row", "end", "rank"], ignore_index=True)
+    keys = [study.contributions.image_key(record) for record in chosen.to_dict("records")]
+    return chosen.assign(key=keys)
 
 
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
-
-
-def _input(study: Results, record: dict[str, Any], images: Images) -> dict[str, Any]:
-    assert study.contributions is not None
-    place = study.contributions.image_key(record)
-    name = "|".join(map(str, place))
-    picture = study.contributions.images.get(place)
-    if picture is not None and name not in images:
-        images.keep(name, png_uri(picture))
-    kept: dict[str, Any] = {
-        "input": int(record["input"]),
-        "contribution": plain_value(record["contribution"]),
-        "image": name,
+def _sheets(study: Results, driving: pd.DataFrame) -> Sheets:
+    """The images of the gallery and of driving inputs, for every pair the foremost first."""
+    gallery: dict[Any, np.ndarray] = {
+        ("gallery", place, kind): getattr(item, kind)
+        for place, item in enumerate(study.gallery)
+        for kind in KINDS
     }
-    for field in ("label", "prediction_a", "prediction_b"):
-        if field in record:
-            kept[field] = str(record[field])
-    for field in ("neighbours_a", "neighbours_b"):
-        if isinstance(record.get(field), (list, tuple, np.ndarray)):
-            kept[field] = [int(number) for number in record[field]]
-    return kept
+    held = study.contributions.images if study.contributions is not None else {}
+    wanted = driving.sort_values("rank", kind="stable")["key"]
+    keys = [*gallery, *(key for key in dict.fromkeys(wanted) if key in held)]
+    return sheets_of(
+        keys,
+        lambda key: gallery[key] if key in gallery else held[key],
+        most_characters=MOST_IMAGE_CHARACTERS,
+    )
 
 
-def plain_value_or_text(value: Any) -> Any:
-    """A number or a text; None for what is missing."""
-    return None if value is None or value != value else plain_value(value)
+def driving_columns(driving: pd.DataFrame, sheets: Sheets) -> dict[str, Any]:
+    """The table of `driving_of` as columns; `tile` is where the image is, or None.
 
-
-def gallery_of(study: Results, images: Images) -> list[dict[str, Any]]:
-    """The gallery's inversions, with their images."""
-    found = []
-    for place, item in enumerate(study.gallery):
-        entry: dict[str, Any] = {
-            "model": item.model, "seed_label": item.seed_label, "target_label": item.target_label,
-        }  # fmt: skip
-        for kind in ("seed", "target", "inverted"):
-            name = f"gallery|{place}|{kind}"
-            images[name] = png_uri(getattr(item, kind))
-            entry[kind] = name
-        found.append(entry)
+    The inputs of one row of scores stand together: `rows` has (row, how many contribute least,
+    how many most) for each, in the same order.
+    """
+    ends = driving.groupby(["row", "end"], sort=False).size().unstack(fill_value=0)
+    found: dict[str, Any] = {
+        "rows": [[int(row), *map(int, counts)] for row, *counts in ends.itertuples()],
+        "tile": [sheets.places.get(key) for key in driving["key"]],
+        "names": {},
+    }
+    if not len(driving):
+        return found
+    found["input"] = [int(number) for number in driving["input"]]
+    # Five digits: a reader ranks by them, and contributions.parquet has the rest.
+    found["contribution"] = [float(f"{value:.5g}") for value in driving["contribution"]]
+    for name in ("label", "prediction_a", "prediction_b"):
+        if name in driving:
+            found[name], found["names"][name] = lists_of(driving[name])
+    for name in ("neighbours_a", "neighbours_b"):
+        if name in driving:
+            found[name] = [
+                [int(number) for number in held[:SHOWN_NEIGHBOURS]]
+                if isinstance(held, (list, tuple, np.ndarray))
+                else None
+                for held in driving[name]
+            ]
     return found
 
 
-def png_uri(image: np.ndarray) -> str:
-    """A small image as the address of a PNG."""
-    from PIL import Image
-
-    held = io.BytesIO()
-    Image.fromarray((as_picture(image) * 255).round().astype("uint8")).save(held, "PNG")
-    return "data:image/png;base64," + base64.b64encode(held.getvalue()).decode("ascii")
+def gallery_of(study: Results, sheets: Sheets) -> list[dict[str, Any]]:
+    """The gallery's inversions, with where their images are."""
+    return [
+        {
+            "model": item.model,
+            "seed_label": item.seed_label,
+            "target_label": item.target_label,
+        }
+        | {kind: sheets.places.get(("gallery", place, kind)) for kind in KINDS}
+        for place, item in enumerate(study.gallery)
+    ]

@@ -280,7 +280,25 @@ function compare(a, b, way) {
 }
 
 // -- a pair
-function image(key) { return DATA.images[key]; }
+// Images lie as tiles on sheets; an <svg> shows one tile of its sheet.
+function picture(tile, text) {
+  if (tile === null || tile === undefined) return [];
+  const { columns, tiles, sheets } = DATA.images, sheet = sheets[Math.floor(tile / tiles)], at = tile % tiles;
+  const x = at % columns * sheet.side, y = Math.floor(at / columns) * sheet.side;
+  return [svg("svg", { class: "tile", viewBox: `${x} ${y} ${sheet.filled} ${sheet.filled}`, role: "img", "aria-label": text },
+    svg("image", { href: sheet.address, width: columns * sheet.side, height: sheet.lines * sheet.side }))];
+}
+const DRIVING = new Map();  // row of scores: places of the inputs that contribute least and most
+let from = 0;
+for (const [row, ...counts] of DATA.driving.rows) {
+  DRIVING.set(row, counts.map((count) => Array.from({ length: count }, () => from++)));
+}
+function driversOf(row) {
+  // The measure that was asked for, or else the first of the same pair that has contributions.
+  if (DRIVING.has(row.row)) return row;
+  return ROWS.find((r) => DRIVING.has(r.row) && r.dataset === row.dataset && r.epsilon === row.epsilon && r.inputs === row.inputs
+    && r.inputs_dataset === row.inputs_dataset && r.model_a === row.model_a && r.model_b === row.model_b);
+}
 function openPair(row) {
   untip();
   const same = ROWS.filter((r) => r.dataset === row.dataset && r.epsilon === row.epsilon
@@ -288,15 +306,16 @@ function openPair(row) {
   $("pair-title").textContent = `${row.model_a} and ${row.model_b}`;
   const body = $("pair-body");
   body.replaceChildren(modelTable(row), node("h3", {}, "All scores of this pair"), scoreTable(same));
-  const driving = DATA.contributions.filter((c) => c.dataset === row.dataset && c.epsilon === row.epsilon && c.model_a === row.model_a && c.model_b === row.model_b && c.inputs === row.inputs);
-  const wanted = driving.filter((c) => c.measure === row.measure);
-  for (const c of wanted.length ? wanted : driving.slice(0, 1)) {
-    body.append(node("h3", {}, `Inputs that contribute least to ${label(c.measure)}, ${c.inputs} inputs`), strip(c.least),
-      node("h3", {}, "… and most"), strip(c.most));
+  const driven = driversOf(row);
+  if (driven) {
+    const ends = DRIVING.get(driven.row);
+    body.append(node("h3", {}, `Inputs that contribute least to ${label(driven.measure)}, ${driven.inputs} inputs`), strip(ends[0]),
+      node("h3", {}, "… and most"), strip(ends[1]));
+    if (!DATA.images.is_exact) body.append(node("p", { class: "hint" }, "Images are compressed and at most 64 pixels wide here; the store has them as the models saw them."));
   }
   const gallery = DATA.gallery.filter((g) => g.model === row.model_a || g.model === row.model_b);
   if (gallery.length) body.append(node("h3", {}, "Seed, target and inverted images"), node("div", { class: "strip" }, gallery.map((g) => node("figure", { class: "triples" },
-    [node("div", { class: "triple" }, [["seed", g.seed], ["target", g.target], ["inverted", g.inverted]].map(([kind, key]) => node("img", { src: image(key), alt: `${kind} image` }))),
+    [node("div", { class: "triple" }, ["seed", "target", "inverted"].flatMap((kind) => picture(g[kind], `${kind} image`))),
       node("figcaption", {}, `${g.model}: ${g.seed_label} → ${g.target_label}`)]))));
   const recipe = DATA.recipes.find(([what]) => what === `${row.dataset} ε=${row.epsilon} ${row.inputs}` || what.endsWith(`: ${row.dataset} ε=${row.epsilon} ${row.inputs}`));
   body.append(node("p", { class: "hint" }, `Row ${row.row} of scores.parquet.` + (recipe ? ` Recipe in the store: ${recipe[1]}` : "")));
@@ -321,13 +340,15 @@ function scoreTable(rows) {
     node("tbody", {}, rows.map((r) => node("tr", {}, [label(r.measure), placeOf(r) === r.dataset ? r.inputs : `${r.inputs} (${r.inputs_dataset})`, r.inverted_by || "–",
       r.score === null ? `undefined: ${r.reason || "no reason was recorded"}` : number(r.score), number(r.standard_error), number(r.floor), number(r.normalised), String(r.n_inputs), String(r.row)].map((text) => node("td", {}, text)))))]));
 }
-function strip(inputs) {
-  return node("div", { class: "strip" }, inputs.map((item) => node("figure", {}, [
-    ...(image(item.image) ? [node("img", { src: image(item.image), alt: `input ${item.input}` })] : []),
-    node("figcaption", {}, [`#${item.input}: ${number(item.contribution)}`, node("br"),
-      ...(item.label === undefined ? [] : [`label ${item.label}`, node("br")]),
-      ...(item.prediction_a === undefined ? [] : [`said ${item.prediction_a} / ${item.prediction_b}`, node("br")]),
-      ...(item.neighbours_a ? [`near ${item.neighbours_a.slice(0, 3).join(", ")} / ${item.neighbours_b.slice(0, 3).join(", ")}`] : [])])])));
+function strip(places) {
+  const { names } = DATA.driving, held = (name, at) => DATA.driving[name] && (names[name] ? names[name][DATA.driving[name][at]] : DATA.driving[name][at]);
+  return node("div", { class: "strip" }, places.map((at) => {
+    const input = held("input", at), lines = [`#${input}: ${number(held("contribution", at))}`];
+    if (held("label", at)) lines.push(`label ${held("label", at)}`);
+    if (held("prediction_a", at)) lines.push(`said ${held("prediction_a", at)} / ${held("prediction_b", at)}`);
+    if (held("neighbours_a", at)) lines.push(`near ${held("neighbours_a", at).join(", ")} / ${held("neighbours_b", at).join(", ")}`);
+    return node("figure", {}, [...picture(held("tile", at), `input ${input}`), node("figcaption", {}, lines.flatMap((line) => [line, node("br")]))]);
+  }));
 }
 
 // -- tables that were written by the server side of the report

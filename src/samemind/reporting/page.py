@@ -7,6 +7,7 @@ MB) they follow the reader's theme, width and keyboard, and a chart is the table
 from __future__ import annotations
 
 import base64
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from samemind import __version__
 from samemind.figures._style import measure_label
-from samemind.figures.base import Results
+from samemind.figures.base import FIGURES, Results
 from samemind.figures.evidence import verdicts
 from samemind.reporting.embedded import embedded
 from samemind.reporting.tables import Table
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from samemind.reporting.report import Undrawn
 
 HERE = Path(__file__).parent
+MOST_PICTURE_CHARACTERS = 4_000_000  # of 15 MB, with as much for images, the rest for numbers
+SMALLEST_PICTURE = 10_000
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ def page_of(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.globals["picture"] = lambda entry: data_uri(figures / f"{entry.file}.png")
+    held = pictures_of(drawn, figures)
+    environment.globals["picture"] = lambda entry: held.get(entry.file)
     parts: Any = environment.get_template("parts.html.j2").module
     recipes = recipe_list(study.recipes)
     return environment.get_template("page.html.j2").render(
@@ -96,9 +100,36 @@ def script_safe_json(content: Any) -> str:
     return text
 
 
-def data_uri(file: Path) -> str:
-    """A PNG file as an address that holds the whole file."""
-    return "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode("ascii")
+def pictures_of(drawn: Sequence[Drawn], figures: Path) -> dict[str, str]:
+    """Figures as addresses that hold them, in reading order for as long as the page has room."""
+    found: dict[str, str] = {}
+    room = MOST_PICTURE_CHARACTERS
+    # What is shown at once comes before what is folded away.
+    for entry in sorted(drawn, key=lambda entry: bool(entry.measure or entry.variant)):
+        if room < SMALLEST_PICTURE:
+            break
+        has_photographs = {"gallery", "contributions"} & set(FIGURES[entry.name].needs)
+        address = picture_uri(figures / f"{entry.file}.png", is_drawing=not has_photographs)
+        if len(address) <= room:
+            found[entry.file] = address
+            room -= len(address)
+    return found
+
+
+def picture_uri(file: Path, *, is_drawing: bool) -> str:
+    """A PNG file as an address that holds it; a drawing with the 256 colours that come nearest.
+
+    Lines and letters have few colours, and with 256 of them the file is a third as large.
+    """
+    content = file.read_bytes()
+    if is_drawing:
+        from PIL import Image
+
+        held = io.BytesIO()
+        with Image.open(file) as picture:
+            picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(held, "PNG")
+        content = min(content, held.getvalue(), key=len)
+    return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
 
 
 def variants_of(drawn: Sequence[Drawn]) -> list[tuple[str, list[Drawn]]]:
