@@ -282,7 +282,7 @@ def _progress_rows(study: Any, store: Store) -> list[dict[str, Any]]:
     return rows
 
 
-FAMILIES = ("measures", "architectures", "datasets", "figures", "studies")
+FAMILIES = ("measures", "architectures", "datasets", "checkpoints", "figures", "studies")
 
 
 @app.command(name="list")
@@ -290,7 +290,7 @@ def list_members(
     family: Annotated[str, typer.Argument(metavar="FAMILY", help=f"One of {', '.join(FAMILIES)}.")],
     as_json: AsJson = False,
 ) -> None:
-    """List the measures, architectures, datasets, figures or studies there are."""
+    """List the measures, architectures, datasets, published checkpoints, figures or studies."""
     rows = _members(family)
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
@@ -299,6 +299,7 @@ def list_members(
         "measures": ("name", "reads", "bounds", "alike", "summary"),
         "architectures": ("name", "parameters", "representation_size", "summary"),
         "figures": ("name", "title", "paper"),
+        "checkpoints": ("name", "architecture", "norm", "epsilon", "clean_accuracy", "here"),
         "datasets": ("name", "classes", "image_size", "splits", "summary"),
     }.get(family, ("name", "summary"))
     if family == "measures":
@@ -321,7 +322,10 @@ def _members(family: str) -> list[dict[str, Any]]:
         )
     from importlib import import_module
 
-    registry = getattr(import_module(f"samemind.{family}.base"), family.upper())
+    if family == "checkpoints":
+        from samemind.checkpoints.published import PUBLISHED as registry
+    else:
+        registry = getattr(import_module(f"samemind.{family}.base"), family.upper())
     return [_record(member) for member in registry.values()]
 
 

@@ -12,6 +12,7 @@ from samemind.artifacts import Store, checksum
 from samemind.attacks import ball_of
 from samemind.checkpoints.fitting import Loaded, fit
 from samemind.checkpoints.layouts import named
+from samemind.checkpoints.published import looks_published, published, published_file
 from samemind.checkpoints.reading import read_weights
 from samemind.datasets.base import DATASETS, Dataset
 from samemind.devices import Execution
@@ -32,13 +33,13 @@ IMPORT_FILE = "import.json"
 class Claims:
     """What is said of a checkpoint; what is left None is taken from the file or its name.
 
-    - `dataset`: what it was trained on.
+    - `dataset`: what it was trained on; None where the name is of a published checkpoint.
     - `norm`, `epsilon`: of the attack in its training, in pixel units of [0, 1]; 0 is standard.
     - `mean`, `std`: its normalisation, where the file does not hold one; else the dataset's.
     - `is_trusted`, `part`: see `samemind.checkpoints.reading.read_weights`.
     """
 
-    dataset: str
+    dataset: str | None = None
     architecture: str | None = None
     norm: str | None = None
     epsilon: float | None = None
@@ -66,15 +67,16 @@ def import_checkpoint(source: str, store: Store, claims: Claims) -> Imported:
 
     **Arguments:**
 
-    - `source`: a file, or `timm:NAME` or `torchvision:NAME` for published weights.
+    - `source`: a file; the name of a published checkpoint (`samemind list checkpoints`) whose
+      file is on this machine; or `timm:NAME` or `torchvision:NAME` for published weights.
 
     **Raises:** `CheckpointError` where the file cannot be read safely or does not fit whole;
     `InvalidInput` where something is not known that a comparison depends on.
 
     **Cost:** reads the file, hashes it, and writes the weights once more.
     """
-    found = _published(source) if _is_name(source) else _of_file(Path(source), claims)
-    dataset = DATASETS[claims.dataset]
+    found = _published(source) if _is_name(source) else _of_file(_path_of(source), claims)
+    dataset = DATASETS[_dataset_of(source, claims)]
     suggested = named(Path(found.name).stem)
     name = claims.architecture or found.architecture or (suggested and suggested.architecture)
     if name is None:
@@ -85,13 +87,14 @@ def import_checkpoint(source: str, store: Store, claims: Claims) -> Imported:
         )
     architecture = ARCHITECTURES[name]
     architecture.check_images(dataset.channels, dataset.image_size)
+    _check_hash(source, found)
     loaded = fit(found.weights, architecture, source=source, image_size=dataset.image_size)
     _check_classes(source, loaded, dataset)
-    ball = _ball(source, claims)
+    ball = _ball(found.name, claims)
     recipe = Imported(
         source=found.name,
         sha256=found.sha256 if claims.part is None else f"{found.sha256}:{claims.part}",
-        dataset=claims.dataset,
+        dataset=dataset.name,
         architecture=name,
         ball=ball,
         mean=claims.mean or loaded.mean or found.mean or dataset.mean,
@@ -106,6 +109,22 @@ def import_checkpoint(source: str, store: Store, claims: Claims) -> Imported:
 
 def _is_name(source: str) -> bool:
     return source.partition(":")[0] in ("timm", "torchvision") and not Path(source).is_file()
+
+
+def _path_of(source: str) -> Path:
+    """The file given, or the one on this machine that a published name stands for."""
+    path = Path(source)
+    return path if path.is_file() or not looks_published(source) else published_file(source)
+
+
+def _dataset_of(source: str, claims: Claims) -> str:
+    record = published(source)
+    if claims.dataset is None and record is None:
+        raise InvalidInput(
+            f"{source} does not say what its network was trained on. Name it: --dataset NAME "
+            f"(`samemind list datasets`)."
+        )
+    return claims.dataset or (record.dataset if record else "")
 
 
 def _of_file(path: Path, claims: Claims) -> Source:
@@ -150,6 +169,15 @@ def _of_torchvision(name: str) -> tuple[Any, Any, Any]:
     return models.get_model(name, weights=weights), presets.mean, presets.std
 
 
+def _check_hash(source: str, found: Source) -> None:
+    record = published(source)
+    if record and record.sha256 and record.sha256 != found.sha256:
+        raise CheckpointError(
+            f"{source} is not the published {record.name}: its SHA-256 is {found.sha256}, not "
+            f"{record.sha256}. Fetch it again from {record.address}, or give it another name."
+        )
+
+
 def _check_classes(source: str, loaded: Loaded, dataset: Dataset) -> None:
     if loaded.classes != len(dataset.classes):
         raise CheckpointError(
@@ -189,16 +217,17 @@ def _write(recipe: Imported, loaded: Loaded, store: Store) -> None:
 
 
 def build_imported(recipe: Imported, store: Store, execution: Execution) -> None:
-    """Always raises: a study names imported checkpoints by hash, and only the user has the file.
+    """Imports again what has a published name; of other files a study knows only the hash.
 
-    **Raises:** `CheckpointError` that gives the command; nothing for published weights of timm
-    and torchvision, which are fetched again.
+    **Raises:** `CheckpointError` that gives the command, or what to fetch first.
     """
     del execution
-    if not _is_name(recipe.source):
+    record = published(recipe.source)
+    if not _is_name(recipe.source) and not (record and record.found()):
+        fetch = f" It is had from {record.address}." if record else ""
         raise CheckpointError(
             f"The checkpoint {recipe.source} (SHA-256 {recipe.sha256[:16]}…) is not in the store "
-            f"{store.root} yet. Import it: {command_of(recipe)}"
+            f"{store.root} yet.{fetch} Import it: {command_of(recipe)}"
         )
     claims = Claims(
         dataset=recipe.dataset,

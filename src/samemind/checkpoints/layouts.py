@@ -201,7 +201,12 @@ CONVERSIONS: tuple[Callable[[Layout], Layout | None], ...] = (
 
 # -- names of files
 
-ALIASES = {"densenet": "densenet161"}
+ALIASES = {
+    "densenet": "densenet161",
+    "mnasnet": "torchvision:mnasnet1_0",
+    "mobilenet": "torchvision:mobilenet_v2",
+    "shufflenet": "torchvision:shufflenet_v2_x1_0",
+}
 FILE_NAME = re.compile(r"(?P<architecture>\w+?)_(?P<norm>l2|linf)_eps(?P<epsilon>\d+(\.\d+)?)$")
 
 

@@ -16,9 +16,18 @@ console = Console(highlight=False)
 def import_(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="FILE...", help="Checkpoint files, timm:NAME or torchvision:NAME."),
+        typer.Argument(
+            metavar="FILE...",
+            help="Checkpoint files, names from `list checkpoints`, timm:NAME or torchvision:NAME.",
+        ),
     ],
-    dataset: Annotated[str, typer.Option(help="What they were trained on; see `list datasets`.")],
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="What they were trained on; see `list datasets` [default: that of a published "
+            "checkpoint]."
+        ),
+    ] = None,
     architecture: Annotated[
         str | None,
         typer.Option(
@@ -63,6 +72,7 @@ def import_(
 ) -> None:
     """Bring checkpoints from elsewhere into the store, and print the lines for a study file."""
     from samemind.artifacts import Store
+    from samemind.checkpoints.published import published
     from samemind.importing import IMPORT_FILE, Claims, import_checkpoint, section_of
 
     claims = Claims(
@@ -86,6 +96,13 @@ def import_(
         console.print(f"# {recipe.model} is in {artifacts.path(recipe)}", soft_wrap=True)
         for step in steps:
             console.print(f"#   {step}", soft_wrap=True, markup=False)
+        if record := published(source):
+            console.print(
+                f"#   published as {record.clean_accuracy} % accurate on {record.dataset}, SHA-256 "
+                f"{'as published' if record.sha256 else 'recorded here for the first time'}",
+                soft_wrap=True,
+                markup=False,
+            )
     console.print("# In a study file:\n")
     for recipe in recipes:
         console.print(section_of(recipe) + "\n", soft_wrap=True, markup=False)

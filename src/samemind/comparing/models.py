@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samemind.architectures.base import ARCHITECTURES, Architecture
+from samemind.checkpoints.published import looks_published, published_file
 from samemind.datasets.base import NORMALISATIONS, normalisation
 from samemind.errors import CheckpointError, InvalidInput, UnknownName
 from samemind.lazy import LazyModule
@@ -148,6 +149,8 @@ def open_model(reference: str, loading: Loading | None = None) -> Model:
         model = _from_torchvision(rest, loading)
     elif Path(given).is_file():
         model = _from_file(Path(given), loading)
+    elif looks_published(given):
+        model = _from_file(published_file(given), loading)
     elif rest and source.replace(".", "").isidentifier() and rest.isidentifier():
         model = _from_function(source, rest, loading)
     else:
