@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from samemind.archives import check_size
 from samemind.errors import DamagedArtifact, StoreError
 from samemind.leases import Leases, Process, owner, split_owner
 from samemind.recipes import (
@@ -59,22 +60,42 @@ class Artifact:
     loaded: dict[str, dict[str, np.ndarray]] | None = None  # arrays that are kept in memory
 
     def json(self, name: str) -> Any:
-        return json.loads((self.path / name).read_text(encoding="utf-8"))
+        with self._reading(name) as file:
+            return json.loads(file.read_text(encoding="utf-8"))
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         from safetensors.numpy import load_file
 
-        if self.loaded is None:
-            return load_file(self.path / name)
-        if name not in self.loaded:
-            self.loaded[name] = load_file(self.path / name)
-        return dict(self.loaded[name])
+        if self.loaded is not None and name in self.loaded:
+            return dict(self.loaded[name])
+        with self._reading(name) as file:
+            found = load_file(file)
+        if self.loaded is not None:
+            self.loaded[name] = found
+        return dict(found)
 
     def table(self, name: str):
         """The table of a Parquet file, as a pandas DataFrame."""
         import pandas as pd
+        from pyarrow.parquet import read_metadata
 
-        return pd.read_parquet(self.path / name)
+        with self._reading(name) as file:
+            held = read_metadata(file)
+            # Parquet can declare endless rows of one value in a few bytes.
+            check_size(held.num_rows * held.num_columns * 8, file)
+            return pd.read_parquet(file)
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[Path]:
+        """Raises `StoreError` for what is not of its kind though its checksum is right."""
+        try:
+            yield self.path / name
+        except Exception as error:  # readers raise anything over a file that is not what it says
+            raise StoreError(
+                f"{name} of {self.path} cannot be read: {error}. Its checksum is right, so it was "
+                f"written so, not damaged: remove the artifact (`samemind store remove`) and run "
+                f"the study again."
+            ) from error
 
 
 @dataclass(frozen=True)

@@ -236,15 +236,21 @@ def _record(content: str) -> dict[str, Any] | None:
         record = json.loads(content[COUNTER_DIGITS:])
     except ValueError:
         return None  # its writer died in the moment of writing; silence will end it
-    return record if isinstance(record, dict) and "name" in record else None
+    if not isinstance(record, dict) or not isinstance(record.get("name"), str):
+        return None
+    since = record.get("since")
+    is_a_time = isinstance(since, (int, float)) and 0 <= since < 2**40
+    return record if is_a_time else None
 
 
 def _holder(content: str) -> Process | None:
-    record = _record(content)
-    try:
-        return Process(**{k: record[k] for k in Process.__dataclass_fields__}) if record else None
-    except KeyError:
+    record = _record(content) or {}
+    host, where, process, since = (record.get(k) for k in Process.__dataclass_fields__)
+    are_words = all(isinstance(word, str) for word in (host, where, since))
+    # A process id of 0 or less would mean a group of processes.
+    if not are_words or not isinstance(process, int) or process <= 0:
         return None
+    return Process(str(host), str(where), process, str(since))
 
 
 def owner() -> str:

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samemind.archives import check_unpacked_size
+from samemind.archives import check_size, check_zip
 from samemind.checkpoints.layouts import state_dicts
 from samemind.errors import CheckpointError, InvalidInput
 from samemind.lazy import LazyModule
@@ -49,7 +49,25 @@ def read_weights(
         )
     if part is not None and not 0 <= part < len(found):
         raise CheckpointError(f"{path} has no part {part}: it holds {len(found)} network(s).")
-    return found[part or 0]
+    weights = found[part or 0]
+    _check_dense(weights, path)
+    return weights
+
+
+def _check_dense(weights: dict[str, Tensor], path: Path) -> None:
+    """Raises `CheckpointError` for what is no plain tensor, or repeats a few numbers endlessly."""
+    for name, value in weights.items():
+        is_plain = isinstance(value, torch.Tensor) and value.layout is torch.strided
+        if not is_plain or value.is_meta or value.is_quantized:
+            raise CheckpointError(
+                f"'{name}' in {path} is {type(value).__name__} of a kind that is not read: it is "
+                f"sparse, quantised or without numbers. Save it as a plain tensor."
+            )
+    try:
+        # Strides of zero make a tensor of any size from one number.
+        check_size(sum(v.numel() * v.element_size() for v in weights.values()), path)
+    except InvalidInput as error:
+        raise CheckpointError(str(error)) from None
 
 
 def _held(path: Path, is_trusted: bool) -> Any:
@@ -62,7 +80,7 @@ def _held(path: Path, is_trusted: bool) -> Any:
             from safetensors.torch import load_file
 
             return load_file(path)
-        check_unpacked_size(path)
+        check_zip(path)
         with torch.serialization.safe_globals(_harmless()):
             return torch.load(path, map_location="cpu", weights_only=True)
     except InvalidInput as error:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from samemind.archives import check_size, check_unpacked_size
+from samemind.archives import check_zip
+from samemind.containers import hdf5_arrays, mat_arrays
 from samemind.errors import InvalidInput, MissingExtra
 
 REPRESENTATION_NAMES = (
@@ -40,13 +41,21 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _npy(path: Path) -> dict[str, np.ndarray]:
-    return {"array": np.load(path, mmap_mode="c", allow_pickle=False)}
+    return _only_arrays({"array": np.load(path, mmap_mode="c", allow_pickle=False)})
 
 
 def _npz(path: Path) -> dict[str, np.ndarray]:
-    check_unpacked_size(path)
+    check_zip(path)
     with np.load(path, allow_pickle=False) as held:
-        return {name: held[name] for name in held.files}
+        return _only_arrays({name: held[name] for name in held.files})
+
+
+def _only_arrays(held: dict[str, object]) -> dict[str, np.ndarray]:
+    # NumPy looks at what a file begins with, not at its name, and gives other things for it.
+    for name, value in held.items():
+        if not isinstance(value, np.ndarray):
+            raise ValueError(f"'{name}' is {type(value).__name__}, not an array")
+    return held  # pyright: ignore[reportReturnType]
 
 
 def _safetensors(path: Path) -> dict[str, np.ndarray]:
@@ -61,50 +70,13 @@ def _safetensors(path: Path) -> dict[str, np.ndarray]:
     }
 
 
-def _hdf5(path: Path) -> dict[str, np.ndarray]:
-    try:
-        import h5py
-    except ImportError:
-        raise MissingExtra(
-            f"{path} is an HDF5 file (MATLAB 7.3 files are such), which h5py reads. "
-            f"`pip install 'samemind[hdf5]'` brings it."
-        ) from None
-    found: dict[str, np.ndarray] = {}
-
-    def visit(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset) and item.dtype.kind in "fiub":
-            check_size(item.nbytes, path)
-            found[name] = np.asarray(item[()])
-
-    with h5py.File(path, "r") as held:
-        held.visititems(visit)
-    return found
-
-
-def _mat(path: Path) -> dict[str, np.ndarray]:
-    from scipy.io import loadmat
-
-    try:
-        held = loadmat(path)
-    except (NotImplementedError, ValueError):  # version 7.3, with or without its header
-        # MATLAB stores columns first, so HDF5 gives its arrays with the axes reversed.
-        return {
-            name: array.T for name, array in _hdf5(path).items() if not name.startswith("#refs#")
-        }
-    return {
-        name: array
-        for name, array in held.items()
-        if not name.startswith("__") and isinstance(array, np.ndarray) and array.dtype.kind in "fiu"
-    }
-
-
 _READERS = {
     ".npy": _npy,
     ".npz": _npz,
     ".safetensors": _safetensors,
-    ".h5": _hdf5,
-    ".hdf5": _hdf5,
-    ".mat": _mat,
+    ".h5": hdf5_arrays,
+    ".hdf5": hdf5_arrays,
+    ".mat": mat_arrays,
 }
 
 
@@ -134,7 +106,7 @@ def read_activations(
                 f"after=b/acts.npy."
             )
         chosen = _chosen(Path(file), array, kind)
-        found[name] = {what: _rows(values) for what, values in chosen.items()}
+        found[name] = {what: _rows(values, file) for what, values in chosen.items()}
     counts = {name: len(next(iter(a.values()))) for name, a in found.items()}
     if len(set(counts.values())) > 1:
         raise InvalidInput(
@@ -172,5 +144,10 @@ def _chosen(path: Path, array: str, kind: str) -> dict[str, np.ndarray]:
     )
 
 
-def _rows(values: np.ndarray) -> np.ndarray:
+def _rows(values: np.ndarray, file: str) -> np.ndarray:
+    if not values.ndim or not values.size:
+        raise InvalidInput(
+            f"Activations have one row per input, but an array of shape {values.shape} was found "
+            f"in {file}. Save one that holds numbers."
+        )
     return values.reshape(len(values), -1)

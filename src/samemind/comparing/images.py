@@ -11,6 +11,7 @@ import numpy as np
 
 from samemind.comparing.arrays import read_arrays
 from samemind.datasets.base import DATASETS, Split
+from samemind.datasets.images import MOST_PIXELS, decoded
 from samemind.errors import DataError, InvalidInput, UnknownName
 from samemind.lazy import LazyModule
 from samemind.randomness import numpy_generator
@@ -91,18 +92,19 @@ class Images:
 def _picture(path: Path, size: int, crop: float, channels: int) -> Tensor:
     from PIL import Image
 
-    try:
-        with Image.open(path) as opened:
-            picture = opened.convert("L" if channels == 1 else "RGB")
-    except Exception as error:  # decoders raise anything over a file that is not what it says
-        raise DataError(f"The image {path} cannot be read ({error}). Mend or remove it.") from None
     short = max(round(size / crop), size)
-    scale = short / min(picture.size)
-    width, height = (max(round(side * scale), short) for side in picture.size)
-    picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-    left, top = (width - size) // 2, (height - size) // 2
-    picture = picture.crop((left, top, left + size, top + size))
-    pixels = np.asarray(picture, dtype=np.float32) / 255
+
+    def resized(picture: Image.Image) -> np.ndarray:
+        scale = short / min(picture.size)
+        width, height = (max(round(side * scale), short) for side in picture.size)
+        if width * height > MOST_PIXELS:
+            raise DataError(f"its sides are too unequal: it would be {width} × {height} pixels")
+        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+        left, top = (width - size) // 2, (height - size) // 2
+        picture = picture.crop((left, top, left + size, top + size))
+        return np.asarray(picture, dtype=np.float32) / 255
+
+    pixels = decoded(path, then=resized, mode="L" if channels == 1 else "RGB")
     pixels = pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
     return torch.from_numpy(np.ascontiguousarray(pixels))
 
@@ -244,6 +246,8 @@ def _from_tensor(path: Path) -> Images:
             f"{path} holds no images of shape (N, channels, H, W), but {shapes}. Save them so."
         )
     images = four.get("images", next(iter(four.values())))
+    if not images.size:
+        raise InvalidInput(f"The images in {path} have the shape {images.shape}: there are none.")
     if images.shape[1] not in (1, 3) and images.shape[-1] in (1, 3):
         images = np.moveaxis(images, -1, 1)
     if images.dtype.kind == "f" and (images.min() < 0 or images.max() > 1):
@@ -252,6 +256,8 @@ def _from_tensor(path: Path) -> Images:
             f"{images.max():g}. Undo the normalisation: each model applies its own."
         )
     labels = arrays.get("labels")
+    if labels is not None and labels.size != len(images):
+        raise InvalidInput(f"{path} holds {labels.size} labels for {len(images)} images.")
     return Images(
         name=path.stem,
         source=_Arrays(images),
@@ -268,11 +274,15 @@ def read_labels(path: Path) -> np.ndarray:
     if path.suffix not in TENSORS:
         try:
             return np.loadtxt(path, dtype=np.int64).reshape(-1)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, OverflowError) as error:
             raise InvalidInput(f"{path} is no list of class numbers: {error}.") from None
     arrays = read_arrays(path)
+    if not arrays:
+        raise InvalidInput(f"{path} holds no numbers. Save the class numbers (N,) in it.")
     found = arrays.get("labels", next(iter(arrays.values())))
-    if found.size != max(found.shape) or not np.array_equal(found, found.astype(np.int64)):
+    if found.size != max(found.shape, default=0) or not np.array_equal(
+        found, found.astype(np.int64)
+    ):
         raise InvalidInput(f"{path} holds {found.dtype} {found.shape}, not class numbers (N,).")
     return found.reshape(-1).astype(np.int64)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from samemind.errors import DataError
+from samemind.matlab import read_mat5
 
 LABEL_FILES = (
     "LOC_val_solution.csv",
@@ -59,11 +60,12 @@ def _read(file: Path, paths: Sequence[Path], ids: Sequence[str]) -> list[str]:
                     f"{file} has {len(lines):,} lines for {len(paths):,} images in "
                     f"{paths[0].parent}. Unpack both again."
                 )
-            found = lines if lines[0].startswith("n") else _from_development_kit(file, lines)
+            are_ids = bool(lines) and lines[0].startswith("n")
+            found = lines if are_ids else _from_development_kit(file, lines)
         unknown = set(found) - set(ids)
         if unknown:
             raise KeyError(sorted(unknown)[0])
-    except (IndexError, KeyError, ValueError) as error:
+    except (IndexError, KeyError, ValueError, csv.Error) as error:
         raise DataError(
             f"The label file {file} does not fit the images in {paths[0].parent}: {error!r}. "
             f"It should name a class of ImageNet-1k for each of them."
@@ -72,14 +74,18 @@ def _read(file: Path, paths: Sequence[Path], ids: Sequence[str]) -> list[str]:
 
 
 def _from_development_kit(file: Path, numbers: Sequence[str]) -> list[str]:
-    from scipy.io import loadmat
-
     meta = file.parent / "meta.mat"
     if not meta.is_file():
         raise DataError(
             f"{file} numbers the classes in an order of its own, which only meta.mat of the same "
             f"development kit explains. Put it into {meta.parent}."
         )
-    synsets = loadmat(meta, squeeze_me=True, variable_names=["synsets"])["synsets"]
-    wnids = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets}
+    try:
+        synsets = read_mat5(meta, ["synsets"], only_numbers=False)["synsets"]
+        wnids = {int(row["ILSVRC2012_ID"].item()): str(row["WNID"]) for row in synsets}
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{meta} cannot be read as the development kit's list of classes ({error}). Unpack "
+            f"the development kit again."
+        ) from error
     return [wnids[int(number)] for number in numbers]

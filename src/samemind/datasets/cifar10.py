@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +50,12 @@ DAMAGE = (
     MemoryError,
     TypeError,
     ValueError,
+    struct.error,
 )
 
 
-class ArraysOnly(pickle.Unpickler):
+# That of C makes room for as many objects as a few bytes claim to come: gigabytes.
+class ArraysOnly(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIssue]
     """Reads pickles of NumPy arrays and plain types; anything else is refused, not executed."""
 
     def find_class(self, module_name: str, global_name: str) -> Any:

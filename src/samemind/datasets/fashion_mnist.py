@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -36,13 +37,20 @@ def read_idx(path: Path) -> np.ndarray:
     if content[:3] != b"\0\0\x08" or len(content) < 4:
         raise DataError(f"The file {path} is not an IDX file of bytes. Unpack or fetch it again.")
     start = 4 + 4 * content[3]
-    shape = np.frombuffer(content[4:start], dtype=">u4").astype(int)
-    if len(content) != start + shape.prod():
+    shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4)]
+    # Python's numbers: a product of hostile ones overflows those of NumPy.
+    declared = start + math.prod(shape)
+    if len(content) != declared:
         raise DataError(
-            f"The file {path} has {len(content):,} bytes, but its head declares "
-            f"{start + shape.prod():,}. It is cut off or damaged: fetch it again."
+            f"The file {path} has {len(content):,} bytes, but its head declares {declared:,}. It "
+            f"is cut off or damaged: fetch it again."
         )
-    return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
+    try:
+        return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
+    except ValueError as error:
+        raise DataError(
+            f"The file {path} has a head of no use ({error}). Fetch it again."
+        ) from None
 
 
 def _open(split: str, root: Path | None) -> ArraySplit:

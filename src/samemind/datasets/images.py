@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +17,11 @@ from samemind.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+MOST_PIXELS = 2**26
+"""Of an image, decoded or resized: half a gigabyte while it is worked on."""
+LARGE = 2**23  # pixels; images of more are worked on one at a time
+_ONE_LARGE_IMAGE = threading.Lock()
 
 SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
 
@@ -35,6 +42,11 @@ class ImageSize:
         if short != self.resize:
             # The longer side is cut off to whole pixels, not rounded.
             width, height = (int(self.resize * side / short) for side in (width, height))
+            if width * height > MOST_PIXELS:
+                raise DataError(
+                    f"it is {image.size[0]} × {image.size[1]} pixels, which at this size would be "
+                    f"{width} × {height}"
+                )
             image = image.resize((width, height), Resampling.BILINEAR)
         left, top = (round((side - self.crop) / 2.0) for side in (width, height))
         if (width, height) == (self.crop, self.crop):
@@ -61,8 +73,8 @@ class FileSplit:
         images = np.empty((len(wanted), 3, self.size.crop, self.size.crop), dtype=np.uint8)
 
         def place(position: int) -> None:
-            pixels = np.asarray(self.size.apply(self.open_image(wanted[position])))
-            images[position] = pixels.transpose(2, 0, 1)
+            pixels = decoded(self.paths[wanted[position]], then=self.size.apply)
+            images[position] = np.asarray(pixels).transpose(2, 0, 1)
 
         # Pillow decodes and resizes outside Python's lock, so threads share the cores.
         with ThreadPoolExecutor(min(8, len(os.sched_getaffinity(0)))) as pool:
@@ -79,11 +91,26 @@ def open_rgb(path: Path) -> Image:
 
     **Raises:** `DataError` with the file's name where it cannot be decoded.
     """
+    return decoded(path, then=lambda image: image)
+
+
+def decoded(path: Path, *, then: Callable[[Image], Any], mode: str = "RGB") -> Any:
+    """What `then` makes of an image file, decoded in a mode of Pillow's ('RGB' or 'L').
+
+    Threads may call this at once: of images that are large, one is worked on at a time.
+
+    **Raises:** `DataError` with the file's name where it cannot be decoded, has more than
+    `MOST_PIXELS`, or `then` raises an error.
+    """
     from PIL import Image
 
     try:
         with Image.open(path) as image:
-            return image.convert("RGB")
+            pixels = image.size[0] * image.size[1]
+            if pixels > MOST_PIXELS:
+                raise DataError(f"it has {pixels:,} pixels, and {MOST_PIXELS:,} are the most")
+            with _ONE_LARGE_IMAGE if pixels > LARGE else nullcontext():
+                return then(image.convert(mode))
     except Exception as error:  # decoders raise anything over a file that is not what it says
         raise DataError(
             f"The image {path} cannot be read ({error}). Fetch that file again, or unpack the "

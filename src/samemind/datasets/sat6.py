@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from samemind.containers import mat_arrays
 from samemind.datasets.base import ArraySplit, Dataset, Split, dataset
 from samemind.datasets.images import ImageSize
 from samemind.datasets.roots import data_folder
-from samemind.errors import DataError
+from samemind.errors import DataError, InvalidInput
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -104,50 +105,36 @@ def _numbers(path: Path, columns: int) -> np.ndarray:
         ) as reader:
             for batch in reader:
                 parts.append(np.stack([c.to_numpy() for c in batch.columns], axis=1))
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException) as error:
         raise DataError(
             f"The file {path} cannot be read as rows of {columns} bytes ({error}). Fetch it again."
         ) from error
+    if not parts:
+        raise DataError(f"The file {path} has no rows. Fetch it again.")
     return np.concatenate(parts)
 
 
 def read_mat(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Images (N, 28, 28, 4) and one-hot labels (N, 6) from the MAT file, version 5 or 7.3."""
-    from scipy.io import loadmat
-
     names = [f"{split}_x", f"{split}_y"]
     try:
         # Asked for by name, so that the gigabyte of the other split is not read.
-        found = loadmat(path, variable_names=names)
-        images, labels = (found[name] for name in names)
-    except NotImplementedError:
-        images, labels = _read_hdf5(path, names)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = mat_arrays(path, names)
+    except InvalidInput as error:
+        raise DataError(f"{error} It should be the MAT file of SAT-6.") from error
+    if set(found) != set(names):
         raise DataError(
-            f"The file {path} cannot be read as the MAT file of SAT-6 ({error!r}). Fetch it again."
-        ) from error
-    return np.moveaxis(images, -1, 0), np.asarray(labels).T
-
-
-def _read_hdf5(path: Path, names: list[str]) -> list[np.ndarray]:
-    """Version 7.3 is HDF5 with the axes in reverse order."""
-    try:
-        import h5py
-    except ImportError:
-        from samemind.errors import MissingExtra
-
-        raise MissingExtra(
-            f"{path} is a MAT file of version 7.3, which needs h5py. Install it "
-            f"(`pip install samemind[hdf5]`), or use the CSV files of SAT-6."
-        ) from None
-    try:
-        with h5py.File(path, "r") as file:
-            found: list[Any] = [file[name] for name in names]
-            return [np.asarray(item[()]).transpose() for item in found]
-    except (OSError, KeyError) as error:
+            f"The file {path} has no numbers named {' and '.join(names)}, so it is not the MAT "
+            f"file of SAT-6. Fetch it again."
+        )
+    images, labels = (found[name] for name in names)
+    if images.dtype != np.uint8 or images.shape[:-1] != (SIDE, SIDE, BANDS) or labels.ndim != 2:
         raise DataError(
-            f"The file {path} cannot be read as the MAT file of SAT-6 ({error}). Fetch it again."
-        ) from error
+            f"The file {path} holds images {images.shape} of {images.dtype} and labels "
+            f"{labels.shape}, but SAT-6 has bytes ({SIDE}, {SIDE}, {BANDS}, N) and ({len(CLASSES)},"
+            f" N). Fetch it again."
+        )
+    return np.moveaxis(images, -1, 0), labels.T
 
 
 for name, summary, size in (

@@ -178,9 +178,12 @@ class OnSlurm:
 
     def _written(self) -> dict[str, str]:
         try:
-            return json.loads((self.folder / SUBMITTED_FILE).read_text(encoding="utf-8"))
+            held = json.loads((self.folder / SUBMITTED_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
+        # Damaged or edited: then nothing is known of former jobs, and the store says what is done.
+        jobs = held.items() if isinstance(held, dict) else ()
+        return {name: job for name, job in jobs if isinstance(job, str)}
 
     def _submitted_before(self) -> dict[str, str]:
         """The jobs of former runs that are still queued or running, by the name of their item."""
