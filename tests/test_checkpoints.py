@@ -11,11 +11,14 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+import samemind
 from samemind.architectures.base import ARCHITECTURES
 from samemind.checkpoints.fitting import fit, load
 from samemind.checkpoints.layouts import layouts, named, state_dicts
 from samemind.checkpoints.reading import read_weights
-from samemind.errors import CheckpointError, InvalidInput
+from samemind.errors import CheckpointError, InvalidInput, UnknownName
+from samemind.importing import Claims, import_checkpoint
+from samemind.study import read_study
 from their_networks import CifarDenseNet, resnet20
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
@@ -361,6 +364,46 @@ def test_a_function_of_ones_own_is_an_architecture():
     assert (record.head, record.representation_size, record.channels) == ("linear", 64, 3)
     assert dict(record.parameters) == {10: sum(p.numel() for p in resnet20().parameters())}
     assert record.build(4, 32)(IMAGES).shape == (4, 4)
+
+
+def test_both_ways_to_write_a_function_are_one_architecture_wherever_it_is_named(tmp_path, store):
+    short, long = "their_networks:resnet20", "python:their_networks:resnet20"
+    assert ARCHITECTURES[short] is ARCHITECTURES[long]
+    study = (
+        'dataset = "cifar10"\nepsilons = [0, 0.5]\narchitectures = ["{0}"]\n[[exclude]]\n'
+        'architecture = "{0}"\nepsilons = [0]\n[training]\nepochs = 1\nbatch_size = 8\n'
+        "learning_rate = 0.1\n"
+    )
+    names = set()
+    for way in (short, long):
+        (tmp_path / "study.toml").write_text(study.format(way))
+        [checkpoint] = read_study(tmp_path / "study.toml").checkpoints
+        names.add(checkpoint.name)
+    assert len(names) == 1
+    torch.manual_seed(0)
+    torch.save(resnet20().state_dict(), tmp_path / "weights.pt")
+    claims = [Claims(dataset="cifar10", architecture=way, epsilon=0) for way in (short, long)]
+    one, other = (import_checkpoint(str(tmp_path / "weights.pt"), store, c) for c in claims)
+    assert one == other
+    assert one.architecture == long
+    for way in (short, long):
+        classifier = samemind.load_model(way)
+        assert isinstance(classifier.network, type(resnet20()))
+
+
+def test_an_architecture_that_is_left_out_must_exist(tmp_path):
+    (tmp_path / "study.toml").write_text(
+        'dataset = "digits"\nepsilons = [0]\narchitectures = ["digits_vit"]\n[[exclude]]\n'
+        'architecture = "digits_vti"\n[training]\nepochs = 1\nbatch_size = 8\n'
+        "learning_rate = 0.1\n"
+    )
+    with pytest.raises(InvalidInput, match="Did you mean 'digits_vit'"):
+        read_study(tmp_path / "study.toml")
+
+
+def test_a_library_that_is_mistyped_is_suggested():
+    with pytest.raises(UnknownName, match=r"there is no module 'tim'\. Did you mean 'timm'"):
+        ARCHITECTURES["tim:resnet18"]
 
 
 @pytest.mark.parametrize(

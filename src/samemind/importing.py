@@ -95,7 +95,7 @@ def import_checkpoint(source: str, store: Store, claims: Claims) -> Imported:
         source=found.name,
         sha256=found.sha256 if claims.part is None else f"{found.sha256}:{claims.part}",
         dataset=dataset.name,
-        architecture=name,
+        architecture=architecture.name,
         ball=ball,
         mean=claims.mean or loaded.mean or found.mean or dataset.mean,
         std=claims.std or loaded.std or found.std or dataset.std,

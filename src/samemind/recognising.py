@@ -6,26 +6,17 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from functools import cache
-from math import log
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from samemind.architectures.base import ARCHITECTURES
 from samemind.checkpoints.layouts import Layout, layouts
+from samemind.checkpoints.nearest import classes_in, fits, nearest
 from samemind.checkpoints.reading import read_weights
 from samemind.errors import CheckpointError, InvalidInput
-from samemind.lazy import LazyModule
-
-if TYPE_CHECKING:
-    import torch
-else:
-    torch = LazyModule("torch")
 
 EPSILON = re.compile(r"(?:eps(?:ilon)?|[_-]e)[_=-]?(\d+(?:[._]\d+)?(?:e-?\d+)?)", re.IGNORECASE)
 NORM = re.compile(r"(?<![a-z0-9])(l_?2|l_?inf)(?![a-z0-9])", re.IGNORECASE)
 STANDARD = re.compile(r"(?<![a-z])(standard|natural|nat|std|clean)(?![a-z])", re.IGNORECASE)
-BUILT = 6
 NEAR = 0.2  # of keys and shapes; less is chance
 DATASET_OF_CLASSES = {"digits": "digits", "cifar": "cifar10"}
 
@@ -93,9 +84,9 @@ def recognise(path: Path) -> Recognised:
     except CheckpointError as error:
         views, problem = [], str(error)
     for name in _candidates(path.stem) if views else ():
-        found = [c for v in views if (c := _classes_of(name, v)) and _fits(name, c, v.weights)]
+        found = [v for v in views if fits(name, v.weights)]
         if found:
-            classes = found[0]
+            classes = classes_in(found[0].weights, ARCHITECTURES[name])
             fitting = [name]
             break
     if views and not fitting:
@@ -139,61 +130,9 @@ def _candidates(stem: str) -> Iterator[str]:
     yield from sorted(ARCHITECTURES, key=distance)
 
 
-@cache
-def _shapes(name: str, classes: int) -> dict[str, tuple[int, ...]]:
-    record = ARCHITECTURES[name]
-    # On the meta device a network has shapes and no values: the largest takes a fraction of a
-    # second and no memory.
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        network = record.build(classes, record.image_size)
-    return {key: tuple(value.shape) for key, value in network.state_dict().items()}
-
-
-def _fits(name: str, classes: int, weights: dict[str, torch.Tensor]) -> bool:
-    counts = ARCHITECTURES[name].parameters
-    # Statistics of batch norm add at most a few per cent to the values of a file.
-    n_values = sum(value.numel() for value in weights.values())
-    if classes in counts and not counts[classes] <= n_values <= 1.1 * counts[classes]:
-        return False
-    try:
-        wanted = _shapes(name, classes)
-    except (RuntimeError, NotImplementedError):  # a network that computes while it is built
-        return False
-    counters = {k for k in wanted if k.endswith("num_batches_tracked")}
-    return set(wanted) - counters <= set(weights) <= set(wanted) and all(
-        tuple(weights[key].shape) == wanted[key] for key in weights
-    )
-
-
-def _size(name: str) -> int:
-    return max(ARCHITECTURES[name].parameters.values())
-
-
-def _classes_of(name: str, layout: Layout) -> int | None:
-    head = layout.weights.get(f"{ARCHITECTURES[name].head}.weight")
-    return None if head is None or head.ndim != 2 else len(head)
-
-
 def _nearest(views: Sequence[Layout]) -> str:
     """Why nothing fits, with the architecture that shares most keys and shapes."""
-    n_values = max(min(sum(w.numel() for w in v.weights.values()) for v in views), 1)
-
-    def shared(name: str) -> float:
-        best = 0.0
-        for view in views:
-            try:
-                wanted = _shapes(name, _classes_of(name, view) or 10)
-            except (RuntimeError, NotImplementedError):
-                continue
-            held = view.weights
-            same = sum(tuple(held[k].shape) == s for k, s in wanted.items() if k in held)
-            best = max(best, same / max(len(wanted), len(held)))
-        return best
-
-    # Only those of about this size are built: that takes a second, all of them ten.
-    near = sorted(ARCHITECTURES, key=lambda name: abs(log(_size(name) / n_values)))[:BUILT]
-    name = max(near, key=shared)
-    share = shared(name)
-    if share < NEAR:
+    near = nearest(views)
+    if near.share < NEAR:
         return "its keys are of no architecture that samemind knows"
-    return f"no architecture fits; {name} is nearest ({share:.0%} of keys and shapes)"
+    return f"no architecture fits; {near.name} is nearest ({near.share:.0%} of keys and shapes)"

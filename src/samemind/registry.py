@@ -29,6 +29,7 @@ class Registry(Mapping[str, Member]):
         self.package = package
         self._members: dict[str, Member] = {}
         self._resolvers: dict[str, Callable[[str], Member]] = {}
+        self._resolve_other: Callable[[str], Member | None] = lambda _: None
         self._is_loaded = False
 
     def register(self, name: str, member: Member) -> Member:
@@ -42,6 +43,10 @@ class Registry(Mapping[str, Member]):
         """Makes `prefix:REST` mean `resolve(REST)`, for families with members from outside."""
         self._resolvers[prefix] = resolve
 
+    def register_other(self, resolve: Callable[[str], Member | None]) -> None:
+        """Makes `resolve` answer, or not (None), for `ANY:REST` whose prefix is not known."""
+        self._resolve_other = resolve
+
     def __getitem__(self, name: str) -> Member:
         self._load()
         prefix, colon, rest = name.partition(":")
@@ -49,6 +54,8 @@ class Registry(Mapping[str, Member]):
             return self._resolvers[prefix](rest)
         if name in self._members:
             return self._members[name]
+        if colon and (found := self._resolve_other(name)) is not None:
+            return found
         known = sorted(self._members)
         raise UnknownName(
             f"No {self.kind} is called '{name}'. {did_you_mean(name, known)}"

@@ -42,12 +42,15 @@ class Cluster(Section):
 
 
 def known(registry: Any, name: str) -> str:
-    """The name, if the registry has it; its message with a suggestion otherwise."""
+    """The name, if the registry has it; its message with a suggestion otherwise.
+
+    Of the two ways to write an architecture of one's own, the long one.
+    """
     try:
-        registry[name]
+        found = registry[name]
     except UnknownName as error:
         raise ValueError(str(error)) from None
-    return name
+    return found.name if registry is ARCHITECTURES else name
 
 
 class ScheduleFields(Section):
@@ -275,3 +278,8 @@ class Excluded(Section):
 
     architecture: str
     epsilons: tuple[Radius, ...] | None = None  # None: at every ε
+
+    @field_validator("architecture")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return known(ARCHITECTURES, name)

@@ -1,4 +1,6 @@
-"""A network of one's own: `python:MODULE:FUNCTION`, a function that returns a torch module.
+"""A network of one's own: `python:MODULE:FUNCTION`, or `MODULE:FUNCTION` for short.
+
+It is a function that returns a torch module; a study records the long way of writing it.
 
 The function is called with `num_classes` (or `classes`) if it takes that, else without arguments.
 """
@@ -9,12 +11,13 @@ import sys
 from collections.abc import Callable
 from functools import cache, partial
 from importlib import import_module
+from importlib.util import find_spec
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from samemind.architectures.base import ARCHITECTURES, Architecture
 from samemind.architectures.heads import find_head
-from samemind.errors import InvalidInput
+from samemind.errors import InvalidInput, UnknownName
 from samemind.lazy import LazyModule
 from samemind.registry import did_you_mean
 
@@ -28,6 +31,27 @@ SIZES = (32, 28, 64, 224, 8)
 """Sizes of images that a network is tried with; the first that it can read is taken."""
 
 
+def function_named(text: str) -> tuple[str, str] | None:
+    """(module, function) of 'python:MODULE:FUNCTION' or 'MODULE:FUNCTION'; None for other text."""
+    module, colon, name = text.removeprefix("python:").partition(":")
+    is_one = colon and module.replace(".", "").isidentifier() and name.isidentifier()
+    return (module, name) if is_one else None
+
+
+def _from_short(text: str) -> Architecture | None:
+    function = function_named(text)
+    if function is None:
+        return None
+    _look_beside_the_caller()
+    if find_spec(function[0].partition(".")[0]) is None:
+        raise UnknownName(
+            f"No architecture is called '{text}', and there is no module '{function[0]}'. "
+            f"{did_you_mean(function[0], ['timm', 'torchvision', 'python'])}"
+            f"`samemind list architectures` shows those there are."
+        )
+    return from_function(text)
+
+
 @cache
 def from_function(text: str) -> Architecture:
     """The record of what a function builds, tried with ten classes.
@@ -36,7 +60,7 @@ def from_function(text: str) -> Architecture:
     or that module has no single linear head.
     """
     module, _, name = text.partition(":")
-    function = _function(module, name)
+    function = found_in(module, name)
     build = partial(_build, function)
     # Looking a name up must not shift anybody's random numbers.
     with torch.random.fork_rng(devices=[]):
@@ -64,9 +88,12 @@ def from_function(text: str) -> Architecture:
     )
 
 
-def _function(module: str, name: str) -> Callable[..., nn.Module]:
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # as `python -m` does: a module beside the caller is found
+def found_in(module: str, name: str) -> Any:
+    """What a module holds under a name; modules beside the caller are found.
+
+    **Raises:** `InvalidInput` where there is no such module, or nothing of that name in it.
+    """
+    _look_beside_the_caller()
     try:
         found = getattr(import_module(module), name)
     except ImportError as error:
@@ -81,6 +108,11 @@ def _function(module: str, name: str) -> Callable[..., nn.Module]:
             f"Found: {', '.join(known[:8])}."
         ) from None
     return found
+
+
+def _look_beside_the_caller() -> None:
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # as `python -m` does
 
 
 def _build(function: Callable[..., nn.Module], classes: int, _image_size: int) -> nn.Module:
@@ -110,3 +142,4 @@ def _tried(name: str, network: nn.Module, channels: int) -> tuple[int, str]:
 
 
 ARCHITECTURES.register_prefix("python", from_function)
+ARCHITECTURES.register_other(_from_short)

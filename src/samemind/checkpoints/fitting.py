@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samemind.architectures.base import ARCHITECTURES, Architecture
+from samemind.architectures.base import Architecture
 from samemind.checkpoints.layouts import Layout, layouts
+from samemind.checkpoints.nearest import classes_in, is_count, nearest
 from samemind.checkpoints.reading import read_weights
 from samemind.errors import CheckpointError
 from samemind.lazy import LazyModule
@@ -72,7 +72,7 @@ def fit(
     """The network of an architecture with these weights; see `load`."""
     size = image_size or architecture.image_size
     found = list(layouts(weights))
-    counts = {c for c in (_classes_in(v, architecture) for v in found) if c}
+    counts = {c for c in (classes_in(v.weights, architecture) for v in found) if c}
     n_classes = classes or max(counts, default=max(architecture.parameters))
     with torch.random.fork_rng(devices=[]):
         network = architecture.build(n_classes, size)
@@ -91,26 +91,17 @@ def fit(
     )
 
 
-def _classes_in(layout: Layout, architecture: Architecture) -> int | None:
-    head = layout.weights.get(f"{architecture.head}.weight")
-    return None if head is None else head.shape[0]
-
-
 def problems(weights: dict[str, Tensor], wanted: dict[str, Tensor]) -> list[tuple[str, str]]:
     """(kind, what) of everything that keeps weights from being a network's state."""
     return (
-        [("missing", k) for k in wanted if k not in weights and not _is_count(k)]
-        + [("unexpected", k) for k in weights if k not in wanted and not _is_count(k)]
+        [("missing", k) for k in wanted if k not in weights and not is_count(k)]
+        + [("unexpected", k) for k in weights if k not in wanted and not is_count(k)]
         + [
             ("of another shape", f"{k} {tuple(weights[k].shape)}, not {tuple(v.shape)}")
             for k, v in wanted.items()
             if k in weights and weights[k].shape != v.shape
         ]
     )
-
-
-def _is_count(key: str) -> bool:
-    return key.endswith("num_batches_tracked")
 
 
 def _shown(found: list[tuple[str, str]]) -> str:
@@ -125,38 +116,15 @@ def _shown(found: list[tuple[str, str]]) -> str:
 
 def _advice(found: list[Layout], tried: Architecture) -> str:
     """Which architecture would fit, by names and shapes; the nearest where none does."""
-    shares = {
-        name: max(_share(v.weights, record) for v in found)
-        for name, record in ARCHITECTURES.items()
-        if name != tried.name
-    }
-    name = max(shares, key=lambda n: shares[n])
-    if shares[name] == 1:
-        return f"It fits '{name}': use --architecture {name}."
-    if shares[name] > 0.5:
+    near = nearest(found, besides=tried.name)
+    if near.share == 1:
+        return f"It fits '{near.name}': use --architecture {near.name}."
+    if near.share > 0.5:
         return (
-            f"The nearest architecture is '{name}', which shares {100 * shares[name]:.0f} % of "
+            f"The nearest architecture is '{near.name}', which shares {100 * near.share:.0f} % of "
             f"the names and shapes."
         )
     return (
         "No registered architecture is near it: name one of timm (timm:NAME) or torchvision "
         "(torchvision:NAME), or a function of your own (python:MODULE:FUNCTION)."
     )
-
-
-def _share(weights: dict[str, Tensor], record: Architecture) -> float:
-    """Of the names on either side, the share that the two have in common, with the same shape."""
-    head = weights.get(f"{record.head}.weight")
-    # A classifier of as many classes as the file's.
-    wanted = _shapes(record.name, 10 if head is None else head.shape[0])
-    held = {k: tuple(v.shape) for k, v in weights.items() if not _is_count(k)}
-    return len(wanted.items() & held.items()) / len(wanted.keys() | held.keys())
-
-
-@cache
-def _shapes(name: str, classes: int) -> dict[str, tuple[int, ...]]:
-    """The shapes of a registered architecture's weights, found without making any values."""
-    record = ARCHITECTURES[name]
-    with torch.device("meta"):
-        network = record.build(classes, record.image_size)
-    return {k: tuple(v.shape) for k, v in network.state_dict().items() if not _is_count(k)}

@@ -26,7 +26,7 @@ def compare(
         typer.Argument(
             metavar="MODEL...",
             help="Checkpoint files (with --architecture), timm:NAME, torchvision:NAME or "
-            "module.path:function; with --activations, files of arrays. NAME=MODEL names one.",
+            "python:MODULE:FUNCTION; with --activations, files of arrays. NAME=MODEL names one.",
         ),
     ],
     inputs: Annotated[
@@ -65,7 +65,9 @@ def compare(
     ] = 0.01,
     architecture: Annotated[
         str | None,
-        typer.Option(help="Of checkpoint files: from `list architectures`, timm:, torchvision:."),
+        typer.Option(
+            help="Of checkpoint files: from `list architectures`, timm:, torchvision:, python:."
+        ),
     ] = None,
     classes: Annotated[
         int | None, typer.Option(min=2, help="Of checkpoint files [default: read from them].")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samemind.architectures.base import ARCHITECTURES, Architecture
+from samemind.architectures.own import found_in, function_named
 from samemind.checkpoints.published import looks_published, published_file
 from samemind.datasets.base import NORMALISATIONS, normalisation
 from samemind.errors import CheckpointError, InvalidInput, UnknownName
@@ -107,7 +106,7 @@ def load_model(
 
     **Arguments:**
 
-    - `reference`: a checkpoint file, `timm:NAME`, `torchvision:NAME` or `module.path:function`.
+    - `reference`: a checkpoint file, `timm:NAME`, `torchvision:NAME` or `python:MODULE:FUNCTION`.
     - `architecture`, `classes`, `normalise`: of a checkpoint file; see `Loading`.
     - `pretrained`: False takes random weights for `timm:` and `torchvision:` names.
     - `download`: whether published weights that are not on this machine may be fetched.
@@ -134,7 +133,7 @@ def open_model(reference: str, loading: Loading | None = None) -> Model:
 
     **Arguments:**
 
-    - `reference`: a checkpoint file, `timm:NAME`, `torchvision:NAME` or `module.path:function`;
+    - `reference`: a checkpoint file, `timm:NAME`, `torchvision:NAME` or `python:MODULE:FUNCTION`;
       `NAME=REFERENCE` gives it another name.
 
     **Raises:** `InvalidInput` or `UnknownName` for a reference that leads nowhere;
@@ -151,8 +150,8 @@ def open_model(reference: str, loading: Loading | None = None) -> Model:
         model = _from_file(Path(given), loading)
     elif looks_published(given):
         model = _from_file(published_file(given), loading)
-    elif rest and source.replace(".", "").isidentifier() and rest.isidentifier():
-        model = _from_function(source, rest, loading)
+    elif function := function_named(given):
+        model = _from_function(*function, loading)
     else:
         raise InvalidInput(_what_it_may_be(given))
     _check_normalisation(model)
@@ -166,7 +165,7 @@ def _what_it_may_be(given: str) -> str:
         near = did_you_mean(path.name, [p.name for p in path.parent.iterdir() if p.is_file()])
     return (
         f"'{given}' is no model: there is no such file. {near}Give a checkpoint file, timm:NAME, "
-        f"torchvision:NAME, or module.path:function for a function that returns a network."
+        f"torchvision:NAME, or python:MODULE:FUNCTION for a function that returns a network."
     )
 
 
@@ -353,21 +352,7 @@ def _refuse(*_: object, **__: object) -> None:
 def _from_function(module: str, function: str, loading: Loading) -> Model:
     from samemind.classifier import Classifier
 
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # as `python -m` does: a module beside the caller is found
-    try:
-        made = getattr(import_module(module), function)
-    except ImportError as error:
-        raise InvalidInput(
-            f"The module '{module}' of the model '{module}:{function}' cannot be imported: "
-            f"{error}. Run the command where it is importable."
-        ) from error
-    except AttributeError:
-        known = [n for n in vars(sys.modules[module]) if not n.startswith("_")]
-        raise InvalidInput(
-            f"The module '{module}' has no '{function}'. {did_you_mean(function, known)}"
-            f"Found: {', '.join(known[:8])}."
-        ) from None
+    made = found_in(module, function)
     network = made() if callable(made) and not isinstance(made, torch.nn.Module) else made
     if not isinstance(network, torch.nn.Module):
         raise InvalidInput(
