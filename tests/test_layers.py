@@ -110,3 +110,91 @@ def test_the_layer_map_has_ones_on_its_diagonal_and_the_measures_own_scores() ->
     assert table.loc[("x", "y"), "score"] == pytest.approx(expected)
     assert np.isnan(table.loc[("x", "dead"), "score"])
     assert "constant" in table.loc[("x", "dead"), "reason"]
+
+
+def plain_outputs(network: nn.Module, images: torch.Tensor, names: list[str]) -> dict:
+    """What the named modules return, by hooks of our own, unpooled."""
+    seen = {}
+    handles = [
+        network.get_submodule(n).register_forward_hook(
+            lambda _, __, y, n=n: seen.__setitem__(n, y.detach().clone())
+        )
+        for n in names
+    ]
+    with torch.no_grad():
+        network.eval()(images)
+    for handle in handles:
+        handle.remove()
+    return seen
+
+
+# The axis of the units of each layer, as the architecture's own code has it.
+AXES = [
+    (
+        "swin_tiny_patch4_window7_224",
+        {
+            "patch_embed.proj": 1, "patch_embed": 3, "layers.0.blocks.0.norm1": 3,
+            "layers.0.blocks.1": 3, "layers.0": 3, "layers.1.downsample": 3,
+            "layers.1.blocks.0.mlp.act": 2, "layers.3": 3, "norm": 3,
+        },
+    ),
+    ("vit_tiny_patch16_224", {"patch_embed": 2, "blocks.0": 2, "blocks.5.mlp.act": 2, "norm": 2}),
+    (
+        "convnext_atto",
+        {"stem.0": 1, "stem.1": 1, "stages.0.blocks.0": 1, "stages.1": 1, "stages.1.downsample": 1},
+    ),
+    ("densenet121", {"features.denseblock1": 1, "features.norm5": 1, "features.pool0": 1}),
+    ("resnet18", {"act1": 1, "maxpool": 1, "layer1": 1, "layer2.0.bn2": 1, "layer4": 1}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "axes"), AXES, ids=[name for name, _ in AXES])
+def test_pooling_averages_over_space_wherever_an_architecture_has_its_channels(name, axes) -> None:
+    import timm
+
+    network = timm.create_model(name, pretrained=False)
+    shape = (2, 3, 224, 224) if "patch" in name else (2, 3, 64, 64)
+    images = torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+    plain = plain_outputs(network, images, list(axes))
+    found = layer_outputs(network, [images], list(axes))
+    for layer, axis in axes.items():
+        others = [i for i in range(1, plain[layer].ndim) if i != axis]
+        torch.testing.assert_close(found[layer], plain[layer].mean(others))
+    assert hooks_of(network) == 0
+
+
+class AsManyUnitsAsPlaces(nn.Module):
+    """Four channels on 4 × 4 pixels, changed to channels last and back, as ConvNeXt does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 4, 1)
+        self.act = nn.ReLU()
+        self.block = Permuting()
+        self.last = nn.Linear(4, 4)
+
+    def forward(self, x):
+        x = self.block(self.act(self.stem(x)))
+        return self.last(x.permute(0, 2, 3, 1)).mean((1, 2))
+
+
+class Permuting(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(4, 4, 3, padding=1, groups=4)
+        self.point = nn.Linear(4, 4)
+
+    def forward(self, x):
+        y = self.point(self.depthwise(x).permute(0, 2, 3, 1))
+        return x + y.permute(0, 3, 1, 2)
+
+
+def test_sizes_that_tell_nothing_do_not_mislead(images) -> None:
+    network = AsManyUnitsAsPlaces()
+    axes = {"stem": 1, "act": 1, "block": 1, "block.depthwise": 1, "block.point": 3, "last": 3}
+    plain = plain_outputs(network, images, list(axes))
+    found = layer_outputs(network, [images], list(axes))
+    for layer, axis in axes.items():
+        torch.testing.assert_close(
+            found[layer], plain[layer].mean([i for i in (1, 2, 3) if i != axis])
+        )

@@ -1,19 +1,28 @@
 """Study files: what they expand to, what is wrong with a wrong one, and a study run for real."""
 
 import filecmp
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+import samemind
+from samemind.arrays import as_pixels
 from samemind.artifacts import Store
 from samemind.collecting import collect
 from samemind.errors import InvalidInput, UnknownName
 from samemind.executors import InProcess, LocalProcesses
+from samemind.figures.base import FIGURES
 from samemind.inversion import Inverted, load_inputs
+from samemind.reporting.embedded import embedded
+from samemind.reporting.report import write_data
+from samemind.reporting.tables import tables_of
 from samemind.running import advance
 from samemind.study import Study, read_study, shipped_studies
+from samemind.training import load_checkpoint
 from samemind.verification import verify_scores
 
 SMALL = Path(__file__).parent / "data" / "small-digits.toml"
@@ -242,3 +251,126 @@ def test_a_recipe_names_its_upstream_in_full():
     inverted = study.inverted[0]
     assert isinstance(inverted, Inverted)
     assert inverted.content["checkpoint"]["schedule"]["epochs"] == 4
+
+
+# -- layers
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        ("3", 'comparison.layers: Layers are "all", or a list of names'),
+        ("[0.5, 2]", "A depth lies between 0 .* which 2 does not"),
+        ('["head", "head"]', "Each layer may be listed once"),
+        ('{digits_vitt = ["head"]}', "Did you mean 'digits_vit'"),
+        ('"all"\nlayer_measure = "agreement"', "compares predictions"),
+        ('"all"\nlayer_measure = "liner_cka"', "Did you mean 'linear_cka'"),
+    ],
+)
+def test_layers_that_a_study_cannot_ask_for_are_explained(tmp_path: Path, layers: str, words: str):
+    with pytest.raises(InvalidInput, match=words):
+        read_study(written(tmp_path, **{"permutations = 5": f"layers = {layers}"}))
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        ('["sten"]', r"No architecture of the study has a layer 'sten'\. Did you mean 'stem'"),
+        ('["classifier"]', "digits_resnet has none of the layers classifier"),
+        ('{digits_vit = ["norm"], digits_resnet = ["norm"]}', "resnet has no layer 'norm'"),
+    ],
+)
+def test_a_layer_that_there_is_not_is_told_before_anything_is_trained(
+    tmp_path: Path, layers: str, words: str, store: Store, execution
+):
+    study = read_study(written(tmp_path, **{"permutations = 5": f"layers = {layers}"}))
+    with pytest.raises(InvalidInput, match=words):
+        advance(study, store, InProcess(), execution)
+    assert not list(store.paths())
+
+
+def copied(finished: Store, tmp_path: Path) -> Store:
+    """The finished small study in a store of its own, which a test may add to."""
+    shutil.copytree(finished.root, tmp_path / "copy")
+    return Store(tmp_path / "copy")
+
+
+def test_a_study_without_layers_has_the_recipes_it_had_and_layers_only_add_to_them(tmp_path: Path):
+    plain, layered = (
+        read_study(written(tmp_path, **{"permutations = 5": f"permutations = 5\n{more}"}))
+        for more in ("", 'layers = "all"')
+    )
+    names = [{r.name for s in study.stages for r in s.recipes} for study in (plain, layered)]
+    assert names[0] < names[1]
+    # Three models and one comparison at either ε, and nothing else, is new.
+    new = sorted(name.partition("/")[0] for name in names[1] - names[0])
+    assert new == ["layers"] * 6 + ["scores"] * 2
+    # The identity that artifacts of earlier versions have.
+    assert plain.scores[0].name == "scores/digits-eps0-natural-588ffc572f723a61"
+
+
+def test_layers_of_a_study_are_those_of_its_models(finished: Store, tmp_path: Path, execution):
+    lines = 'layers = ["stem", "fc", 0.0, 1.0]\nlayer_inputs = ["natural", "inverted"]'
+    study = read_study(written(tmp_path, **{"permutations = 5": f"permutations = 5\n{lines}"}))
+    store = copied(finished, tmp_path)
+    assert not advance(study, store, InProcess(), execution).failed
+    results = collect(study, store)
+    # By hand: the average over space of what two networks give at `stem`, at ε = 0.5.
+    first, second = (c for c in study.checkpoints if c.epsilon == 0.5 and "vgg" not in c.model)
+    images = torch.from_numpy(load_inputs(study.natural, store)["images"])
+    rows = []
+    for checkpoint in (first, second):
+        classifier = load_checkpoint(checkpoint, store)
+        with torch.no_grad():
+            pixels = as_pixels(images) - classifier.mean
+            stem = classifier.network.eval().stem(pixels / classifier.std)
+        rows.append(stem.mean((2, 3) if stem.ndim == 4 else 1))
+    scores = results.scores.query("epsilon == 0.5 and inputs == 'natural'")
+    pair = scores[(scores["model_a"] == first.model) & (scores["model_b"] == second.model)]
+    of_stem = pair[pair["layer"] == "stem"].set_index("measure")
+    assert set(of_stem.index) == {m for m in study.comparison.measures if reads_units(m)}
+    for name in of_stem.index:
+        expected = samemind.measure(name)(*rows)
+        assert of_stem.loc[name, "score"] == pytest.approx(expected, abs=1e-5)
+    assert of_stem["floor"].notna().all()
+    # `fc` is in one architecture only, so no pair has it; depths every pair has.
+    assert set(scores["layer"]) == {"penultimate", "logits", "stem", "depth 0", "depth 1"}
+    layers = results.layers.query("epsilon == 0.5 and inputs == 'natural'")
+    here = layers[(layers["model_a"] == first.model) & (layers["model_b"] == second.model)]
+    cka = here.set_index(["layer_a", "layer_b"]).loc[("stem", "stem"), "score"]
+    assert cka == pytest.approx(of_stem.loc["debiased_linear_cka", "score"], abs=1e-6)
+    assert set(layers["measure"]) == {"debiased_linear_cka"}
+    assert {"natural", "inverted"} == set(results.layers["inputs"])
+    assert list(dict.fromkeys(here["layer_a"]))[:2] == ["stem", "fc"]  # as asked, not as sorted
+    drawn = FIGURES["layer_map"](results)
+    assert len([axis for axis in drawn.axes if axis.get_title(loc="left")]) == 6
+    table = next(table for table in tables_of(results) if table.name == "layers")
+    assert set(table.frame["layer"]) == {"stem", "depth 0", "depth 1"}
+    # The page counts rows of the file, in which inner layers come last.
+    write_data(tmp_path, results)
+    kept = pd.read_parquet(tmp_path / "scores.parquet")
+    n_main = len(embedded(results)["scores"]["score"])
+    assert kept["layer"][:n_main].isin(["penultimate", "logits"]).all()
+    assert not kept["layer"][n_main:].isin(["penultimate", "logits"]).any()
+    assert n_main < len(kept) == len(results.scores)
+
+
+def reads_units(name: str) -> bool:
+    return samemind.measure(name).reads == "representation"
+
+
+def test_architectures_are_compared_place_by_place_where_each_has_its_own_list(
+    finished: Store, tmp_path: Path, execution
+):
+    lines = (
+        'layers = {digits_resnet = ["stem", "blocks"], digits_vgg_bn = ["features.2", "hidden"]}'
+    )
+    study = read_study(written(tmp_path, **{"permutations = 5": lines}))
+    store = copied(finished, tmp_path)
+    assert not advance(study, store, InProcess(), execution).failed
+    scores = collect(study, store).scores
+    inner = scores[~scores["layer"].isin(["penultimate", "logits"])]
+    assert set(inner["layer"]) == {"stem / features.2", "blocks / hidden"}
+    assert set(inner["architecture_a"]) | set(inner["architecture_b"]) == {
+        "digits_resnet", "digits_vgg_bn",
+    }  # fmt: skip

@@ -16,7 +16,12 @@ from samemind.artifacts import Recipe, Store
 from samemind.comparison import Scores, build_scores
 from samemind.devices import Execution
 from samemind.errors import SamemindError
-from samemind.extraction import Activations, build_activations
+from samemind.extraction import (
+    Activations,
+    LayerActivations,
+    build_activations,
+    build_layer_activations,
+)
 from samemind.importing import build_imported
 from samemind.inversion import (
     Inverted,
@@ -26,6 +31,7 @@ from samemind.inversion import (
     build_natural,
     build_seeds,
 )
+from samemind.layerwise import LayerScores, build_layer_scores
 from samemind.probing import Probe, ProbeScores, build_probe, build_probe_scores
 from samemind.storage import storage_error
 from samemind.training import Evaluated, Imported, Trained, build_checkpoint, build_evaluation
@@ -38,10 +44,13 @@ BUILDERS: dict[type[Recipe], Callable[[Any, Store, Execution], None]] = {
     Seeds: build_seeds,
     Inverted: build_inverted,
     Activations: build_activations,
+    LayerActivations: build_layer_activations,
+    LayerScores: build_layer_scores,
     Scores: build_scores,
     Probe: build_probe,
     ProbeScores: build_probe_scores,
 }
+EXTRACTIONS = (Activations, LayerActivations)
 
 
 class Ended(StrEnum):
@@ -86,7 +95,7 @@ def _store_for(recipe: Recipe, root: Path) -> Store:
 
     One input set is read by the activations of many models, and is the largest thing they read.
     """
-    if not isinstance(recipe, Activations):
+    if not isinstance(recipe, EXTRACTIONS):
         _STORES.clear()
         return Store(root)
     store = _STORES.setdefault(root, Store(root))
@@ -96,7 +105,7 @@ def _store_for(recipe: Recipe, root: Path) -> Store:
 
 def shares(recipe: Recipe) -> Recipe:
     """What is worth loading once for several builds: those that share it like one place."""
-    return recipe.inputs if isinstance(recipe, Activations) else recipe
+    return recipe.inputs if isinstance(recipe, EXTRACTIONS) else recipe
 
 
 def upstream(recipe: Recipe) -> Iterator[Recipe]:
@@ -107,5 +116,5 @@ def upstream(recipe: Recipe) -> Iterator[Recipe]:
             if isinstance(value, Recipe):
                 yield value
                 # Whoever opens activations opens their input set too, for the labels.
-                if isinstance(value, Activations):
+                if isinstance(value, EXTRACTIONS):
                     yield value.inputs

@@ -282,16 +282,26 @@ def _progress_rows(study: Any, store: Store) -> list[dict[str, Any]]:
     return rows
 
 
-FAMILIES = ("measures", "architectures", "datasets", "checkpoints", "figures", "studies")
+FAMILIES = (
+    *("measures", "architectures", "datasets", "checkpoints", "figures", "studies"),
+    "layers",
+)
 
 
 @app.command(name="list")
 def list_members(
     family: Annotated[str, typer.Argument(metavar="FAMILY", help=f"One of {', '.join(FAMILIES)}.")],
+    of: Annotated[
+        str | None,
+        typer.Argument(metavar="[ARCHITECTURE]", help="Whose layers, for `list layers`."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the measures, architectures, datasets, published checkpoints, figures or studies."""
-    rows = _members(family)
+    """List the measures, architectures, datasets, published checkpoints, figures, or studies.
+
+    Or layers, of the architecture that is named after it.
+    """
+    rows = _layers(of) if family == "layers" else _members(family)
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
@@ -301,11 +311,27 @@ def list_members(
         "figures": ("name", "title", "paper"),
         "checkpoints": ("name", "architecture", "norm", "epsilon", "clean_accuracy", "here"),
         "datasets": ("name", "classes", "image_size", "splits", "summary"),
+        "layers": ("name", "type", "depth"),
     }.get(family, ("name", "summary"))
     if family == "measures":
         for row in rows:
             row["alike"] = "large" if row["larger_is_more_similar"] else "small"
     _print_rows(rows, shown)
+
+
+def _layers(architecture: str | None) -> list[dict[str, Any]]:
+    """Every layer of an architecture, and the relative depth of the innermost ones."""
+    from samemind.layerwise import layers_of
+
+    if architecture is None:
+        raise InvalidInput("Whose layers? `samemind list layers resnet18`, for one.")
+    found = layers_of(architecture)
+    inner = [n for n, _ in found if not any(other.startswith(f"{n}.") for other, _ in found)]
+    depths = {name: i / max(len(inner) - 1, 1) for i, name in enumerate(inner)}
+    return [
+        {"name": n, "type": kind, "depth": None if n not in depths else round(depths[n], 3)}
+        for n, kind in found
+    ]
 
 
 def _members(family: str) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from samemind.datasets.base import DATASETS
 from samemind.errors import InvalidInput
 from samemind.figures.base import Contributions, GalleryItem, Results
 from samemind.inversion import INPUTS_FILE, Inverted, Natural
+from samemind.layerwise import LAYER_MAP_FILE
 from samemind.lazy import LazyModule
 from samemind.probing import PROBE_SCORES_FILE
 from samemind.study import Study
@@ -38,9 +39,12 @@ def collect(study: Study, store: Store) -> Results:
             f"The study '{study.name}' has no finished comparison in {store.root} yet. Run it "
             f"first: `samemind run {study.name}`."
         )
+    layerwise = [s for s in study.layer_scores if store.has(s)]
     return Results(
         name=study.name,
-        scores=pd.concat([store.open(s).table(SCORES_FILE) for s in finished], ignore_index=True),
+        scores=pd.concat(
+            [store.open(s).table(SCORES_FILE) for s in (*finished, *layerwise)], ignore_index=True
+        ),
         models=table_of_models(study, store),
         gallery=gallery(study, store),
         study_text=study.text,
@@ -50,8 +54,10 @@ def collect(study: Study, store: Store) -> Results:
         probes=_together(
             [store.open(p).table(PROBE_SCORES_FILE) for p in study.probe_scores if store.has(p)]
         ),
+        layers=_together([store.open(s).table(LAYER_MAP_FILE) for s in layerwise]),
         subgroups=_together([store.open(s).table(SUBGROUPS_FILE) for s in finished]),
-        recipes={f"{s.dataset} ε={s.epsilon:g} {s.inputs}": s.name for s in finished},
+        recipes={f"{s.dataset} ε={s.epsilon:g} {s.inputs}": s.name for s in finished}
+        | {f"{s.dataset} ε={s.epsilon:g} {s.inputs}, layers": s.name for s in layerwise},
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from samemind.measures import measure
 from samemind.measures.base import Measure, Pair, Side
 from samemind.measures.cell import prepare
 from samemind.measures.choosing import chosen_measures
+from samemind.training import Checkpoint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -287,21 +288,7 @@ def _add_one_input_set(
         prepare(side, [measure(name) for name in recipe.measures])
     owner = inputs.checkpoint.model if isinstance(inputs, Inverted) else None
     for a, b in pairs_on(inputs, list(sides)):
-        first, second = by_model[a], by_model[b]
-        where = {
-            "dataset": recipe.dataset,
-            "epsilon": recipe.epsilon,
-            "model_a": a,
-            "model_b": b,
-            "architecture_a": first.architecture,
-            "architecture_b": second.architecture,
-            "random_seed_a": first.random_seed,
-            "random_seed_b": second.random_seed,
-            "inputs": recipe.inputs,
-            "inputs_dataset": (inputs.targets if isinstance(inputs, Inverted) else inputs).dataset,
-            "inverted_by": owner,
-            "n_inputs": len(labels),
-        }
+        where = pair_columns(recipe, inputs, by_model[a], by_model[b], len(labels))
         pair = Pair(sides[a], sides[b])
         # On inverted inputs every ordered pair comes by itself, on the images of its first model.
         rows = score_measures(
@@ -320,6 +307,35 @@ def _add_one_input_set(
             )
         if recipe.subgroups:
             found.subgroups.extend(where | row for row in subgroup_scores(pair, recipe.measures))
+
+
+class Cell(Protocol):
+    """What every comparison within one cell says of itself."""
+
+    @property
+    def dataset(self) -> str: ...
+    @property
+    def epsilon(self) -> float: ...
+
+
+def pair_columns(
+    cell: Cell, inputs: Inputs, first: Checkpoint, second: Checkpoint, n_inputs: int
+) -> dict[str, Any]:
+    """The columns of a row of scores that say which pair it is of, and on which inputs."""
+    return {
+        "dataset": cell.dataset,
+        "epsilon": cell.epsilon,
+        "model_a": first.model,
+        "model_b": second.model,
+        "architecture_a": first.architecture,
+        "architecture_b": second.architecture,
+        "random_seed_a": first.random_seed,
+        "random_seed_b": second.random_seed,
+        "inputs": "inverted" if isinstance(inputs, Inverted) else "natural",
+        "inputs_dataset": (inputs.targets if isinstance(inputs, Inverted) else inputs).dataset,
+        "inverted_by": inputs.checkpoint.model if isinstance(inputs, Inverted) else None,
+        "n_inputs": n_inputs,
+    }
 
 
 def sides_of(

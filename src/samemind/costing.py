@@ -12,7 +12,7 @@ from samemind.architectures.base import ARCHITECTURES
 from samemind.artifacts import Recipe
 from samemind.datasets.base import DATASETS
 from samemind.devices import Execution
-from samemind.extraction import Activations
+from samemind.extraction import Activations, LayerActivations
 from samemind.inversion import Inverted, Natural, Seeds
 from samemind.training import Evaluated, Trained
 
@@ -75,6 +75,11 @@ def _cost(recipe: Recipe) -> Cost:
         width = ARCHITECTURES[recipe.checkpoint.architecture].representation_size
         width += len(DATASETS[recipe.checkpoint.dataset].classes)
         return Cost(_passes(recipe.checkpoint, n), 4 * n * width)
+    if isinstance(recipe, LayerActivations):
+        # How wide its layers are, only the network knows: their disk is left out.
+        inputs = recipe.inputs
+        n = _count(inputs.targets if isinstance(inputs, Inverted) else inputs)
+        return Cost(_passes(recipe.checkpoint, n), 0)
     return NOTHING
 
 

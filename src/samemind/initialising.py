@@ -102,6 +102,11 @@ steps = {steps}  # the paper's code takes 1000; 0 leaves inversion out
 # random_seed = 0
 # driving_inputs = 3  # per pair and measure, the inputs that add most and least to the score
 # subgroups = true  # scores where two models agree and where they disagree
+# layers = []  # inside the networks: "all", ["layer3", 0.5] (names, relative depths), or a list
+#   for each architecture: `samemind list layers {first}` shows names
+# pooling = "mean"  # of layers, over space or tokens; "flatten" keeps every value
+# layer_measure = "debiased_linear_cka"  # of the map of every layer with every other
+# layer_inputs = ["natural"]  # "inverted" as well: takes the square of the models in passes
 
 [probes]  # linear heads retrained on frozen representations
 # split = "train"

@@ -12,6 +12,7 @@ from samemind.building import Ended, build, shares, upstream
 from samemind.devices import Execution
 from samemind.errors import DamagedArtifact, StoreError
 from samemind.executors import Executor, Outcome
+from samemind.layerwise import check_layers
 from samemind.study import Stage, Study
 
 MOST_REPAIRS = 5  # of one artifact, in one run
@@ -50,6 +51,16 @@ def advance(
     damaged: dict[str, list[str]] = {}
     if any(not store.has(r) for stage in study.stages for r in stage.recipes):
         store.check_writable()
+    if any(not store.has(a) for scores in study.layer_scores for a in scores.activations):
+        # A wrong name is better told now than after days of training.
+        check_layers(
+            {
+                a.checkpoint.architecture: a.layers
+                for s in study.layer_scores
+                for a in s.activations
+            },
+            is_shared=not isinstance(study.comparison.layers, dict),
+        )
     store.sweep()
     while True:
         failed: list[Outcome[Recipe]] = []

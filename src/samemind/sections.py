@@ -247,14 +247,74 @@ class Inversion(Section):
         )
 
 
+Layers = tuple[str | float, ...] | dict[str, tuple[str | float, ...]]
+
+
+def _layer_list(given: Any) -> tuple[str | float, ...]:
+    """Layers as recipes have them: names, depths as floats, or the one word "all"."""
+    if given == "all":
+        return ("all",)
+    if not isinstance(given, (list, tuple)):
+        raise ValueError(LAYERS_MAY_BE)
+    found: list[str | float] = []
+    for one in given:
+        if isinstance(one, bool) or not isinstance(one, (str, int, float)):
+            raise ValueError(LAYERS_MAY_BE)
+        if not isinstance(one, str) and not 0 <= one <= 1:
+            raise ValueError(
+                f"A depth lies between 0 (the first layer) and 1, which {one} does not"
+            )
+        found.append(one if isinstance(one, str) else float(one))
+    if len(set(found)) < len(found):
+        raise ValueError("Each layer may be listed once; remove the repeated ones")
+    return tuple(found)
+
+
+LAYERS_MAY_BE = (
+    'Layers are "all", or a list of names ("layer1") and relative depths from 0 to 1 (0.5), or a '
+    "table with such a list for each architecture"
+)
+
+
 class Comparison(Section):
-    """Which measures, and how many permutations for their floors."""
+    """Which measures, and how many permutations for their floors.
+
+    - `layers`: inside the networks, beside the penultimate one: "all", names, relative depths, or
+      a list for each architecture. `pooling` is how each becomes one row per input.
+    - `layer_measure`: of the map of all layers of two models; `layer_inputs`: on which inputs.
+    """
 
     measures: tuple[str, ...] = STUDY_MEASURES
     permutations: Annotated[int, Field(ge=0)] = 20
     random_seed: int = 0
     driving_inputs: Annotated[int, Field(ge=0)] = 3
     subgroups: bool = True
+    layers: Layers = ()
+    pooling: Literal["mean", "flatten"] = "mean"
+    layer_measure: str = "debiased_linear_cka"
+    layer_inputs: Annotated[tuple[Literal["natural", "inverted"], ...], Field(min_length=1)] = (
+        "natural",
+    )
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _layers(cls, given: Any) -> Any:
+        if isinstance(given, dict):
+            return {known(ARCHITECTURES, name): _layer_list(of) for name, of in given.items()}
+        return _layer_list(given)
+
+    @field_validator("layer_measure")
+    @classmethod
+    def _of_representations(cls, name: str) -> str:
+        if MEASURES[known(MEASURES, name)].reads != "representation":
+            raise ValueError(f"'{name}' compares predictions, and layers have none")
+        return name
+
+    def layers_of(self, architecture: str) -> tuple[str | float, ...]:
+        """The layers asked of an architecture; none where a table leaves it out."""
+        if isinstance(self.layers, dict):
+            return self.layers.get(architecture, ())
+        return self.layers
 
     @field_validator("measures")
     @classmethod

@@ -78,8 +78,10 @@ def add_layers(
                 f"well, such as {', '.join(known[model.name][:4])}."
             )
         classifier = model.classifier.to(device)
-        batches = _normalised(model, images, execution, device, watch)
-        outputs[model.name] = layer_outputs(classifier.network, batches, wanted, pooling=pooling)
+        batches = _batches(model, images, execution, device, watch)
+        outputs[model.name] = layer_outputs(
+            classifier.network, batches, wanted, pooling=pooling, forward=classifier
+        )
         classifier.cpu()
     tables = []
     for a, b in combinations(outputs, 2):
@@ -90,16 +92,15 @@ def add_layers(
     found.notes.append(f"Layers: {by}, activations {how}.")
 
 
-def _normalised(
+def _batches(
     model: Model, images: Images, execution: Execution, device: torch.device, watch: Watch | None
 ) -> Iterator[Tensor]:
-    classifier = model.classifier
     for start in range(0, len(images), execution.batch_size):
         positions = np.arange(start, min(start + execution.batch_size, len(images)))
         pixels = images.read(
             positions, size=model.image_size, crop=model.crop, channels=model.channels
         )
-        yield (pixels.to(device) - classifier.mean) / classifier.std  # pyright: ignore[reportOperatorIssue]
+        yield pixels.to(device)
         if watch:
             watch(f"layers of {model.name}", int(positions[-1]) + 1, len(images))
 

@@ -146,15 +146,26 @@ class Results:
                 )
 
     @cached_property
-    def defined(self) -> pd.DataFrame:
-        """The rows of `scores` that have a score, of the penultimate layer and the logits.
+    def main(self) -> pd.DataFrame:
+        """The rows of `scores` of the penultimate layer and the logits.
 
         Rows of other layers count only where a study has no others: a box that mixed layers
         would say nothing about models.
         """
-        rows = self.scores[self.scores["score"].notna()]
-        main = rows[rows["layer"].isin(["penultimate", "logits"])]
-        return main if len(main) else rows
+        main = self.scores[self.scores["layer"].isin(["penultimate", "logits"])]
+        return main if len(main) else self.scores
+
+    @cached_property
+    def defined(self) -> pd.DataFrame:
+        """The rows of `main` that have a score."""
+        return self.main[self.main["score"].notna()]
+
+    @cached_property
+    def inner(self) -> pd.DataFrame:
+        """The rows of `scores` of other layers, where `main` has none of them."""
+        return self.scores[~self.scores["layer"].isin(["penultimate", "logits"])].iloc[
+            : None if len(self.main) < len(self.scores) else 0
+        ]
 
     @cached_property
     def weak_models(self) -> frozenset[tuple[str, str]]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 else:
     np = LazyModule("numpy")
+    pd = LazyModule("pandas")
 
 MOST_TICKS = 30
 MOST_PAIRS = 6
@@ -23,24 +24,28 @@ MOST_PAIRS = 6
     "layer_map",
     "Similarity layer by layer",
     shows="Every layer of one model (rows) with every layer of another (columns), a panel per pair "
-    "of models; inputs enter at the top left.",
+    "of models; inputs enter at the top left. In a study: natural inputs, three pairs each at the "
+    "lowest and the highest ε.",
     needs=("layers",),
 )
 def layer_map(results: Results) -> matplotlib.figure.Figure:
     """A heat map of layers for each pair of models."""
     assert results.layers is not None
-    pairs = list(results.layers.groupby(["model_a", "model_b"], sort=False))[:MOST_PAIRS]
+    pairs = list(shown_pairs(results.layers).groupby(["model_a", "model_b"], sort=False))
     columns = min(len(pairs), 2)
     rows = -(-len(pairs) // columns)
     drawing = new_figure(3.4 * columns, 3.1 * rows)
     axes = drawing.subplots(rows, columns, squeeze=False)
     for axis in axes.flat[len(pairs) :]:
         axis.set_axis_off()
-    picture = None
+    picture, scores = None, results.layers["score"]
     for axis, ((a, b), part) in zip(axes.flat, pairs, strict=False):  # pyright: ignore[reportGeneralTypeIssues]
         matrix, layers_a, layers_b = _matrix(part)
-        picture = axis.imshow(matrix, vmin=min(0, np.nanmin(matrix)), vmax=1, cmap="cividis")
-        axis.set_title(f"{a} – {b}")
+        picture = axis.imshow(
+            matrix, vmin=min(0, scores.min()), vmax=max(1, scores.max()), cmap="cividis"
+        )
+        if "epsilon" in part:
+            axis.set_title(f"ε = {part['epsilon'].iloc[0]:g}")
         axis.set_ylabel(str(a))
         axis.set_xlabel(str(b))
         for ticks, names in ((axis.set_yticks, layers_a), (axis.set_xticks, layers_b)):
@@ -51,6 +56,22 @@ def layer_map(results: Results) -> matplotlib.figure.Figure:
         bar = drawing.colorbar(picture, ax=axes, shrink=0.7)
         bar.set_label(measure_label(str(results.layers["measure"].iloc[0])))
     return drawing
+
+
+def shown_pairs(layers: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the pairs that are drawn: on natural inputs, half of them at either end of ε."""
+    if "inputs" in layers:
+        is_natural = layers["inputs"] == "natural"
+        layers = layers[is_natural if is_natural.any() else layers["inverted_by"].notna()]
+    if "epsilon" not in layers or layers["epsilon"].nunique() < 2:
+        return _first_pairs(layers, MOST_PAIRS)
+    ends = layers["epsilon"].min(), layers["epsilon"].max()
+    return pd.concat([_first_pairs(layers[layers["epsilon"] == e], MOST_PAIRS // 2) for e in ends])
+
+
+def _first_pairs(layers: pd.DataFrame, count: int) -> pd.DataFrame:
+    pairs = list(layers.groupby(["model_a", "model_b"], sort=False))[:count]
+    return pd.concat([part for _, part in pairs])
 
 
 def _matrix(part: pd.DataFrame) -> tuple[np.ndarray, list[str], list[str]]:

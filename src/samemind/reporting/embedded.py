@@ -41,7 +41,7 @@ MOST_IMAGE_CHARACTERS = 4_000_000  # so that the page stays below 15 MB whatever
 
 def embedded(study: Results) -> dict[str, Any]:
     """Everything that the page's script reads, as plain JSON values; empty numbers are None."""
-    rows = study.scores.reset_index(drop=True)
+    rows = study.main.reset_index(drop=True)  # the first rows of scores.parquet
     cells = cells_of(study)
     driving = driving_of(study, rows)
     sheets = _sheets(study, driving)

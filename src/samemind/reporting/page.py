@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 MOST_PICTURE_CHARACTERS = 4_000_000  # of 15 MB, with as much for images, the rest for numbers
 SMALLEST_PICTURE = 10_000
+FOLDED = ("layers",)  # tables that open on demand
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ def page_of(
         ],
         rules={"change": SMALLEST_CHANGE, "level": UNIVERSAL_LEVEL, "models": FEWEST_UNITS},
         tables=tables,
+        folded=FOLDED,
         drawn=drawn,
         variants=variants_of(drawn),
         undrawn=undrawn,

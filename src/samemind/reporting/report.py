@@ -112,7 +112,7 @@ def _check_replaceable(out: Path) -> None:
 def _fill(
     draft: Path, study: Results, on_progress: Callable[[int, int, str], None], executor: Executor
 ) -> None:
-    _write_data(draft, study)
+    write_data(draft, study)
     tables = tables_of(study)
     for table in tables:
         write_table(table, draft / "tables")
@@ -127,8 +127,11 @@ def _fill(
     (draft / "index.html").write_text(page, encoding="utf-8")
 
 
-def _write_data(draft: Path, study: Results) -> None:
-    study.scores.reset_index(drop=True).to_parquet(draft / "scores.parquet", index=False)
+def write_data(draft: Path, study: Results) -> None:
+    """Writes the tables of the results as they are, and what says where they are from."""
+    # Inner layers last, so that the rows of the page's data are the first of the file.
+    scores = pd.concat([study.main, study.inner], ignore_index=True)
+    scores.to_parquet(draft / "scores.parquet", index=False)
     study.models.to_parquet(draft / "models.parquet", index=False)
     optional = {
         "contributions": study.contributions and study.contributions.table,

@@ -50,7 +50,7 @@ def text_of(value: object, form: str = "") -> str:
 def tables_of(results: Results) -> list[Table]:
     """Every table that the results carry."""
     found = [accuracies(results, str(name)) for name in results.models["dataset"].unique()]
-    found += [trends(results), summary(results), parameters(results)]
+    found += [trends(results), summary(results), parameters(results), layers(results)]
     return [table for table in found if len(table.frame)]
 
 
@@ -131,7 +131,7 @@ def summary(results: Results) -> Table:
     """The distribution of each measure over pairs: a row per (dataset, ε, inputs, measure)."""
     keys = ["dataset", "inputs_dataset", "inputs", "measure", "epsilon"]
     rows = []
-    for key, part in results.scores.groupby(keys, sort=True):
+    for key, part in results.main.groupby(keys, sort=True):
         scores = part["score"]
         rows.append(
             dict(zip(keys, key, strict=True))  # pyright: ignore[reportArgumentType, reportCallIssue]
@@ -153,6 +153,29 @@ def summary(results: Results) -> Table:
         "pairs, both models on the inverted images of the first.",
         pd.DataFrame(rows),
         {"epsilon": "g"} | digits,
+    )
+
+
+def layers(results: Results) -> Table:
+    """The mean over pairs at each layer that was asked for: a row per layer and measure."""
+    keys = ["dataset", "inputs_dataset", "inputs", "measure", "layer", "epsilon"]
+    rows = [
+        dict(zip(keys, key, strict=True))  # pyright: ignore[reportArgumentType, reportCallIssue]
+        | {
+            "pairs": int(part["score"].notna().sum()),
+            "undefined": int(part["score"].isna().sum()),
+            "mean": part["score"].mean(),
+            "floor": part["floor"].mean(),
+        }
+        for key, part in results.inner.groupby(keys, sort=False)
+    ]
+    return Table(
+        "layers",
+        "Inner layers",
+        "The mean of each measure over the pairs of models at layers inside them: those of one "
+        "name or relative depth, or of one place in the lists of two architectures.",
+        pd.DataFrame(rows),
+        {"epsilon": "g", "mean": ".4f", "floor": ".4f"},
     )
 
 

@@ -43,7 +43,7 @@ def together(studies: Sequence[Results]) -> Results:
         contributions=_contributions(studies),
         probes=_stacked([study.probes for study in studies], [*PAIR_COLUMNS, "heads"]),
         subgroups=_stacked([study.subgroups for study in studies], [*PAIR_COLUMNS, "group"]),
-        layers=_stacked([study.layers for study in studies], LAYER_COLUMNS[:-1]),
+        layers=_stacked([study.layers for study in studies], (*PAIR_COLUMNS, *LAYER_COLUMNS[2:4])),
         recipes={study.name: dict(study.recipes) for study in studies},
     )
 
@@ -52,7 +52,9 @@ def _stacked(tables: Sequence[pd.DataFrame | None], keys: Sequence[str]) -> pd.D
     held = [table for table in tables if table is not None]
     if not held:
         return None
-    return pd.concat(held, ignore_index=True).drop_duplicates(list(keys), ignore_index=True)
+    stacked = pd.concat(held, ignore_index=True)
+    # The layers of a comparison of one's own models do not say which inputs: there is one set.
+    return stacked.drop_duplicates([k for k in keys if k in stacked], ignore_index=True)
 
 
 def _contributions(studies: Sequence[Results]) -> Contributions | None:
@@ -110,4 +112,5 @@ def _renamed(study: Results, names: dict[str, str]) -> Results:
         contributions=contributions,
         probes=rename(study.probes),
         subgroups=rename(study.subgroups),
+        layers=rename(study.layers),
     )

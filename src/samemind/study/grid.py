@@ -19,8 +19,9 @@ from samemind.artifacts import Recipe
 from samemind.attacks import Attack, ball_of
 from samemind.comparison import Scores
 from samemind.datasets.base import DATASETS
-from samemind.extraction import Activations
+from samemind.extraction import Activations, LayerActivations
 from samemind.inversion import Inverted, Natural, Seeds
+from samemind.layerwise import LayerScores
 from samemind.probing import Probe, ProbeScores
 from samemind.sections import (
     AttackSection,
@@ -232,6 +233,36 @@ class Study(Section):
         return tuple(found)
 
     @cached_property
+    def layer_scores(self) -> tuple[LayerScores, ...]:
+        """Layer by layer, for the cells and kinds of inputs that the study asks it of."""
+        asked = self.comparison
+        found = []
+        for cell in self.scores if asked.layers else ():
+            activations = tuple(
+                LayerActivations(
+                    checkpoint=a.checkpoint,
+                    inputs=a.inputs,
+                    layers=layers,
+                    pooling=asked.pooling,
+                )
+                for a in cell.activations
+                if (layers := asked.layers_of(a.checkpoint.architecture))
+            )
+            if cell.inputs in asked.layer_inputs and len({a.checkpoint for a in activations}) > 1:
+                found.append(
+                    LayerScores(
+                        dataset=cell.dataset,
+                        epsilon=cell.epsilon,
+                        activations=activations,
+                        layer_measure=asked.layer_measure,
+                        measures=asked.measures,
+                        permutations=asked.permutations,
+                        random_seed=asked.random_seed,
+                    )
+                )
+        return tuple(found)
+
+    @cached_property
     def probed(self) -> Natural:
         """The training images that probes are trained on."""
         return Natural(
@@ -271,8 +302,13 @@ class Study(Section):
     def stages(self) -> tuple[Stage, ...]:
         """The whole study in order; a stage needs only the ones before it."""
         probes = [probe for scores in self.probe_scores for probe in scores.probes]
+        layers = [a for s in self.layer_scores for a in s.activations]
         activations = dict.fromkeys(
-            [*(a for s in self.scores for a in s.activations), *(p.activations for p in probes)]
+            [
+                *(a for s in self.scores for a in s.activations),
+                *layers,
+                *(p.activations for p in probes),
+            ]
         )
         return (
             Stage("training", self.checkpoints),
@@ -282,5 +318,5 @@ class Study(Section):
             Stage("inversion", self.inverted),
             Stage("extraction", tuple(activations)),
             Stage("probing", tuple(probes)),
-            Stage("comparison", (*self.scores, *self.probe_scores)),
+            Stage("comparison", (*self.scores, *self.layer_scores, *self.probe_scores)),
         )

@@ -1,24 +1,21 @@
-"""Any layer: what the modules inside a network give, and how alike two are layer by layer."""
+"""What the modules inside a network give, one row per input."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
-from samemind.errors import InvalidInput, UndefinedScore
+from samemind.errors import InvalidInput
+from samemind.layers.axes import Axes, averaged
 from samemind.lazy import LazyModule
-from samemind.measures import measure
-from samemind.measures.base import Pair, Side
 from samemind.registry import did_you_mean
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
     from torch import Tensor, nn
 else:
-    pd = LazyModule("pandas")
     torch = LazyModule("torch")
 
 POOLINGS = ("mean", "flatten")
@@ -45,12 +42,22 @@ def layer_names(network: nn.Module, wanted: Sequence[str] | str = "all") -> list
     return names
 
 
+def at_depths(names: Sequence[str], depths: Sequence[float]) -> list[str]:
+    """For each relative depth, from 0 (the first) to 1 (the last), the layer nearest to it.
+
+    >>> at_depths(["stem", "one", "two", "three", "head"], [0.25, 1])
+    ['one', 'head']
+    """
+    return [names[round(depth * (len(names) - 1))] for depth in depths]
+
+
 def layer_outputs(
     network: nn.Module,
     batches: Iterable[Tensor],
     layers: Sequence[str] | str = "all",
     *,
     pooling: str = "mean",
+    forward: Callable[[Tensor], Any] | None = None,
 ) -> dict[str, Tensor]:
     """The activations of layers, one row per input: `(N, D)` in float32 on the CPU, by name.
 
@@ -60,9 +67,10 @@ def layer_outputs(
 
     **Arguments:**
 
-    - `batches`: images as the network expects them.
-    - `pooling`: 'mean' averages a convolution's (N, C, H, W) over space and a token layer's
-      (N, T, D) over tokens; 'flatten' keeps every value.
+    - `batches`: images as the network expects them, or as `forward` does.
+    - `pooling`: 'mean' averages over space, be it (N, C, H, W) or channels last, and over tokens
+      (N, T, D), see `samemind.layers.axes`; 'flatten' keeps every value.
+    - `forward`: runs the network, where that takes more than calling it: its classifier, say.
 
     **Raises:** `InvalidInput` for an unknown layer or pooling, or a named layer without rows.
 
@@ -81,8 +89,7 @@ def layer_outputs(
     with _watched(network, names) as seen, torch.no_grad():
         for images in batches:
             seen.clear()
-            seen["number of inputs"] = len(images)
-            network(images)
+            (forward or network)(images)
             n_batches += 1
             for name in names:
                 rows = _rows(seen.get(name), len(images), pooling)
@@ -98,23 +105,39 @@ def layer_outputs(
     return whole
 
 
+class _Seen(dict[str, "tuple[Tensor, int] | None"]):
+    """What each layer returned in the last forward pass, and the axis of its units."""
+
+    def __init__(self) -> None:
+        self.axes = Axes()
+
+    def clear(self) -> None:
+        super().clear()
+        self.axes.clear()
+
+
 @contextmanager
-def _watched(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _watched(network: nn.Module, names: Sequence[str]) -> Iterator[_Seen]:
     """Collects the outputs of the named layers; the hooks are gone afterwards."""
-    seen: dict[str, Any] = {}
+    seen = _Seen()
 
     def watch(name: str) -> Any:
-        def remember(_: nn.Module, __: Any, output: Any) -> None:
+        def remember(layer: nn.Module, _: Any, output: Any) -> None:
             tensor = first_tensor(output)
+            if tensor is None or tensor.ndim < 2:
+                seen[name] = None
+                return
             # A copy: a following in-place operation (ReLU) would change what was kept.
-            seen[name] = None if tensor is None else tensor.detach().clone()
+            seen[name] = tensor.detach().clone(), seen.axes.of(layer, tensor)
 
         return remember
 
-    hooks = []
+    hooks: list[Any] = []
     try:
-        for name in names:
-            hooks.append(network.get_submodule(name).register_forward_hook(watch(name)))
+        layers = {name: network.get_submodule(name) for name in names}
+        seen.axes.follow(network, list(layers.values()), hooks)
+        for name, layer in layers.items():
+            hooks.append(layer.register_forward_hook(watch(name)))
         yield seen
     finally:
         for hook in hooks:
@@ -136,41 +159,10 @@ def first_tensor(output: Any) -> Tensor | None:
     return next((t for t in map(first_tensor, inner) if t is not None), None)
 
 
-def _rows(output: Tensor | None, n_inputs: int, pooling: str) -> Tensor | None:
-    if output is None or output.ndim < 2 or len(output) != n_inputs:
+def _rows(found: tuple[Tensor, int] | None, n_inputs: int, pooling: str) -> Tensor | None:
+    if found is None or len(found[0]) != n_inputs:
         return None
-    values = output.float()
-    if pooling == "mean" and values.ndim == 4:
-        values = values.mean((2, 3))
-    elif pooling == "mean" and values.ndim == 3:
-        values = values.mean(1)
+    values, axis = found[0].float(), found[1]
+    if pooling == "mean":
+        values = averaged(values, axis)
     return values.reshape(n_inputs, -1).cpu()
-
-
-def layer_map(
-    first: Mapping[str, Tensor], second: Mapping[str, Tensor], name: str = "debiased_linear_cka"
-) -> pd.DataFrame:
-    """The score of every layer of one network with every layer of another: a row per pair.
-
-    **Returns:** columns `layer_a`, `layer_b`, `measure`, `score` and `reason` (why a score is
-    empty: a layer may be constant).
-
-    **Cost:** what depends on one layer is computed once; the measure runs once per pair.
-    """
-    chosen = measure(name)
-    sides_a, sides_b = (
-        {layer: Side(representation=rows) for layer, rows in layers.items()}
-        for layers in (first, second)
-    )
-    rows = []
-    for a, side_a in sides_a.items():
-        for b, side_b in sides_b.items():
-            score, reason = float("nan"), None
-            try:
-                score = chosen.score(Pair(side_a, side_b))
-            except UndefinedScore as error:
-                reason = str(error)
-            rows.append(
-                {"layer_a": a, "layer_b": b, "measure": name, "score": score, "reason": reason}
-            )
-    return pd.DataFrame(rows)
