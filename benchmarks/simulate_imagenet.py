@@ -1,102 +1,189 @@
-"""The ImageNet study on 1, 8 and 64 GPUs, on paper: makespan, idle time, bytes read.
+"""The ImageNet study of the paper on 1, 8 and 64 GPUs, on paper: makespan, idle time, bytes moved.
 
     python benchmarks/simulate_imagenet.py
 
-Not a measurement. Costs are modelled: floating-point operations of each network (counted), divided
-by the share of an H200's peak that each is *assumed* to reach. Stages are barriers, as in samemind;
-within a stage the next free GPU takes the next task (or batch of tasks that share an input set).
+The tasks are those of the study as it ships: every recipe of its 37 models, with the passes through
+networks that `samemind plan` counts. What is measured and what is assumed stands with each number
+below; there was no GPU to measure on. Stages are barriers, as in samemind; within a stage the next
+free GPU takes the next task, or the next batch of tasks that share an input set.
 """
 
 from __future__ import annotations
 
+import argparse
 import heapq
 from dataclasses import dataclass
 
-PEAK = 790e12  # bf16, one H200, operations a second
-# Forward operations of an image at 224 pixels, and the assumed share of the peak.
+from samemind.building import shares
+from samemind.comparison import Scores
+from samemind.costing import BYTES, cost_of
+from samemind.datasets.base import DATASETS
+from samemind.executors.batches import batches
+from samemind.extraction import Activations
+from samemind.inversion import Inverted
+from samemind.study import Study, read_study
+from samemind.training import Evaluated, Trained
+
+PEAK = 790e12  # bf16 operations a second of one H200, as published
+# Operations of one forward pass at 224 pixels (counted), and the share of the peak that is reached
+# (assumed: grouped and small convolutions reach little of it).
 NETWORKS = {
     "resnet18": (3.63e9, 0.12),
     "resnet50": (8.18e9, 0.12),
     "wide_resnet50_2": (22.8e9, 0.20),
     "wide_resnet50_4": (74.2e9, 0.35),
-    "resnext50": (8.46e9, 0.05),
+    "resnext50_32x4d": (8.46e9, 0.05),
     "densenet161": (15.5e9, 0.05),
     "vgg16_bn": (30.9e9, 0.35),
     "tiny_vit_5m": (2.52e9, 0.05),
 }
-LEVELS = 5  # values of ε
-IMAGES = 10_000
-IMAGE_BYTES = 3 * 224 * 224 * 2  # float16
-STARTUP = 5.0  # seconds: imports, once for each worker
-TASK = 0.005  # seconds: what the engine adds to a task
-DISK = 2e9  # bytes a second that one worker reads from the store
-SHARED_DISK = 10e9  # bytes a second of the whole store
+# CPU seconds on one thread of an AMD EPYC (Zen 5), 10,000 inputs, measures at three k: measured.
+MODEL_SECONDS, PAIR_SECONDS = 2.3, 0.9
+IMAGES_DECODED = 300  # a CPU second: JPEG of 500 × 375, random crop to 224; measured there too
+IMAGE_FILE = 110e3  # bytes, mean of ImageNet
+CORES = 16  # for each GPU, to decode images; assumed
+STARTUP = 5.0  # seconds of imports, for each worker and stage; measured
+TASK = 0.005  # seconds: what the engine adds to a task; measured (`make bench-scale`)
+DISK = 2e9  # bytes a second that one worker moves; assumed
+SHARED_DISK = 10e9  # bytes a second of the whole store; assumed
 
 
 @dataclass(frozen=True)
 class Task:
-    """Seconds of computing and bytes to be read first."""
+    """Seconds on a GPU, and bytes to be read before and written after."""
 
     seconds: float
-    read: float
+    moved: float
+    waits_for_images: bool = False
 
 
-def forward(name: str) -> float:
-    """Seconds of one forward pass over all images."""
-    operations, share = NETWORKS[name]
-    return operations * IMAGES / (PEAK * share)
+def computing(recipe) -> float:
+    """Seconds that the passes of a recipe take on one GPU."""
+    passes = cost_of([recipe]).passes
+    return sum(
+        n * NETWORKS[name][0] / (PEAK * NETWORKS[name][1]) for (name, _), n in passes.items()
+    )
 
 
-def stages(steps: int, gpus: int) -> dict[str, list[Task]]:
-    """The tasks after training, which the paper's checkpoints replace."""
-    images = IMAGES * IMAGE_BYTES
-    names = list(NETWORKS)
-    inversion = [
-        Task(forward(n) * (2 * steps + 1), 2 * images) for _ in range(LEVELS) for n in names
-    ]
-    # Batches of activations that share an input set: at least four for each GPU, as executors do.
-    count = LEVELS * (len(names) + 1) * len(names)
-    longest = max(1, -(-count // (4 * gpus)))
-    extraction = []
-    for _ in range(LEVELS * (len(names) + 1)):
-        for start in range(0, len(names), longest):
-            batch = names[start : start + longest]
-            extraction.append(Task(sum(forward(n) for n in batch), images))
-    # A cell and kind of input is one task: Grams, neighbours and pairs, modelled for a GPU.
-    comparison = [Task(seconds, 0) for _ in range(LEVELS) for seconds in (2.0, 16.0)]
-    return {"inversion": inversion, "extraction": extraction, "comparison": comparison}
+def weights(recipe) -> float:
+    """Bytes of a checkpoint."""
+    return cost_of([recipe]).bytes
+
+
+def images(recipe, study: Study) -> float:
+    """Bytes of an input set in the store."""
+    pixels = 3 * DATASETS[study.dataset].image_size ** 2
+    kind = BYTES[recipe.storage] if isinstance(recipe, Inverted) else 1
+    return study.natural.count * pixels * kind
+
+
+def task_of(batch: list, study: Study) -> Task:
+    """A batch of recipes as one task: what they share is read once."""
+    first = batch[0]
+    seconds = sum(computing(recipe) for recipe in batch)
+    written = sum(cost_of([recipe]).bytes for recipe in batch)
+    if isinstance(first, Trained):
+        count = DATASETS[study.dataset].splits["train"] * first.schedule.epochs
+        decoding = count / (IMAGES_DECODED * CORES)
+        return Task(max(seconds, decoding), count * IMAGE_FILE + written, decoding > seconds)
+    if isinstance(first, Evaluated):
+        count = DATASETS[study.dataset].splits[first.split]
+        return Task(seconds, count * IMAGE_FILE + weights(first.checkpoint))
+    if isinstance(first, Inverted):
+        both = images(first.targets, study) + images(first.seeds, study)
+        return Task(seconds, both + weights(first.checkpoint) + written)
+    if isinstance(first, Activations):
+        read = images(first.inputs, study) + sum(weights(a.checkpoint) for a in batch)
+        return Task(seconds, read + written)
+    if isinstance(first, Scores):
+        models = len({a.checkpoint for a in first.activations})
+        pairs = models * (models - 1) / (1 if first.inputs == "inverted" else 2)
+        seconds = MODEL_SECONDS * len(first.activations) + PAIR_SECONDS * pairs
+        return Task(seconds, sum(weights(a) for a in first.activations))
+    return Task(seconds, written)
 
 
 def schedule(tasks: list[Task], gpus: int) -> tuple[float, float]:
-    """Seconds until the last task of a stage ends, and GPU-seconds of computing."""
-    at_once = min(gpus, len(tasks))
-    speed = min(DISK, SHARED_DISK / at_once)
-    free = [0.0] * gpus
+    """Seconds until the last task of a stage ends, and GPU-seconds in which one is at work."""
+    speed = min(DISK, SHARED_DISK / min(gpus, len(tasks)))
+    free = [STARTUP] * gpus
     for task in tasks:
         began = heapq.heappop(free)
-        heapq.heappush(free, began + TASK + task.read / speed + task.seconds)
+        # A training reads while it computes; all else reads first.
+        takes = max(task.seconds, task.moved / speed) if task.seconds > 3600 else (
+            task.seconds + task.moved / speed
+        )  # fmt: skip
+        heapq.heappush(free, began + TASK + takes)
     return max(free), sum(task.seconds for task in tasks)
 
 
+def simulated(
+    study: Study, gpus: int, *, trains: bool
+) -> dict[str, tuple[list[Task], float, float]]:
+    """For each stage its tasks, seconds until it ends, and GPU-seconds of work."""
+    found = {}
+    for stage in study.stages:
+        if not stage.recipes or (stage.name == "training" and not trains):
+            continue
+        tasks = [task_of(batch, study) for batch in batches(stage.recipes, shares, gpus)]
+        found[stage.name] = (tasks, *schedule(tasks, gpus))
+    return found
+
+
+def hours(seconds: float) -> str:
+    """Hours, or days where there are many."""
+    return f"{seconds / 86400:.1f} d" if seconds > 2 * 86400 else f"{seconds / 3600:.2f} h"
+
+
+def tell(study: Study, *, trains: bool) -> None:
+    """Prints a table over numbers of GPUs, and one of the stages on the most of them."""
+    print("| GPUs | makespan | speed-up | GPUs idle | moved | longest stage |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    alone = None
+    for gpus in (1, 8, 64):
+        found = simulated(study, gpus, trains=trains)
+        total = sum(ends for _, ends, _ in found.values())
+        alone = alone or total
+        idle = 1 - sum(work for *_, work in found.values()) / (total * gpus)
+        moved = sum(task.moved for tasks, *_ in found.values() for task in tasks)
+        longest = max(found, key=lambda name: found[name][1])
+        share = f"{longest} ({found[longest][1] / total:.0%})"
+        print(
+            f"| {gpus} | {hours(total)} | {alone / total:.1f} | {idle:.0%} | "
+            f"{moved / 1e12:,.2f} TB | {share} |"
+        )
+    print(f"\nStages on {gpus} GPUs:\n")
+    print("| stage | tasks | longest task | makespan | GPUs idle | moved |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name, (tasks, ends, work) in found.items():
+        longest = max(task.seconds for task in tasks)
+        moved = sum(task.moved for task in tasks)
+        print(
+            f"| {name} | {len(tasks)} | {hours(longest)} | {hours(ends)} | "
+            f"{1 - work / (ends * gpus):.0%} | {moved / 1e12:,.2f} TB |"
+        )
+    waiting = [task for tasks, *_ in found.values() for task in tasks if task.waits_for_images]
+    print(f"\n{len(waiting)} trainings wait for {CORES} cores to decode images, not for the GPU.")
+    rate = sum(task.moved / task.seconds for task in found.get("training", [[]])[0])
+    print(f"All trainings at once read {rate / 1e9:.1f} GB/s.\n")
+
+
 def main() -> None:
-    """Prints a table for each number of steps of the inversion."""
-    for steps in (3, 100):
-        print(f"inversion with {steps} steps")
-        print("GPUs  hours  speed-up  busy   read TB  longest stage")
-        alone = None
-        for gpus in (1, 8, 64):
-            found = {name: schedule(tasks, gpus) for name, tasks in stages(steps, gpus).items()}
-            total = STARTUP + sum(ends for ends, _ in found.values())
-            alone = alone or total
-            busy = sum(work for _, work in found.values()) / (total * gpus)
-            read = sum(t.read for tasks in stages(steps, gpus).values() for t in tasks)
-            longest = max(found, key=lambda name: found[name][0])
-            shares = f"{longest} ({found[longest][0] / total:.0%})"
-            print(
-                f"{gpus:4}  {total / 3600:5.2f}  {alone / total:8.1f}  {busy:4.0%}  "
-                f"{read / 1e12:8.2f}  {shares}"
-            )
-        print()
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--study", default="imagenet1k")
+    study = read_study(parser.parse_args().study)
+    print(f"{study.name}: {len(study.checkpoints)} models, everything trained here\n")
+    tell(study, trains=True)
+    training = next(stage for stage in study.stages if stage.name == "training")
+    print("| architecture | models | hours of one GPU for each, ε = 0 and ε > 0 |")
+    print("| --- | --- | --- |")
+    for name in NETWORKS:
+        own = [recipe for recipe in training.recipes if recipe.architecture == name]
+        took = [task_of([recipe], study).seconds / 3600 for recipe in own]
+        print(f"| {name} | {len(own)} | {min(took):.0f}, {max(took):.0f} |")
+    print(f"\n{study.name}: the same from checkpoints that are there\n")
+    tell(study, trains=False)
 
 
 if __name__ == "__main__":

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
 import time
+from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import torture
 from samemind.artifacts import Store
+from samemind.building import build, shares
 from samemind.devices import Execution
 from samemind.errors import InvalidInput
 from samemind.executors import InProcess
@@ -47,6 +51,18 @@ def cluster(monkeypatch):
         made.add_node(num_cpus=1, num_gpus=0, include_dashboard=False)
     yield made
     made.shutdown()
+
+
+@pytest.fixture
+def two_gpus(monkeypatch, tmp_path_factory):
+    """Ray on this machine, told of two GPUs that are not there: it schedules all the same."""
+    ray = pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    source, tests = Path(__file__).parents[1] / "src", Path(__file__).parent
+    monkeypatch.setenv("PYTHONPATH", f"{source}{os.pathsep}{tests}")
+    ray.init(num_cpus=4, num_gpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
 
 
 class Killer(threading.Thread):
@@ -120,3 +136,94 @@ def test_a_task_that_no_node_can_take_is_refused_at_once(cluster):
             list(executor.map(print, [1]))
     finally:
         executor.close()
+
+
+# -- GPUs and fractions of them
+
+
+def occupy(folder: Path, item: int) -> None:
+    """Holds what Ray gave to this task for a while, and writes down what that was and when."""
+    began = time.time()
+    time.sleep(1)
+    held = {"gpus": os.environ["CUDA_VISIBLE_DEVICES"], "began": began, "ended": time.time()}
+    (folder / f"{item}.json").write_text(json.dumps(held))
+
+
+def most_at_once(held: list[dict]) -> int:
+    return max(sum(h["began"] <= at["began"] < h["ended"] for h in held) for at in held)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "at_once", "on_each"), [(0.5, 4, 2), (1, 2, 1), (None, 2, 1), (2, 1, 1)]
+)
+def test_tasks_share_gpus_as_their_fraction_says(two_gpus, tmp_path, gpus, at_once, on_each):
+    executor = OnRay(gpus=gpus)
+    list(executor.map(partial(occupy, tmp_path), range(4)))  # starts the workers
+    outcomes = list(executor.map(partial(occupy, tmp_path), range(4, 12)))
+    assert not [o.error for o in outcomes if o.error]
+    held = [json.loads((tmp_path / f"{i}.json").read_text()) for i in range(4, 12)]
+    assert most_at_once(held) == at_once
+    devices = {"0,1"} if gpus == 2 else {"0", "1"}
+    assert {h["gpus"] for h in held} == devices
+    for device in devices:
+        assert most_at_once([h for h in held if h["gpus"] == device]) == on_each
+
+
+def test_a_study_at_half_a_gpu_for_each_task_gives_the_same_bytes(two_gpus, tmp_path):
+    study = read_study(torture.TINY)
+    serial, store = Store(tmp_path / "serial"), Store(tmp_path / "store")
+    assert not advance(study, serial, InProcess(), EXECUTION).failed
+    done = advance(study, store, OnRay(gpus=0.5), EXECUTION)
+    assert not done.failed, [o.trace or str(o.error) for o in done.failed]
+    assert torture.same_artifacts(store.root, serial.root)
+
+
+def test_more_of_a_gpu_than_there_is_is_refused_at_once(two_gpus):
+    with pytest.raises(InvalidInput, match=r"asks for 2\.5 GPU, but the largest node"):
+        list(OnRay(gpus=2.5).map(print, [1]))
+
+
+# -- what is shared is loaded once
+
+
+def build_and_tell(recipe, *, root: Path, told: Path):
+    """Builds, and writes down each file of arrays that was read on the way, and by whom."""
+    import safetensors.numpy
+
+    read = safetensors.numpy.load_file
+
+    def tell(file, *arguments):
+        with told.open("a") as stream:
+            stream.write(f"{os.getpid()} {Path(file).parent.name}\n")
+        return read(file, *arguments)
+
+    safetensors.numpy.load_file = tell
+    try:
+        return build(recipe, root=root, execution=EXECUTION)
+    finally:
+        safetensors.numpy.load_file = read
+
+
+def test_builds_that_share_an_input_set_are_done_in_one_place_which_loads_it_once(
+    two_gpus, tmp_path
+):
+    study = read_study(torture.TINY)
+    extraction = next(s for s in study.stages if s.name == "extraction").recipes
+    sets = {a.inputs.name.partition("/")[2] for a in extraction}
+    store = Store(tmp_path / "store")
+    assert not advance(study, store, InProcess(), EXECUTION).failed
+    loads = {}
+    for together in (shares, None):
+        for recipe in extraction:
+            store.remove(store.path(recipe))
+        told = tmp_path / f"told-{together is None}"
+        do = partial(build_and_tell, root=store.root, told=told)
+        # Four processors for a task: one place, so that batches are as long as they can be.
+        outcomes = list(OnRay(gpus=0, cpus=4).map(do, extraction, together=together))
+        assert not [o.error for o in outcomes if o.error]
+        lines = [line.split() for line in told.read_text().splitlines()]
+        loads[together] = Counter(name for _, name in lines if name in sets)
+        places = {name: {p for p, n in lines if n == name} for name in sets}
+        assert together is None or all(len(found) == 1 for found in places.values())
+    assert loads[shares] == dict.fromkeys(sets, 1)
+    assert sum(loads[None].values()) > len(sets), "the test could not have failed"

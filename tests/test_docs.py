@@ -1,5 +1,6 @@
 """The documentation: every block of code runs, tables are current, and the site builds strictly."""
 
+import ast
 import re
 import shlex
 import subprocess
@@ -17,6 +18,7 @@ from samemind.cli import app
 from samemind.datasets.base import DATASETS
 from samemind.figures.base import FIGURES
 from samemind.measures.base import MEASURES
+from samemind.sections import Cluster
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -116,6 +118,40 @@ def test_the_pictures_show_what_the_page_says() -> None:
 def test_examples_of_adding_a_member_are_short() -> None:
     for block in blocks(DOCS / "adding.md"):
         assert len(block.body.splitlines()) < 40
+
+
+def test_every_key_of_the_cluster_table_is_documented() -> None:
+    text = (DOCS / "scale.md").read_text(encoding="utf-8")
+    rows = {row.split("|")[1].strip(): row for row in text.splitlines() if row.startswith("| `")}
+    assert set(rows) == {f"`{key}`" for key in Cluster.model_fields}
+    told = CliRunner().invoke(app, ["run", "--help"], env={"COLUMNS": "200"}).output
+    for flag in re.findall(r"`(--[\w-]+)`", "".join(rows.values())):
+        assert flag in told
+
+
+PROMISES = DOCS / "reliability.md"
+
+
+def tests_of(file: str) -> set[str]:
+    """The names of the tests of a file, marked ones too."""
+    tree = ast.parse((ROOT / "tests" / file).read_text(encoding="utf-8"))
+    return {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
+
+
+def promises() -> list[list[str]]:
+    """The rows of the tables of what samemind promises, as cells."""
+    lines = PROMISES.read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "|" in line]
+    return [row for row in rows if row[0] not in ("promise", "---")]
+
+
+@pytest.mark.parametrize("row", promises(), ids=lambda row: row[0][:50])
+def test_every_promise_names_tests_that_there_are(row: list[str]) -> None:
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", row[2])
+    assert named, f"no test is named for: {row[0]}"
+    assert not re.sub(r"`test_\w+\.py::test_\w+`|[;,.\s]|\([^)]*\)", "", row[2]), row[2]
+    for file, name in named:
+        assert name in tests_of(file), f"{file} has no {name}"
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from samemind.reporting.fingerprint import fingerprint_of, is_current
 from samemind.reporting.page import counts_of, page_of
 from samemind.reporting.report import drawing_plan
 from samemind.reporting.sheets import TILES, sheets_of, tile_of
-from samemind.reporting.tables import accuracies, escape_latex, tables_of
+from samemind.reporting.tables import Table, accuracies, escape_latex, tables_of, write_table
 from simulated_results import simulated
 
 
@@ -133,6 +133,16 @@ def test_tables_say_the_same_in_csv_and_latex(report, study):
 
 def test_latex_takes_every_character_literally():
     assert escape_latex(r"50 % of a_b & {c}\d") == (r"50 \% of a\_b \& \{c\}\textbackslash{}d")
+    assert escape_latex("$~^#\n\n\x1b") == r"\$\textasciitilde{}\textasciicircum{}\#" + 3 * " "
+
+
+def test_no_name_is_a_formula_in_a_spreadsheet(tmp_path):
+    names = ["=cmd|'/C calc'!A0", "+1", "@sum(1)", "-a", "\t=1", "-1.5", "resnet", "ε = 0"]
+    frame = pd.DataFrame({"model": names, "score": range(-4, 4)})
+    write_table(Table("hostile", "A title", "A caption.", frame, {}), tmp_path)
+    found = pd.read_csv(tmp_path / "hostile.csv")
+    assert found["model"].tolist() == [f"'{name}" for name in names[:5]] + names[5:]
+    assert found["score"].tolist() == list(range(-4, 4))
 
 
 def test_weak_models_and_undefined_scores_are_counted_at_the_top(study, tmp_path):
@@ -156,14 +166,22 @@ def test_weak_models_and_undefined_scores_are_counted_at_the_top(study, tmp_path
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\u2028"
 
 
-def test_names_from_outside_cannot_become_markup(study, tmp_path):
+def test_names_from_outside_cannot_become_markup(tmp_path):
+    study = simulated(architectures=("residual", "vgg"), epsilons=(1.0,), has_extras=True)
+    assert study.contributions is not None
+
     def rename(table):
         return table.map(lambda value: HOSTILE if value == "vgg" else value)
 
     harmed = replace(
         study, name=HOSTILE, scores=rename(study.scores), models=rename(study.models),
         study_text=HOSTILE, environment={HOSTILE: HOSTILE}, recipes={HOSTILE: HOSTILE},
+        gallery=[replace(i, seed_label=HOSTILE, target_label=HOSTILE) for i in study.gallery],
+        contributions=replace(
+            study.contributions, table=study.contributions.table.assign(label=HOSTILE)
+        ),
     )  # fmt: skip
+    assert harmed.gallery
     page = page_of(harmed, tables_of(harmed), [], [], tmp_path)
     assert page.count("<script") == 2  # the data and the page's own
     assert "<img" not in page

@@ -119,7 +119,7 @@ class _Elements:
         kind, data = self.next()
         if kind not in NUMBERS:
             raise ValueError(f"data of type {kind} stand where numbers should")
-        return np.frombuffer(data, dtype=np.dtype(NUMBERS[kind]).newbyteorder(self.order))
+        return np.frombuffer(data, dtype=np.dtype(self.order + NUMBERS[kind]))
 
     def head(self) -> _Head:
         """The flags, sides and name that an array begins with."""

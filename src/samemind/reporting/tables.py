@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from samemind.figures.base import Results
 from samemind.figures.evidence import trend_table
@@ -217,7 +217,7 @@ def trends(results: Results) -> Table:
 def write_table(table: Table, folder: Path) -> None:
     """Writes NAME.csv (full precision) and NAME.tex (as printed)."""
     name = re.sub(r"[^\w.-]+", "-", table.name)
-    table.frame.to_csv(folder / f"{name}.csv", index=False)
+    table.frame.map(not_a_formula).to_csv(folder / f"{name}.csv", index=False)
     (folder / f"{name}.tex").write_text(latex(table), encoding="utf-8")
 
 
@@ -249,5 +249,11 @@ LATEX = {
 
 
 def escape_latex(text: str) -> str:
-    """The text with everything that LaTeX would read as a command made literal."""
-    return "".join(LATEX.get(c, c) for c in text)
+    """The text with everything that LaTeX would read as a command made literal, on one line."""
+    return "".join(LATEX.get(c, c if c.isprintable() else " ") for c in text)
+
+
+def not_a_formula(value: Any) -> Any:
+    """The value; a text that a spreadsheet would execute gets an apostrophe before it."""
+    is_formula = isinstance(value, str) and bool(re.match(r"[=+@\t\r]|-(?![\d.])", value))
+    return f"'{value}" if is_formula else value
