@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samemind.artifacts import Recipe, Store, described, identity_of, later
-from samemind.errors import DamagedArtifact, StoreError
-from samemind.leases import Process
+from samemind.errors import DamagedArtifact, DataError, StoreError
+from samemind.leases import Process, owner
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,16 @@ class Thing(Recipe):
 class Pile(Recipe):
     kind: ClassVar[str] = "piles"
     things: tuple[Thing, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Titled(Recipe):
+    kind: ClassVar[str] = "titled"
+    title: str
+
+    @property
+    def label(self) -> str:
+        return self.title
 
 
 def make(store: Store, recipe: Recipe, value: float = 1.0) -> None:
@@ -199,3 +209,42 @@ def test_the_time_and_place_are_kept_but_no_checksum_depends_on_them(store: Stor
     made = json.loads((path / "made.json").read_text())
     assert {"samemind", "torch", "host", "time", "seconds"} <= set(made)
     assert "made.json" not in json.loads((path / "checksums.json").read_text())
+
+
+def test_an_error_of_what_is_read_while_making_is_told_as_it_is(store: Store):
+    recipe = Thing(size=3)
+    with pytest.raises(DataError, match=r"a\.png cannot be read"), store.create(recipe):
+        raise DataError("The image a.png cannot be read.")
+    assert not store.has(recipe)
+
+
+def test_a_probe_that_a_dead_process_left_is_removed(store: Store):
+    store.check_writable()
+    here = Process.this()
+    dead = f"{here.host.replace('-', '_')}-{here.place}-{2**22 + 1}-1-00000000"
+    for who in (dead, owner()):
+        (store.root / f".probe-{who}").touch()
+    store.sweep()
+    (left,) = store.root.glob(".probe-*")
+    assert str(here.process) in left.name
+
+
+def test_long_names_in_other_scripts_fit_into_a_file_name(store: Store):
+    recipe = Titled(title="界" * 200)
+    with store.create(recipe) as draft:
+        draft.write_json("content.json", 1)
+    assert store.open(recipe).json("content.json") == 1
+    assert len(store.path(recipe).name.encode()) <= 140
+
+
+def test_what_has_the_right_checksum_but_is_nothing_of_its_kind_is_an_error(store: Store):
+    recipe = Thing(size=4)
+    with store.create(recipe) as draft:
+        for name in ("a.json", "a.safetensors", "a.parquet"):
+            (draft.path / name).write_bytes(b"{nothing")
+    held = store.open(recipe)
+    for read, name in ((held.json, "json"), (held.arrays, "safetensors"), (held.table, "parquet")):
+        with pytest.raises(StoreError, match=rf"a\.{name} of .* Its checksum is right"):
+            read(f"a.{name}")
+    with pytest.raises(StoreError, match="No such file"):
+        held.json("b.json")

@@ -119,6 +119,24 @@ def test_submitits_local_processes_give_the_same_bytes(reference, tmp_path, monk
         assert ours.read_bytes() == theirs.read_bytes()
 
 
+def test_a_job_that_fails_before_its_work_begins_stops_no_other(tmp_path, monkeypatch):
+    pytest.importorskip("submitit")
+    (tmp_path / "only_here.py").write_text("def double(item):\n    return 2 * item\n")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "src"))
+    monkeypatch.syspath_prepend(tmp_path)
+    from only_here import double  # pyright: ignore[reportMissingImports]
+
+    executor = OnSlurm(tmp_path / "jobs", engine="local", poll=0.1, grace=1)
+    try:
+        outcomes = list(executor.map(double, [1, 2]))
+    finally:
+        executor.close()
+    assert sorted(o.item for o in outcomes) == [1, 2]
+    for outcome in outcomes:
+        assert "failed before its work began" in str(outcome.error)
+        assert "only_here" in str(outcome.error)
+
+
 def test_without_sbatch_the_message_says_where_to_run(tmp_path, monkeypatch):
     pytest.importorskip("submitit")
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from samemind.leases import Process, owner
 from samemind.resume import HeldBack, ResumeState
 
 
@@ -85,3 +86,16 @@ def test_in_another_thread_nothing_is_held_back():
     thread.start()
     thread.join()
     assert handlers == [before]
+
+
+def test_what_a_kill_in_the_moment_of_saving_left_is_removed(tmp_path: Path):
+    resume = ResumeState(tmp_path, every=0)
+    here = Process.this()
+    dead = f"{here.host.replace('-', '_')}-{here.place}-{2**22 + 1}-1-00000000"
+    for who in (dead, owner()):
+        (tmp_path / f"state.pt.draft-{who}").write_bytes(b"half of a state")
+    resume.save({"epoch": 1})
+    assert resume.load() == {"epoch": 1}
+    left = [f.name for f in tmp_path.glob("*.draft-*")]
+    assert len(left) == 1
+    assert str(here.process) in left[0]

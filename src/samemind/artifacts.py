@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from samemind.archives import check_size
-from samemind.errors import DamagedArtifact, StoreError
+from samemind.errors import DamagedArtifact, SamemindError, StoreError
 from samemind.leases import Leases, Process, owner, split_owner
 from samemind.recipes import (
     Recipe,
@@ -45,6 +45,7 @@ CHECKSUMS_FILE = "checksums.json"
 MADE_FILE = "made.json"
 DRAFT = ".draft-"
 REMOVED = ".removed-"
+PROBE = ".probe-"
 SCRATCH_FOLDER = "scratch"
 DAMAGED_FOLDER = "damaged"
 LEASES_FOLDER = "leases"
@@ -90,7 +91,14 @@ class Artifact:
         """Raises `StoreError` for what is not of its kind though its checksum is right."""
         try:
             yield self.path / name
+        except MemoryError:
+            raise
         except Exception as error:  # readers raise anything over a file that is not what it says
+            if isinstance(error, OSError) and error.errno:
+                raise StoreError(
+                    f"{name} of {self.path} cannot be read: {error.strerror}. Look after the disk "
+                    f"and run again."
+                ) from error
             raise StoreError(
                 f"{name} of {self.path} cannot be read: {error}. Its checksum is right, so it was "
                 f"written so, not damaged: remove the artifact (`samemind store remove`) and run "
@@ -233,8 +241,12 @@ class Store:
             except OSError:
                 if not self.has(recipe):
                     raise
+            # Both: the folder of the kind may be new as well.
             flush_to_disk(final.parent)
+            flush_to_disk(self.root)
         except OSError as error:
+            if isinstance(error, SamemindError):
+                raise  # of what the block read, not of what is written here
             # Whoever took over a lease removes the drafts of the one who seemed gone.
             if not self.has(recipe):
                 raise storage_error(self.root, error) from error
@@ -262,7 +274,7 @@ class Store:
         """Raises `StoreError` with what to do when nothing can be written here."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            probe = self.root / f".probe-{owner()}"
+            probe = self.root / f"{PROBE}{owner()}"
             probe.write_bytes(b"")
             probe.unlink()
         except OSError as error:
@@ -278,6 +290,10 @@ class Store:
             self._remove_draft_if_abandoned(draft, is_moot=self._is_finished(draft))
         for removed in self.root.glob(f"*/{REMOVED}*"):
             shutil.rmtree(removed, ignore_errors=True)
+        for probe in self.root.glob(f"{PROBE}*"):
+            _, who = split_owner(probe.name)
+            if who is not None and who.is_gone:
+                probe.unlink(missing_ok=True)
         finished = {f"{path.parent.name}-{path.name}" for path in self.paths()}
         for scratch in (self.root / SCRATCH_FOLDER).glob("*"):
             if scratch.name in finished:

@@ -132,9 +132,15 @@ def _recipes_in(content: Any) -> Iterator[dict[str, Any]]:
 
 def size_of(path: Path) -> int:
     """Bytes of a file, or of all files below a folder."""
-    if path.is_symlink() or not path.is_dir():
-        return path.lstat().st_size
-    return sum(f.lstat().st_size for f in path.rglob("*") if not f.is_dir())
+    files = [path] if path.is_symlink() or not path.is_dir() else path.rglob("*")
+    return sum(_size(file) for file in files)
+
+
+def _size(file: Path) -> int:
+    try:
+        return 0 if file.is_dir() and not file.is_symlink() else file.lstat().st_size
+    except FileNotFoundError:
+        return 0  # whoever is at work here has just put it in its place
 
 
 def kinds(entries: Iterable[Entry]) -> dict[str, tuple[int, int]]:

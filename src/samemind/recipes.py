@@ -86,4 +86,6 @@ class Recipe:
     def name(self) -> str:
         """The address of the artifact within a store: `kind/label-hash`."""
         readable = "".join(c if c.isalnum() or c in "._" else "-" for c in self.label)
-        return f"{self.kind}/{readable[:80]}-{self.identity}"
+        # Letters of other scripts take several bytes, and a name may have 255, a draft's included.
+        readable = readable[:80].encode()[:120].decode(errors="ignore")
+        return f"{self.kind}/{readable}-{self.identity}"

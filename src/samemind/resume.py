@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import shutil
 import signal
 import threading
@@ -20,6 +19,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
 from samemind.lazy import LazyModule
+from samemind.leases import owner, split_owner
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +27,7 @@ else:
     torch = LazyModule("torch")
 
 PROGRESS_FILE = "progress"
+DRAFT = ".draft-"
 
 
 def fraction_done(folder: Path) -> float | None:
@@ -147,7 +148,9 @@ class ResumeState:
                 if content is None
                 else torch.load(BytesIO(content), map_location="cpu", weights_only=True)
             )
-        except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+        except MemoryError:
+            raise
+        except Exception:  # torch raises anything over what it did not write itself
             return None
 
     def save(self, state: dict[str, Any]) -> None:
@@ -159,7 +162,8 @@ class ResumeState:
 
     def write(self, file: Path, content: bytes | memoryview) -> None:
         """Puts a file into the scratch folder, whole or not at all."""
-        draft = file.with_suffix(f".{os.getpid()}.draft")
+        self._remove_drafts_of_the_dead()
+        draft = file.with_name(f"{file.name}{DRAFT}{owner()}")
         with draft.open("wb") as stream:
             stream.write(hashlib.sha256(content).hexdigest().encode() + b"\n")
             stream.write(content)
@@ -167,6 +171,13 @@ class ResumeState:
             os.fsync(stream.fileno())
         draft.replace(file)
         self._saved_at = time.monotonic()
+
+    def _remove_drafts_of_the_dead(self) -> None:
+        # As large as a state each: kills in the moment of saving must not fill the disk.
+        for draft in self.folder.glob(f"*{DRAFT}*"):
+            _, who = split_owner(draft.name)
+            if who is not None and who.is_gone:
+                draft.unlink(missing_ok=True)
 
     def tell(self, done: float, total: int) -> None:
         """Writes down how far the build is, not too often."""

@@ -15,6 +15,7 @@ from rich.table import Table
 from samemind.artifacts import Store
 from samemind.errors import InvalidInput, StoreError
 from samemind.registry import did_you_mean
+from samemind.storage import storage_error
 
 if TYPE_CHECKING:
     from samemind.inventory import Entry, Inventory
@@ -25,7 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False)
 
 StorePath = Annotated[
     Path, typer.Option("--store", envvar="SAMEMIND_STORE", help="Folder of the finished artifacts.")
@@ -199,8 +200,11 @@ def remove(
     # What depends on others goes first: an interruption leaves nothing without its source.
     for entry in sorted(chosen, key=lambda e: -len(e.needs)):
         held.store.remove(entry.path)
-    for path, _ in left:
-        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    try:
+        for path, _ in left:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    except OSError as error:
+        raise storage_error(store, error) from error
     console.print(f"{len(found)} removed, {total}.")
 
 
@@ -242,4 +246,4 @@ def _table(*columns: str) -> Table:
 
 def _print(table: Table) -> None:
     # Names are there to be copied: a narrow terminal wraps lines, the table must not cut them.
-    Console(highlight=False, width=max(console.width, 250)).print(table)
+    Console(highlight=False, markup=False, width=max(console.width, 250)).print(table)

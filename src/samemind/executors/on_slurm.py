@@ -157,7 +157,7 @@ class OnSlurm:
         while pending:
             alive = self._alive(pending)
             for job in list(pending):
-                outcomes = _result(job)
+                outcomes = _result(job, pending[job])
                 if outcomes is None and (alive is None or job.job_id in alive):
                     gone_since.pop(job.job_id, None)
                     continue
@@ -218,16 +218,24 @@ class OnSlurm:
                 job.cancel()
 
 
-def _result(job: Any) -> list[Outcome] | None:
+def _result(job: Any, batch: Sequence[Any]) -> list[Outcome] | None:
     """What a job left as its result, or None as long as there is none."""
+    from pickle import UnpicklingError
+
     from submitit.core.utils import pickle_load
 
     if not job.paths.result_pickle.exists():
         return None
     try:
         kind, result = pickle_load(job.paths.result_pickle)
-    except (OSError, EOFError):
+    except (OSError, EOFError, UnpicklingError):
         return None
     if kind == "success":
         return result
-    raise SamemindError(f"A job failed outside of its work:\n{result}")
+    # Outside of its work: what to do could not be read there, say. Other jobs go on.
+    last = str(result).strip().rpartition("\n")[2]
+    message = (
+        f"The job {job.job_id} failed before its work began: {last} Is samemind the same on all "
+        f"hosts? Its log is in {job.paths.folder}."
+    )
+    return [Outcome(item, SamemindError(message)) for item in batch]
