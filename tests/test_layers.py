@@ -198,3 +198,46 @@ def test_sizes_that_tell_nothing_do_not_mislead(images) -> None:
         torch.testing.assert_close(
             found[layer], plain[layer].mean([i for i in (1, 2, 3) if i != axis])
         )
+
+
+@dataclass
+class Said:
+    loss: None
+    hidden: tuple
+    logits: torch.Tensor
+
+
+class Wrapped(nn.Module):
+    """A classifier that returns its logits in a container, as many libraries do."""
+
+    def __init__(self, container: str) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(16, 5), nn.ReLU())
+        self.fc = nn.Linear(5, 3)
+        self.container = container
+
+    def forward(self, x):
+        hidden = self.body(x)
+        y = self.fc(hidden)
+        return {
+            "tensor": y,
+            "tuple": (y, hidden),
+            "dict": {"hidden": hidden, "logits": y},
+            "dataclass": Said(None, (hidden,), y),
+        }[self.container]
+
+
+@pytest.mark.parametrize("container", ["tuple", "dict", "dataclass"])
+def test_networks_that_return_containers_are_compared_like_plain_ones(container, images) -> None:
+    torch.manual_seed(0)
+    plain = Wrapped("tensor")
+    packed = Wrapped(container)
+    packed.load_state_dict(plain.state_dict())
+    table = samemind.compare([plain, packed], images, permutations=0, measures=["linear_cka"])
+    assert table["score"].item() == pytest.approx(1)
+    # Classifiers keep one hook, to see what the head reads; those of finding it are gone.
+    assert hooks_of(packed) == hooks_of(plain) == 1
+    outputs = [layer_outputs(network, [images]) for network in (plain, packed)]
+    for name in ("body.1", "fc"):
+        torch.testing.assert_close(outputs[0][name], outputs[1][name])
+    assert hooks_of(packed) == 1

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from samemind.arrays import logits_in
 from samemind.errors import InvalidInput, SamemindError
 from samemind.registry import did_you_mean
 
@@ -32,7 +33,8 @@ class Classifier(nn.Module):
 
     **Arguments:**
 
-    - `network`: maps normalised images (N, channels, H, W) to logits (N, C).
+    - `network`: maps normalised images (N, channels, H, W) to logits (N, C), be they in a tuple,
+      a mapping or a dataclass: what is named `logits` there, else the first (N, C) tensor.
     - `head`: the dotted name of its last linear layer.
     - `mean`, `std`: per channel, of the normalisation the network was trained with.
     """
@@ -58,7 +60,7 @@ class Classifier(nn.Module):
     def forward(self, images: Tensor) -> Output:
         self._read_by_head.clear()
         try:
-            logits = self.network((images - self.mean) / self.std)
+            logits = logits_in(self.network((images - self.mean) / self.std))
             if len(self._read_by_head) != 1 or self._read_by_head[0].ndim != 2:
                 shapes = [tuple(r.shape) for r in self._read_by_head]
                 raise InvalidInput(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from samemind.arrays import logits_in
 from samemind.errors import InvalidInput
 from samemind.lazy import LazyModule
 
@@ -34,7 +35,7 @@ def find_head(network: nn.Module, images: Tensor) -> str:
         found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise InvalidInput(
             f"A classifier returns logits of shape (N, C), but {type(network).__name__} returned "
-            f"{found}. Wrap it in a module that returns the logits alone."
+            f"{found}. Wrap it in a module that returns the logits, alone or first."
         )
     for name, found in reversed(outputs_of.items()):
         if len(found) == 1 and _is_same(found[0], logits):
@@ -60,7 +61,7 @@ def _linear_outputs(network: nn.Module, images: Tensor) -> tuple[object, dict[st
     ]
     try:
         with torch.no_grad():
-            return network.eval()(images), outputs_of
+            return logits_in(network.eval()(images)), outputs_of
     finally:
         for hook in hooks:
             hook.remove()

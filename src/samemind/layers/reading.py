@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from samemind.arrays import first_tensor
 from samemind.errors import InvalidInput
 from samemind.layers.axes import Axes, averaged
 from samemind.lazy import LazyModule
@@ -142,21 +142,6 @@ def _watched(network: nn.Module, names: Sequence[str]) -> Iterator[_Seen]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def first_tensor(output: Any) -> Tensor | None:
-    """The first tensor in what a layer returned: itself, or inside a container; None without."""
-    if isinstance(output, torch.Tensor):
-        return output
-    if isinstance(output, Mapping):
-        inner: Iterable[Any] = output.values()
-    elif isinstance(output, (tuple, list)):
-        inner = output
-    elif is_dataclass(output) and not isinstance(output, type):
-        inner = [getattr(output, item.name) for item in fields(output)]
-    else:
-        return None
-    return next((t for t in map(first_tensor, inner) if t is not None), None)
 
 
 def _rows(found: tuple[Tensor, int] | None, n_inputs: int, pooling: str) -> Tensor | None:
