@@ -24,6 +24,7 @@ exclude_patterns = [
     "_extension",
     "measures-table.md",
     "set-measures-table.md",
+    "mechanism-measures-table.md",
     "figures-table.md",
 ]
 # Docstrings begin their own sections below the name they belong to.

@@ -1,5 +1,6 @@
 """The public names: what they take and how soon they are there."""
 
+import json
 import subprocess
 import sys
 
@@ -9,6 +10,9 @@ import torch
 
 import samemind
 from samemind.errors import InvalidInput
+from samemind.measures import MEASURES
+from samemind.measures.mechanism import MECHANISM_MEASURES
+from samemind.measures.of_sets import SET_MEASURES
 
 
 def test_importing_samemind_brings_neither_torch_nor_plotting() -> None:
@@ -63,3 +67,21 @@ def test_the_list_of_measures_says_which_end_means_alike() -> None:
     line = {row.split()[0]: row for row in told.splitlines() if row.strip()}
     assert " large " in line["linear_cka"]
     assert " small " in line["procrustes_distance"]
+    kinds = {row["name"]: row["kind"] for row in json.loads(listed("measures"))}
+    assert (kinds["linear_cka"], kinds["ambiguity"], kinds["stir"]) == ("pair", "set", "mechanism")
+    # Pairs, sets and mechanisms share no name, so that a study can ask for any by its name.
+    assert len(kinds) == len(MEASURES) + len(SET_MEASURES) + len(MECHANISM_MEASURES)
+
+
+def listed(*words: str) -> str:
+    from typer.testing import CliRunner
+
+    from samemind.cli import app
+
+    return CliRunner().invoke(app, ["list", *words, "--json"]).stdout
+
+
+def test_the_layers_of_an_architecture_can_be_listed() -> None:
+    layers = {row["name"]: row["type"] for row in json.loads(listed("layers", "digits_vgg_bn"))}
+    assert layers["features.0.0"] == "Conv2d"
+    assert layers["classifier"] == "Linear"

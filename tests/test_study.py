@@ -13,10 +13,14 @@ import samemind
 from samemind.arrays import as_pixels
 from samemind.artifacts import Store
 from samemind.collecting import collect
+from samemind.comparison import STUDY_MEASURES
 from samemind.errors import InvalidInput, UnknownName
 from samemind.executors import InProcess, LocalProcesses
+from samemind.extraction import Activations, load_activations
 from samemind.figures.base import FIGURES
 from samemind.inversion import Inverted, load_inputs
+from samemind.measures.mechanism import stir
+from samemind.measures.of_sets import SET_MEASURES
 from samemind.reporting.embedded import embedded
 from samemind.reporting.report import write_data
 from samemind.reporting.tables import tables_of
@@ -374,3 +378,79 @@ def test_architectures_are_compared_place_by_place_where_each_has_its_own_list(
     assert set(inner["architecture_a"]) | set(inner["architecture_b"]) == {
         "digits_resnet", "digits_vgg_bn",
     }  # fmt: skip
+
+
+# -- mechanisms and sets
+
+
+@pytest.mark.parametrize(
+    ("measures", "words"),
+    [
+        ('["ambiguity", "stir"]', "At least one measure of pairs is needed"),
+        ('["agreement", "ambiguty"]', "Did you mean 'ambiguity'"),
+        ('["agreement", "stir@liner_cka"]', "Did you mean 'linear_cka'"),
+    ],
+)
+def test_measures_of_any_kind_that_there_are_not_get_a_suggestion(tmp_path, measures, words):
+    with pytest.raises(InvalidInput, match=words):
+        read_study(written(tmp_path, **{"permutations = 5": f"measures = {measures}"}))
+
+
+def test_mechanisms_need_inverted_images(tmp_path: Path):
+    changes = {"permutations = 5": 'measures = ["agreement", "stir"]', "steps = 10": "steps = 0"}
+    with pytest.raises(InvalidInput, match="'stir' compares models on inverted images"):
+        read_study(written(tmp_path, **changes))
+
+
+def test_mechanisms_and_sets_of_a_study_are_those_of_its_models(
+    finished: Store, tmp_path: Path, execution
+):
+    more = '"stir", "stir@knn_jaccard@5", "ambiguity", "discrepancy", "fleiss_kappa"'
+    usual = ", ".join(f'"{name}"' for name in STUDY_MEASURES)
+    lines = f"permutations = 5\nmeasures = [{usual}, {more}]"
+    study = read_study(written(tmp_path, **{"permutations = 5": lines}))
+    plain = read_study(SMALL)
+    assert study.scores == plain.scores  # what was there is not built again
+    store = copied(finished, tmp_path)
+    done = advance(study, store, InProcess(), execution)
+    assert (done.built, done.failed) == (4, ())
+    results = collect(study, store)
+
+    first, second, third = (c for c in study.checkpoints if c.epsilon == 0.5)
+    inverted = next(i for i in study.inverted if i.checkpoint == first)
+    on = {
+        (c.model, kind): load_activations(Activations(checkpoint=c, inputs=inputs), store)
+        for c in (first, second, third)
+        for kind, inputs in (("targets", study.natural), ("inverted", inverted))
+    }
+    seen = [on[second.model, kind]["representation"] for kind in ("targets", "inverted")]
+    rows = results.scores[
+        (results.scores["model_a"] == first.model) & (results.scores["model_b"] == second.model)
+    ].set_index("measure")
+    assert rows.loc["stir", "score"] == pytest.approx(stir(*seen).score)
+    fives = stir(*seen, measure="knn_jaccard@5").score
+    assert rows.loc["stir@knn_jaccard@5", "score"] == pytest.approx(fives)
+    assert rows.loc["stir", "inverted_by"] == first.model
+    assert rows.loc["stir", ["floor", "standard_error"]].notna().all()
+    stirs = results.scores[results.scores["measure"] == "stir"]
+    assert len(stirs) == 2 * 6
+    assert set(stirs["inputs"]) == {"inverted"}
+
+    sets = results.sets[results.sets["epsilon"] == 0.5]
+    assert set(sets["measure"]) == {"ambiguity", "discrepancy", "fleiss_kappa"}
+    assert sets["inverted_by"].nunique() == 3
+    for kind, here in (
+        ("targets", sets[sets["inputs"] == "natural"]),
+        ("inverted", sets[sets["inverted_by"] == first.model]),
+    ):
+        logits = [on[c.model, kind]["logits"] for c in (first, second, third)]
+        for name in ("ambiguity", "discrepancy", "fleiss_kappa"):
+            found = here.set_index("measure").loc[name]
+            assert found["score"] == pytest.approx(SET_MEASURES[name](logits))
+            assert (found["n_models"], found["n_inputs"]) == (3, 100)
+    table = next(table for table in tables_of(results) if table.name == "sets")
+    assert len(table.frame) == 3 * 2 * 2
+    drawn = FIGURES["sets_of_models"](results)
+    assert len([axis for axis in drawn.axes if axis.lines]) == 3
+    write_data(tmp_path, results)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "sets.parquet"), results.sets)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from samemind.figures.base import FIGURES
 from samemind.measures.base import MEASURES
+from samemind.measures.mechanism import MECHANISM_MEASURES
 from samemind.measures.of_sets import SET_MEASURES
 
 DOCS = Path(__file__).parents[1]
@@ -48,6 +49,14 @@ def set_measures() -> str:
     return "\n".join(lines) + "\n"
 
 
+def mechanism_measures() -> str:
+    """Every measure of mechanisms."""
+    lines = ["| measure | gives | reference |", "| --- | --- | --- |"]
+    for m in MECHANISM_MEASURES.values():
+        lines.append(f"| `{m.name}`, `{m.name}@MEASURE` | {m.summary} | {m.reference} |")
+    return "\n".join(lines) + "\n"
+
+
 def figures() -> str:
     """Every figure of the paper with the command that draws its like."""
     lines = ["| paper | figure | shows | command |", "| --- | --- | --- | --- |"]
@@ -62,6 +71,7 @@ def figures() -> str:
 TABLES = {
     "measures-table.md": measures,
     "set-measures-table.md": set_measures,
+    "mechanism-measures-table.md": mechanism_measures,
     "figures-table.md": figures,
 }
 

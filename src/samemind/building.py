@@ -32,6 +32,12 @@ from samemind.inversion import (
     build_seeds,
 )
 from samemind.layerwise import LayerScores, build_layer_scores
+from samemind.mechanisms import (
+    MechanismScores,
+    SetScores,
+    build_mechanism_scores,
+    build_set_scores,
+)
 from samemind.probing import Probe, ProbeScores, build_probe, build_probe_scores
 from samemind.storage import storage_error
 from samemind.training import Evaluated, Imported, Trained, build_checkpoint, build_evaluation
@@ -46,6 +52,8 @@ BUILDERS: dict[type[Recipe], Callable[[Any, Store, Execution], None]] = {
     Activations: build_activations,
     LayerActivations: build_layer_activations,
     LayerScores: build_layer_scores,
+    MechanismScores: build_mechanism_scores,
+    SetScores: build_set_scores,
     Scores: build_scores,
     Probe: build_probe,
     ProbeScores: build_probe_scores,

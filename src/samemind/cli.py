@@ -8,13 +8,11 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from samemind import __version__
 from samemind.artifacts import Store
@@ -24,6 +22,8 @@ from samemind.commands.engines import Engine, executor_on, to_draw_on
 from samemind.commands.figure import figure
 from samemind.commands.importing import import_
 from samemind.commands.init import init
+from samemind.commands.listing import list_members
+from samemind.commands.rows import print_rows
 from samemind.commands.store import app as store_commands
 from samemind.devices import Execution
 from samemind.errors import DamagedArtifact, InvalidInput, SamemindError
@@ -229,7 +229,7 @@ def plan(
         f"{len(read.checkpoints)} models of {len(read.architectures)} architectures on "
         f"{read.dataset}, ε in {', '.join(f'{e:g}' for e in read.epsilons)} ({read.norm})."
     )
-    _print_rows(rows, ("stage", "parts", "done", "missing"))
+    print_rows(rows, ("stage", "parts", "done", "missing"))
     if any(row["missing"] for row in rows):
         console.print(costs["sentence"])
         console.print(f"`samemind run {study}` builds what is missing.")
@@ -244,11 +244,11 @@ def status(study: StudyName, store: StorePath = DEFAULT_STORE, as_json: AsJson =
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
-    _print_rows(rows, ("stage", "parts", "done", "missing", "in work"))
+    print_rows(rows, ("stage", "parts", "done", "missing", "in work"))
     parts = [part for row in rows for part in row["parts in work"]]
     if parts:
         console.print()
-        _print_rows(parts, ("in work", "share done", "host", "process", "since"))
+        print_rows(parts, ("in work", "share done", "host", "process", "since"))
 
 
 def _progress_rows(study: Any, store: Store) -> list[dict[str, Any]]:
@@ -282,120 +282,10 @@ def _progress_rows(study: Any, store: Store) -> list[dict[str, Any]]:
     return rows
 
 
-FAMILIES = (
-    *("measures", "architectures", "datasets", "checkpoints", "figures", "studies"),
-    "layers",
-)
-
-
-@app.command(name="list")
-def list_members(
-    family: Annotated[str, typer.Argument(metavar="FAMILY", help=f"One of {', '.join(FAMILIES)}.")],
-    of: Annotated[
-        str | None,
-        typer.Argument(metavar="[ARCHITECTURE]", help="Whose layers, for `list layers`."),
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """List the measures, architectures, datasets, published checkpoints, figures, or studies.
-
-    Or layers, of the architecture that is named after it.
-    """
-    rows = _layers(of) if family == "layers" else _members(family)
-    if as_json:
-        typer.echo(json.dumps(rows, indent=1))
-        return
-    shown = {
-        "measures": ("name", "reads", "bounds", "alike", "summary"),
-        "architectures": ("name", "parameters", "representation_size", "summary"),
-        "figures": ("name", "title", "paper"),
-        "checkpoints": ("name", "architecture", "norm", "epsilon", "clean_accuracy", "here"),
-        "datasets": ("name", "classes", "image_size", "splits", "summary"),
-        "layers": ("name", "type", "depth"),
-    }.get(family, ("name", "summary"))
-    if family == "measures":
-        for row in rows:
-            row["alike"] = "large" if row["larger_is_more_similar"] else "small"
-    _print_rows(rows, shown)
-
-
-def _layers(architecture: str | None) -> list[dict[str, Any]]:
-    """Every layer of an architecture, and the relative depth of the innermost ones."""
-    from samemind.layerwise import layers_of
-
-    if architecture is None:
-        raise InvalidInput("Whose layers? `samemind list layers resnet18`, for one.")
-    found = layers_of(architecture)
-    inner = [n for n, _ in found if not any(other.startswith(f"{n}.") for other, _ in found)]
-    depths = {name: i / max(len(inner) - 1, 1) for i, name in enumerate(inner)}
-    return [
-        {"name": n, "type": kind, "depth": None if n not in depths else round(depths[n], 3)}
-        for n, kind in found
-    ]
-
-
-def _members(family: str) -> list[dict[str, Any]]:
-    from samemind.registry import did_you_mean
-
-    if family == "studies":
-        from samemind.study import read_study, shipped_studies
-
-        return [{"name": n, "summary": read_study(n).title} for n in shipped_studies()]
-    if family not in FAMILIES:
-        raise InvalidInput(
-            f"There is no family '{family}'. {did_you_mean(family, list(FAMILIES))}"
-            f"Known: {', '.join(FAMILIES)}."
-        )
-    from importlib import import_module
-
-    if family == "checkpoints":
-        from samemind.checkpoints.published import PUBLISHED as registry
-    else:
-        registry = getattr(import_module(f"samemind.{family}.base"), family.upper())
-    return [_record(member) for member in registry.values()]
-
-
-def _record(member: Any) -> dict[str, Any]:
-    """What can be said of a member in JSON; its functions are left out."""
-    if hasattr(member, "as_record"):
-        return member.as_record()
-    held = {f.name: getattr(member, f.name) for f in fields(member)}
-    return {name: value for name, value in held.items() if not callable(value)}
-
-
-def _print_rows(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        numeric = all(isinstance(row.get(column), int) for row in rows)
-        # A name is there to be copied: other columns give way first.
-        table.add_column(
-            column.replace("_", " "),
-            justify="right" if numeric else "left",
-            no_wrap=column == columns[0],
-        )
-    for row in rows:
-        table.add_row(*(_cell(row.get(column)) for column in columns))
-    console.print(table)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(
-            f"{k}: {v:,}" if isinstance(v, int) else f"{k}: {v}" for k, v in value.items()
-        )
-    if isinstance(value, (list, tuple)):
-        # ImageNet has a thousand classes: --json has them all.
-        return ", ".join(_cell(v) for v in value) if len(value) <= 10 else f"{len(value):,}"
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "–"}[value]
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 app.command()(compare)
 app.command()(figure)
 app.command()(init)
+app.command(name="list")(list_members)
 app.add_typer(store_commands)
 app.command(name="import")(import_)
 app.add_typer(data, name="data")

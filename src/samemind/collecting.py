@@ -15,6 +15,7 @@ from samemind.figures.base import Contributions, GalleryItem, Results
 from samemind.inversion import INPUTS_FILE, Inverted, Natural
 from samemind.layerwise import LAYER_MAP_FILE
 from samemind.lazy import LazyModule
+from samemind.mechanisms import SET_SCORES_FILE
 from samemind.probing import PROBE_SCORES_FILE
 from samemind.study import Study
 
@@ -40,10 +41,13 @@ def collect(study: Study, store: Store) -> Results:
             f"first: `samemind run {study.name}`."
         )
     layerwise = [s for s in study.layer_scores if store.has(s)]
+    mechanisms = [s for s in study.mechanism_scores if store.has(s)]
+    sets = [s for s in study.set_scores if store.has(s)]
     return Results(
         name=study.name,
         scores=pd.concat(
-            [store.open(s).table(SCORES_FILE) for s in (*finished, *layerwise)], ignore_index=True
+            [store.open(s).table(SCORES_FILE) for s in (*finished, *mechanisms, *layerwise)],
+            ignore_index=True,
         ),
         models=table_of_models(study, store),
         gallery=gallery(study, store),
@@ -54,10 +58,13 @@ def collect(study: Study, store: Store) -> Results:
         probes=_together(
             [store.open(p).table(PROBE_SCORES_FILE) for p in study.probe_scores if store.has(p)]
         ),
+        sets=_together([store.open(s).table(SET_SCORES_FILE) for s in sets]),
         layers=_together([store.open(s).table(LAYER_MAP_FILE) for s in layerwise]),
         subgroups=_together([store.open(s).table(SUBGROUPS_FILE) for s in finished]),
         recipes={f"{s.dataset} ε={s.epsilon:g} {s.inputs}": s.name for s in finished}
-        | {f"{s.dataset} ε={s.epsilon:g} {s.inputs}, layers": s.name for s in layerwise},
+        | {f"{s.dataset} ε={s.epsilon:g} {s.inputs}, layers": s.name for s in layerwise}
+        | {f"{s.dataset} ε={s.epsilon:g}, mechanisms": s.name for s in mechanisms}
+        | {f"{s.dataset} ε={s.epsilon:g}, sets of models": s.name for s in sets},
     )
 
 

@@ -11,9 +11,10 @@ from samemind.architectures.base import ARCHITECTURES
 from samemind.attacks import STRONG_ATTACK, Attack
 from samemind.comparison import STUDY_MEASURES
 from samemind.datasets.base import normalisation
-from samemind.errors import UnknownName
+from samemind.errors import SamemindError, UnknownName
 from samemind.inversion import Descent, Until
 from samemind.measures import MEASURES
+from samemind.measures.kinds import Kind, of_kind
 from samemind.training import Schedule, preset_of
 from samemind.training.augmentation import augmentation_of
 
@@ -318,8 +319,20 @@ class Comparison(Section):
 
     @field_validator("measures")
     @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(known(MEASURES, name) for name in names)
+    def _known_measures(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            if not of_kind("pair", names):
+                raise ValueError(
+                    "At least one measure of pairs is needed, such as 'agreement'; those of sets "
+                    "and of mechanisms come beside it"
+                )
+        except SamemindError as error:
+            raise ValueError(str(error)) from None
+        return names
+
+    def of_kind(self, kind: Kind) -> tuple[str, ...]:
+        """The measures that compare pairs ("pair"), sets of models or mechanisms."""
+        return of_kind(kind, self.measures)
 
 
 class Probes(Section):

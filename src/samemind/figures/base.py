@@ -41,6 +41,7 @@ MODEL_COLUMNS = (
 CONTRIBUTION_COLUMNS = (*PAIR_COLUMNS, "input", "contribution")
 PROBE_COLUMNS = (*PAIR_COLUMNS, "heads", "score")
 LAYER_COLUMNS = ("model_a", "model_b", "layer_a", "layer_b", "measure", "score")
+SET_COLUMNS = ("dataset", "epsilon", "inputs", "inputs_dataset", "inverted_by", "measure", "score")
 SUBGROUP_COLUMNS = (*PAIR_COLUMNS, "group", "score", "n_inputs")
 # fmt: on
 
@@ -109,6 +110,7 @@ class Results:
     - `subgroups`: scores on the inputs where a pair agrees and where it disagrees, with
       `SUBGROUP_COLUMNS`; `group` is "agree" or "disagree".
     - `layers`: scores of the layers of one model with those of another, with `LAYER_COLUMNS`.
+    - `sets`: scores of all models of a cell together, with `SET_COLUMNS`.
     - `recipes`: which recipes (names in the store) a number rests on, by what they made.
 
     **Raises:** `InvalidInput` when a table lacks a column.
@@ -125,6 +127,7 @@ class Results:
     probes: pd.DataFrame | None = None
     subgroups: pd.DataFrame | None = None
     layers: pd.DataFrame | None = None
+    sets: pd.DataFrame | None = None
     recipes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -137,6 +140,8 @@ class Results:
             tables.append(("subgroups", self.subgroups, SUBGROUP_COLUMNS))
         if self.layers is not None:
             tables.append(("layers", self.layers, LAYER_COLUMNS))
+        if self.sets is not None:
+            tables.append(("sets", self.sets, SET_COLUMNS))
         for kind, table, columns in tables:
             missing = [column for column in columns if column not in table.columns]
             if missing:
@@ -251,6 +256,10 @@ NEEDS: dict[str, tuple[Callable[[Results], bool], str]] = {
     "layers": (
         lambda r: r.layers is not None and bool(r.layers["score"].notna().any()),
         "no comparison layer by layer",
+    ),
+    "sets": (
+        lambda r: r.sets is not None and bool(r.sets["score"].notna().any()),
+        "no measure of sets of models",
     ),
     "subgroups": (
         lambda r: r.subgroups is not None and len(r.subgroups) > 0,

@@ -8,12 +8,14 @@ what the other model cannot tell from them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from samemind.arrays import Array
 from samemind.errors import InvalidInput
-from samemind.measures.base import MEASURES
+from samemind.measures.base import MEASURES, Measure
 from samemind.measures.prepared import Pair, Side
+from samemind.registry import Registry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,3 +95,60 @@ def _runs(given: Array | Side | Sequence[Array | Side]) -> list[Array | Side]:
     if isinstance(given, Side) or getattr(given, "ndim", None) == 2:
         return [given]  # pyright: ignore[reportReturnType]
     return list(given)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MechanismMeasure:
+    """A comparison of what one model says of images with what it says of another's inversions.
+
+    `inner` is the measure that compares the two answers; the part after the @ of a name sets it.
+    """
+
+    name: str
+    summary: str
+    reference: str
+    cost: str
+    inner: str
+
+    @property
+    def applied(self) -> Measure:
+        """The measure of two answers."""
+        return MEASURES[self.inner]
+
+    def as_record(self) -> dict[str, Any]:
+        """Every promise as plain data: those of the measure that is applied, in one direction."""
+        held = self.applied.as_record()
+        kept = ("reads", "bounds", "identical", "larger_is_more_similar", "needs_labels")
+        return {
+            "name": self.name,
+            "summary": self.summary,
+            **{key: held[key] for key in kept},
+            "is_symmetric": False,
+            "parameter": "inner",
+            "settings": {"inner": self.inner},
+            "reference": self.reference,
+            "cost": self.cost,
+        }
+
+
+class MechanismMeasures(Registry[MechanismMeasure]):
+    """The mechanism measures by name; `stir@procrustes_similarity` applies another measure."""
+
+    def __getitem__(self, name: str) -> MechanismMeasure:
+        plain, at, inner = name.partition("@")
+        member = super().__getitem__(plain)
+        return replace(member, name=name, inner=MEASURES[inner].name) if at else member
+
+
+MECHANISM_MEASURES = MechanismMeasures("mechanism measure", "samemind.measures")
+
+MECHANISM_MEASURES.register(
+    "stir",
+    MechanismMeasure(
+        name="stir",
+        summary="How far the second model shares the invariances of the first (STIR).",
+        reference="Nanda et al. (2022), arXiv:2206.11939",
+        cost="that of the measure applied, for each ordered pair",
+        inner="linear_cka",
+    ),
+)

@@ -29,7 +29,7 @@ def fingerprint_of(study: Results) -> str:
         for file in sorted((PACKAGE / folder).iterdir()):
             if file.is_file():
                 found.update(file.name.encode() + file.read_bytes())
-    tables = [study.scores, study.models, study.probes, study.subgroups, study.layers]
+    tables = [study.scores, study.models, study.probes, study.subgroups, study.layers, study.sets]
     if study.contributions is not None:
         tables.append(study.contributions.table)
         for key, image in study.contributions.images.items():

@@ -35,6 +35,7 @@ OURS = (
     *("index.html", "figures", "tables", "scores.parquet", "models.parquet", "study.toml"),
     *("environment.json", "verdict.json", "recipes.json", MADE_FILE),
     *("contributions.parquet", "probes.parquet", "subgroups.parquet", "layers.parquet"),
+    "sets.parquet",
 )
 
 
@@ -138,6 +139,7 @@ def write_data(draft: Path, study: Results) -> None:
         "probes": study.probes,
         "subgroups": study.subgroups,
         "layers": study.layers,
+        "sets": study.sets,
     }
     for name, table in optional.items():
         if table is not None:

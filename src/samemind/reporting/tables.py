@@ -50,7 +50,13 @@ def text_of(value: object, form: str = "") -> str:
 def tables_of(results: Results) -> list[Table]:
     """Every table that the results carry."""
     found = [accuracies(results, str(name)) for name in results.models["dataset"].unique()]
-    found += [trends(results), summary(results), parameters(results), layers(results)]
+    found += [
+        trends(results),
+        summary(results),
+        parameters(results),
+        sets(results),
+        layers(results),
+    ]
     return [table for table in found if len(table.frame)]
 
 
@@ -153,6 +159,32 @@ def summary(results: Results) -> Table:
         "pairs, both models on the inverted images of the first.",
         pd.DataFrame(rows),
         {"epsilon": "g"} | digits,
+    )
+
+
+def sets(results: Results) -> Table:
+    """All models of a cell together: a row per measure, kind of inputs and ε."""
+    keys = ["dataset", "inputs_dataset", "inputs", "measure", "epsilon"]
+    groups = [] if results.sets is None else results.sets.groupby(keys, sort=True)
+    rows = [
+        dict(zip(keys, key, strict=True))  # pyright: ignore[reportArgumentType, reportCallIssue]
+        | {
+            "models": int(part["n_models"].max()),
+            "input sets": int(part["score"].notna().sum()),
+            "undefined": int(part["score"].isna().sum()),
+            "mean": part["score"].mean(),
+            "lowest": part["score"].min(),
+            "highest": part["score"].max(),
+        }
+        for key, part in groups
+    ]
+    return Table(
+        "sets",
+        "Sets of models",
+        "Each measure of all models of one ε together. Inverted inputs: one input set for each "
+        "model whose inverted images they are, all models on each.",
+        pd.DataFrame(rows),
+        {"epsilon": "g"} | dict.fromkeys(["mean", "lowest", "highest"], ".4f"),
     )
 
 

@@ -7,7 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from samemind.errors import InvalidInput
-from samemind.figures.base import LAYER_COLUMNS, PAIR_COLUMNS, Contributions, Results
+from samemind.figures.base import (
+    LAYER_COLUMNS,
+    PAIR_COLUMNS,
+    SET_COLUMNS,
+    Contributions,
+    Results,
+)
 from samemind.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -44,6 +50,7 @@ def together(studies: Sequence[Results]) -> Results:
         probes=_stacked([study.probes for study in studies], [*PAIR_COLUMNS, "heads"]),
         subgroups=_stacked([study.subgroups for study in studies], [*PAIR_COLUMNS, "group"]),
         layers=_stacked([study.layers for study in studies], (*PAIR_COLUMNS, *LAYER_COLUMNS[2:4])),
+        sets=_stacked([study.sets for study in studies], SET_COLUMNS[:-1]),
         recipes={study.name: dict(study.recipes) for study in studies},
     )
 
@@ -113,4 +120,5 @@ def _renamed(study: Results, names: dict[str, str]) -> Results:
         probes=rename(study.probes),
         subgroups=rename(study.subgroups),
         layers=rename(study.layers),
+        sets=rename(study.sets),
     )

@@ -19,9 +19,10 @@ from samemind.artifacts import Recipe
 from samemind.attacks import Attack, ball_of
 from samemind.comparison import Scores
 from samemind.datasets.base import DATASETS
-from samemind.extraction import Activations, LayerActivations
+from samemind.extraction import Activations
 from samemind.inversion import Inverted, Natural, Seeds
 from samemind.layerwise import LayerScores
+from samemind.mechanisms import MechanismScores, SetScores
 from samemind.probing import Probe, ProbeScores
 from samemind.sections import (
     AttackSection,
@@ -38,6 +39,7 @@ from samemind.sections import (
     Training,
     known,
 )
+from samemind.study import further
 from samemind.training import Evaluated, Imported, Trained
 
 
@@ -92,6 +94,16 @@ class Study(Section):
     def _radii_fit_the_norm(self) -> Study:
         for epsilon in (*self.epsilons, self.evaluation.standard_epsilon):
             ball_of(self.norm, epsilon)
+        return self
+
+    @model_validator(mode="after")
+    def _mechanisms_have_inverted_images(self) -> Study:
+        asked = self.comparison.of_kind("mechanism")
+        if asked and not self.inversion.steps:
+            raise ValueError(
+                f"'{asked[0]}' compares models on inverted images, which [inversion] steps = 0 "
+                f"leaves out; give steps, or leave the measure out"
+            )
         return self
 
     @model_validator(mode="after")
@@ -222,7 +234,7 @@ class Study(Section):
                     activations=tuple(
                         Activations(checkpoint=m, inputs=i) for i in inputs for m in models
                     ),
-                    measures=self.comparison.measures,
+                    measures=self.comparison.of_kind("pair"),
                     permutations=self.comparison.permutations,
                     random_seed=self.comparison.random_seed,
                     driving_inputs=self.comparison.driving_inputs,
@@ -235,32 +247,17 @@ class Study(Section):
     @cached_property
     def layer_scores(self) -> tuple[LayerScores, ...]:
         """Layer by layer, for the cells and kinds of inputs that the study asks it of."""
-        asked = self.comparison
-        found = []
-        for cell in self.scores if asked.layers else ():
-            activations = tuple(
-                LayerActivations(
-                    checkpoint=a.checkpoint,
-                    inputs=a.inputs,
-                    layers=layers,
-                    pooling=asked.pooling,
-                )
-                for a in cell.activations
-                if (layers := asked.layers_of(a.checkpoint.architecture))
-            )
-            if cell.inputs in asked.layer_inputs and len({a.checkpoint for a in activations}) > 1:
-                found.append(
-                    LayerScores(
-                        dataset=cell.dataset,
-                        epsilon=cell.epsilon,
-                        activations=activations,
-                        layer_measure=asked.layer_measure,
-                        measures=asked.measures,
-                        permutations=asked.permutations,
-                        random_seed=asked.random_seed,
-                    )
-                )
-        return tuple(found)
+        return tuple(further.layer_scores(self.scores, self.comparison))
+
+    @cached_property
+    def mechanism_scores(self) -> tuple[MechanismScores, ...]:
+        """Mechanism measures of every cell, where the study asks for some."""
+        return tuple(further.mechanism_scores(self.scores, self.comparison))
+
+    @cached_property
+    def set_scores(self) -> tuple[SetScores, ...]:
+        """Measures of all models of a cell together, where the study asks for some."""
+        return tuple(further.set_scores(self.scores, self.comparison))
 
     @cached_property
     def probed(self) -> Natural:
@@ -302,6 +299,7 @@ class Study(Section):
     def stages(self) -> tuple[Stage, ...]:
         """The whole study in order; a stage needs only the ones before it."""
         probes = [probe for scores in self.probe_scores for probe in scores.probes]
+        beside = (*self.layer_scores, *self.mechanism_scores, *self.set_scores)
         layers = [a for s in self.layer_scores for a in s.activations]
         activations = dict.fromkeys(
             [
@@ -318,5 +316,5 @@ class Study(Section):
             Stage("inversion", self.inverted),
             Stage("extraction", tuple(activations)),
             Stage("probing", tuple(probes)),
-            Stage("comparison", (*self.scores, *self.layer_scores, *self.probe_scores)),
+            Stage("comparison", (*self.scores, *beside, *self.probe_scores)),
         )

@@ -1,0 +1,41 @@
+"""Rows of plain data as a table in the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+console = Console(highlight=False)
+
+
+def print_rows(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    """Prints the named columns of the rows: numbers to the right, text to the left."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        numeric = all(isinstance(row.get(column), int) for row in rows)
+        # A name is there to be copied: other columns give way first.
+        table.add_column(
+            column.replace("_", " "),
+            justify="right" if numeric else "left",
+            no_wrap=column == columns[0],
+        )
+    for row in rows:
+        table.add_row(*(_cell(row.get(column)) for column in columns))
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(
+            f"{k}: {v:,}" if isinstance(v, int) else f"{k}: {v}" for k, v in value.items()
+        )
+    if isinstance(value, (list, tuple)):
+        # ImageNet has a thousand classes: --json has them all.
+        return ", ".join(_cell(v) for v in value) if len(value) <= 10 else f"{len(value):,}"
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "–"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,44 @@
+"""All models of one ε together: how much the choice among them decides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from samemind.figures._style import COLOUR, epsilon_text, letter, measure_label, panels
+from samemind.figures.base import Results, figure
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+
+@figure(
+    "sets_of_models",
+    "Sets of models",
+    shows="Measures of all models of one ε together, a panel each, by ε: on natural inputs, and on "
+    "inverted ones (the mean over the models whose inverted images they are, and the range).",
+    needs=("sets",),
+)
+def sets_of_models(results: Results) -> matplotlib.figure.Figure:
+    """A line over ε for natural and for inverted inputs, for each measure."""
+    assert results.sets is not None
+    rows = results.sets[results.sets["score"].notna()]
+    rows = rows[rows["dataset"] == rows["dataset"].iloc[0]]
+    measures = list(dict.fromkeys(rows["measure"]))
+    drawing, axes = panels(len(measures))
+    for axis, measure in zip(axes, measures, strict=True):
+        part = rows[rows["measure"] == measure]
+        levels = sorted(part["epsilon"].unique())
+        for inputs in ("natural", "inverted"):
+            by_level = part[part["inputs"] == inputs].groupby("epsilon")["score"]
+            if not len(by_level):
+                continue
+            places = [levels.index(level) for level in by_level.mean().index]
+            axis.plot(places, by_level.mean(), "o-", color=COLOUR[inputs], label=inputs)
+            axis.vlines(places, by_level.min(), by_level.max(), color=COLOUR[inputs])
+        axis.set_xticks(range(len(levels)), [epsilon_text(level) for level in levels])
+        axis.set_xlabel("ε")
+        axis.set_title(measure_label(measure))
+    letter(axes)
+    handles, labels = axes[0].get_legend_handles_labels()
+    drawing.legend(handles, labels, loc="outside lower center", ncols=2)
+    return drawing

@@ -1,0 +1,69 @@
+"""What a study compares beside pairs of models: layers, mechanisms, and sets of models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from samemind.comparison import Scores
+from samemind.extraction import Activations, LayerActivations
+from samemind.inversion import Natural
+from samemind.layerwise import LayerScores
+from samemind.mechanisms import MechanismScores, SetScores
+from samemind.sections import Comparison
+
+
+def layer_scores(cells: Sequence[Scores], asked: Comparison) -> Iterator[LayerScores]:
+    """Layer by layer, for the cells and kinds of inputs that are asked for."""
+    for cell in cells if asked.layers else ():
+        activations = tuple(
+            LayerActivations(
+                checkpoint=a.checkpoint, inputs=a.inputs, layers=layers, pooling=asked.pooling
+            )
+            for a in cell.activations
+            if (layers := asked.layers_of(a.checkpoint.architecture))
+        )
+        if cell.inputs in asked.layer_inputs and len({a.checkpoint for a in activations}) > 1:
+            yield LayerScores(
+                dataset=cell.dataset,
+                epsilon=cell.epsilon,
+                activations=activations,
+                layer_measure=asked.layer_measure,
+                measures=asked.of_kind("pair"),
+                permutations=asked.permutations,
+                random_seed=asked.random_seed,
+            )
+
+
+def mechanism_scores(cells: Sequence[Scores], asked: Comparison) -> Iterator[MechanismScores]:
+    """For every cell: each model on the targets, and on the inverted images of the others."""
+    measures = asked.of_kind("mechanism")
+    for cell in cells if measures else ():
+        if cell.inputs != "inverted":
+            continue
+        targets: dict[Activations, None] = {
+            Activations(checkpoint=a.checkpoint, inputs=a.inputs.targets): None
+            for a in cell.activations
+            if not isinstance(a.inputs, Natural)
+        }
+        yield MechanismScores(
+            dataset=cell.dataset,
+            epsilon=cell.epsilon,
+            on_targets=tuple(targets),
+            on_inverted=cell.activations,
+            measures=measures,
+            permutations=asked.permutations,
+            random_seed=asked.random_seed,
+        )
+
+
+def set_scores(cells: Sequence[Scores], asked: Comparison) -> Iterator[SetScores]:
+    """All models of every cell together, on each of its input sets, natural and inverted."""
+    measures = asked.of_kind("set")
+    for epsilon in dict.fromkeys(cell.epsilon for cell in cells if measures):
+        here = [cell for cell in cells if cell.epsilon == epsilon]
+        yield SetScores(
+            dataset=here[0].dataset,
+            epsilon=epsilon,
+            activations=tuple(a for cell in here for a in cell.activations),
+            measures=measures,
+        )
