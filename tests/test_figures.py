@@ -14,9 +14,11 @@ from samemind.figures.base import FIGURES, NEEDS, Results, families_of, figure
 from samemind.figures.evidence import trend_table, verdicts
 from samemind.figures.measure_agreement import mean_rank_correlations
 from samemind.figures.normalised_similarity import normalised_rows
+from samemind.reporting.report import drawing_plan
 from samemind.reporting.together import together
 from simulated_results import simulated
 
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 K_SETTINGS = ("knn_jaccard", "knn_jaccard@100")
 
 
@@ -54,6 +56,92 @@ def test_every_figure_can_be_drawn_from_a_study_that_has_everything(name, full):
     drawing = member(results)
     drawing.canvas.draw()
     assert drawing.axes
+
+
+@pytest.fixture(scope="module")
+def as_in_the_paper():
+    """All the studies of the paper together, as wide as the axes of its figures can get."""
+    measures = ("agreement", "linear_cka", *K_SETTINGS)
+    networks = ("resnet50", "wide_resnet50_2", "densenet161", "vgg16_bn")
+    for_cifar = ("cifar_resnet18", "cifar_wide_resnet50_4_imagenet_stem", "cifar_vgg16_bn")
+    levels = (0.0, 0.25, 0.5, 1.0, 3.0)
+    large = {"architectures": networks, "epsilons": levels, "measures": measures}
+    cifar = {"architectures": for_cifar, "measures": measures, "dataset": "cifar10"}
+    return together([
+        simulated(
+            name="1k", dataset="imagenet1k", has_extras=True, **large
+        ),
+        simulated(name="100", dataset="imagenet100", **large),
+        simulated(name="50", dataset="folder:/data/imagenet50@64", **large),
+        simulated(name="cifar10", **cifar),
+        simulated(name="1k-sat6", dataset="imagenet1k", inputs_dataset="sat6-224", **large),
+        simulated(name="cifar10-sat6", inputs_dataset="sat6-32", **cifar),
+    ])  # fmt: skip
+
+
+def texts_of(drawing):
+    """(text, box in pixels) of everything that is written in a figure."""
+    drawing.canvas.draw()
+    held = [*drawing.texts, *(text for legend in drawing.legends for text in legend.get_texts())]
+    for axes in drawing.axes:
+        if not axes.get_visible():
+            continue
+        titles = [axes.title, axes._left_title, axes.xaxis.label, axes.yaxis.label]
+        held += [*axes.texts, *titles]
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            ticks = zip(axis.get_majorticklocs(), axis.get_majorticklabels(), strict=False)
+            held += [label for place, label in ticks if low <= place <= high]
+    return [
+        (text.get_text(), text.get_window_extent())
+        for text in held
+        if text.get_visible() and text.get_text().strip()
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(set(FIGURES) - {"contributions", "gallery", "layer_map"}))
+def test_nothing_written_is_cut_off_or_covers_another_text(name, as_in_the_paper):
+    member, results = FIGURES[name], as_in_the_paper
+    if member.per_measure == "only":
+        results = results.only(measure="linear_cka", dataset="imagenet1k")
+    drawing = member(results)
+    texts = texts_of(drawing)
+    width, height = drawing.canvas.get_width_height()
+    cut = [
+        text
+        for text, box in texts
+        if box.x0 < -1 or box.y0 < -1 or box.x1 > width + 1 or box.y1 > height + 1
+    ]
+    assert cut == []
+    # A letter stands in the room that its title leaves for it.
+    inner = [(text, box.padded(-0.5)) for text, box in texts if text not in LETTERS]
+    covering = [
+        (a, b) for (a, one), (b, other) in itertools.combinations(inner, 2) if one.overlaps(other)
+    ]
+    assert covering == []
+
+
+def test_box_plots_of_several_groups_name_epsilon(as_in_the_paper):
+    for name in ("similarity_by_epsilon", "mechanisms", "predictions_natural"):
+        drawing = FIGURES[name](as_in_the_paper)
+        assert sum(text == "ε" for text, _ in texts_of(drawing)) == len(drawing.axes)
+
+
+def test_the_figure_out_of_distribution_has_each_dataset_beside_its_foreign_inputs(as_in_the_paper):
+    drawing = FIGURES["out_of_distribution"](as_in_the_paper)
+    groups = [text.get_text() for text in drawing.axes[0].texts if len(text.get_text()) > 1]
+    assert groups == ["imagenet1k", "imagenet1k\non sat6-224", "cifar10", "cifar10\non sat6-32"]
+
+
+def test_every_dataset_has_its_own_heat_maps_and_maps(as_in_the_paper):
+    places = {
+        (entry.name, entry.variant)
+        for _, _, entry in drawing_plan(as_in_the_paper.only(measure="knn_jaccard"))
+        if FIGURES[entry.name].per_measure == "only"
+    }
+    named = {"imagenet1k", "imagenet100", "imagenet50", "cifar10", "imagenet1k on sat6-224",
+             "cifar10 on sat6-32"}  # fmt: skip
+    assert places == set(itertools.product(["heat_maps", "model_map"], named))
 
 
 def test_all_figures_of_the_paper_are_there():
@@ -215,3 +303,5 @@ def test_families_are_datasets_that_differ_by_a_number():
     assert families_of(["imagenet1k", "imagenet100", "cifar10", "sat6"]) == {
         "imagenet": ["imagenet1k", "imagenet100"]
     }
+    folders = ["folder:/data/birds200@64", "folder:/data/birds50@64"]
+    assert families_of(folders) == {"birds": folders}

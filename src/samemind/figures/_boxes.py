@@ -11,18 +11,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from samemind.figures._style import COLOUR, epsilon_text
+from samemind.figures._style import COLOUR, epsilon_text, panels, place_label
 from samemind.lazy import LazyModule
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 else:
     np = LazyModule("numpy")
 
 MANY_POINTS = 150
+HATCH = "////"  # inputs of another dataset than the models'
 FEW_TICKS = 7
+# How many boxes a panel has room for, by how many panels stand in a row; more have upright numbers.
+MOST_BOXES = {3: 10, 2: 16, 1: 34}
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +58,29 @@ def groups_of(rows: pd.DataFrame) -> list[Group]:
     keys = ["dataset", "inputs_dataset", "inputs"]
     found = []
     several = rows[["dataset", "inputs_dataset"]].drop_duplicates().shape[0] > 1
+    kinds = rows["inputs"].unique()
     order = rows.assign(_late=rows["inputs"] != "natural").groupby(keys, sort=False)
     for (dataset, inputs_dataset, inputs), part in order:
         away = inputs_dataset != dataset
-        place = f"{dataset} on {inputs_dataset}" if away else str(dataset)
-        label = f"{place}\n{inputs}" if several else f"{inputs} inputs"
+        label = place_label(str(dataset), str(inputs_dataset)).replace(" on ", "\non ")
+        if several and len(kinds) > 1:
+            label += f"\n{inputs}"
+        if not several:
+            label = f"{inputs} inputs"
         found.append(Group(label, str(inputs), part, away))
     return sorted(found, key=lambda g: (g.is_out_of_distribution, g.inputs != "natural"))
+
+
+def box_panels(
+    rows: pd.DataFrame, *, most: int = 3, height: float = 2.1
+) -> tuple[Figure, Sequence[Axes]]:
+    """A panel for each measure of the rows, wide enough for the boxes of its groups."""
+    cells = rows[["measure", "dataset", "inputs_dataset", "inputs", "epsilon"]].drop_duplicates()
+    counts = cells["measure"].value_counts()
+    boxes = int(counts.max())
+    fitting = [columns for columns, room in MOST_BOXES.items() if boxes <= room]
+    columns = min(most, fitting[0] if fitting else 1)
+    return panels(len(counts), most=columns, height=height)
 
 
 def draw_groups(axis: Axes, groups: Sequence[Group]) -> None:
@@ -76,22 +96,30 @@ def draw_groups(axis: Axes, groups: Sequence[Group]) -> None:
         centres.append(((first + position - 1) / 2, group.label))
         position += 0.7
     axis.set_xticks(ticks, labels)
+    is_crowded = len(ticks) > MOST_BOXES[1]
+    if is_crowded:
+        axis.tick_params(axis="x", rotation=90)
     if len(ticks) > FEW_TICKS:
         axis.tick_params(axis="x", labelsize=6)
     axis.set_xlim(-0.7, position - 1)
     axis.grid(axis="y")
     axis.set_xlabel("ε" if len(groups) == 1 else "")
     if len(groups) > 1:
+        # Beside the numbers, because the line below them names the groups.
+        axis.annotate(
+            "ε", (0, 0), xycoords="axes fraction", xytext=(-3, -5), textcoords="offset points",
+            ha="right", va="top", fontsize=7.5, annotation_clip=False,
+        )  # fmt: skip
         for centre, label in centres:
             axis.annotate(
                 label,
                 (centre, 0),
                 xycoords=("data", "axes fraction"),
-                xytext=(0, -16),
+                xytext=(0, -26 if is_crowded else -16),
                 textcoords="offset points",
                 ha="center",
                 va="top",
-                fontsize=7,
+                fontsize=6 if is_crowded else 7,
                 annotation_clip=False,
             )
 
@@ -103,7 +131,7 @@ def _levels(rows: pd.DataFrame) -> Iterator[tuple[float, pd.DataFrame]]:
 
 def _draw_level(axis: Axes, position: float, group: Group, rows: pd.DataFrame) -> None:
     scores = across_architectures(rows)["score"].to_numpy(dtype=float)
-    hatch = "////" if group.is_out_of_distribution else ""
+    hatch = HATCH if group.is_out_of_distribution else ""
     draw_box(axis, position, scores, COLOUR[group.inputs], hatch)
     _mark_level(axis, position, rows["floor"].to_numpy(dtype=float), "floor", (0, (2, 1.5)))
     ceiling = across_random_seeds(rows)["score"].to_numpy(dtype=float)
@@ -156,6 +184,10 @@ def legend_handles(rows: pd.DataFrame) -> list:
         for kind in ("natural", "inverted")
         if (rows["inputs"] == kind).any()
     ]
+    if (rows["inputs_dataset"] != rows["dataset"]).any():
+        handles.append(
+            Patch(edgecolor=COLOUR["ink"], facecolor="none", hatch=HATCH, label="another dataset")
+        )
     if rows["floor"].notna().any():
         handles.append(
             Line2D([], [], color=COLOUR["floor"], linestyle=(0, (2, 1.5)), label="floor")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from samemind.figures._boxes import draw_box
-from samemind.figures._style import epsilon_text, letter, measure_label, panels
+from samemind.figures._style import epsilon_text, legend_below, letter, measure_label, panels
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -45,7 +45,7 @@ def draw_compared(
         Patch(edgecolor=colour, facecolor=colour + "40", label=value + _size(table, column, value))
         for value, colour in colours.items()
     ]
-    drawing.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    legend_below(drawing, handles)
     return drawing
 
 

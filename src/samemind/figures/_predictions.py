@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from samemind.figures._boxes import Group, draw_groups, groups_of, legend_handles, measures_in
-from samemind.figures._style import COLOUR, letter, measure_label, panels
+from samemind.figures._boxes import (
+    Group,
+    box_panels,
+    draw_groups,
+    groups_of,
+    legend_handles,
+    measures_in,
+)
+from samemind.figures._style import COLOUR, legend_below, letter, measure_label
 from samemind.figures.base import Results
 from samemind.lazy import LazyModule
 from samemind.statistics import agreement_bounds
@@ -27,7 +34,7 @@ def draw_predictions(
     rows = results.defined
     rows = rows[(rows["inputs"] == inputs) & (rows["inputs_dataset"] == rows["dataset"])]
     measures = measures_in(rows, PREDICTIONS.__contains__)
-    drawing, axes = panels(len(measures), most=2, height=2.4)
+    drawing, axes = box_panels(rows[rows["measure"].isin(measures)], most=2, height=2.4)
     handles = legend_handles(rows)
     for axis, measure in zip(axes, measures, strict=True):
         groups = groups_of(rows[rows["measure"] == measure])
@@ -38,7 +45,7 @@ def draw_predictions(
             _zoom(axis, results, groups)
         axis.set_title(measure_label(measure))
     letter(axes)
-    drawing.legend(handles=handles, loc="outside lower center", ncols=3)
+    legend_below(drawing, handles)
     return drawing
 
 

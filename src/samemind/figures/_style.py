@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -98,6 +98,26 @@ def neighbours_of(name: str) -> int:
     return int(digits or 10)
 
 
+def dataset_label(name: str) -> str:
+    """How a dataset is called in figures: a folder by its last name, others by theirs.
+
+    >>> dataset_label("folder:/data/birds@64")
+    'birds'
+    """
+    if not name.startswith("folder:"):
+        return name
+    path, _, renamed = name.removeprefix("folder:").partition(" (")
+    last = path.rstrip("/").rpartition("/")[2].partition("@")[0] or path
+    return last + (f" ({renamed}" if renamed else "")
+
+
+def place_label(dataset: str, inputs_dataset: str) -> str:
+    """The models' dataset and, where it is another, that of the inputs."""
+    if dataset == inputs_dataset:
+        return dataset_label(dataset)
+    return f"{dataset_label(dataset)} on {dataset_label(inputs_dataset)}"
+
+
 def epsilon_text(epsilon: float) -> str:
     """ε as in the paper: 0, 0.25, 1."""
     return f"{epsilon:g}"
@@ -168,7 +188,7 @@ def grid_of(count: int, most: int = 3) -> tuple[int, int]:
 def panels(count: int, *, most: int = 3, height: float = 2.1) -> tuple[Figure, Sequence[Axes]]:
     """A figure with `count` panels, at most `most` in a row, and its axes."""
     rows, columns = grid_of(count, most)
-    width = ONE_COLUMN if columns == 1 else TWO_COLUMNS
+    width = ONE_COLUMN if columns == 1 and most > 1 else TWO_COLUMNS
     figure = new_figure(width, height * rows)
     axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
     for axis in axes[count:]:
@@ -186,6 +206,26 @@ def letter(axes: Sequence[Axes]) -> None:
             name, (0, 1), xycoords="axes fraction", xytext=(0, 6), textcoords="offset points",
             fontsize=STYLE["axes.titlesize"], fontweight="bold", in_layout=False,
         )  # fmt: skip
+
+
+def legend_below(figure: Figure, handles: Sequence[Any]) -> None:
+    """A legend under the figure, in as many columns as its width has room for, evenly filled."""
+    if not handles:
+        return
+    size = STYLE["legend.fontsize"]
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    entry = size * (4.8 + 0.56 * longest)  # points: the mark, the gaps and the letters
+    most = max(1, min(len(handles), int(72 * figure.get_figwidth() / entry)))
+    _, columns = grid_of(len(handles), most)
+    figure.legend(handles=list(handles), loc="outside lower center", ncols=columns)
+
+
+def looks_of(architectures: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """A marker and a colour for each architecture, in this order, as matplotlib's arguments."""
+    return {
+        name: {"marker": MARKERS[i % len(MARKERS)], "color": CYCLE[i % len(CYCLE)]}
+        for i, name in enumerate(dict.fromkeys(map(str, architectures)))
+    }
 
 
 def as_picture(image: np.ndarray) -> np.ndarray:

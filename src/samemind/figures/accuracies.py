@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from samemind.figures._style import CYCLE, MARKERS, letter, panels
+from samemind.figures._style import dataset_label, legend_below, letter, looks_of, panels
 from samemind.figures.base import Results, figure
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def accuracies(results: Results) -> matplotlib.figure.Figure:
     from matplotlib.lines import Line2D
 
     datasets = [str(name) for name in results.models["dataset"].unique()]
-    architectures = [str(name) for name in results.models["architecture"].unique()]
+    looks = looks_of(results.models["architecture"])
     drawing, axes = panels(2 * len(datasets), most=2, height=2.2)
     for place, dataset in enumerate(datasets):
         models = results.models[results.models["dataset"] == dataset]
@@ -34,12 +34,10 @@ def accuracies(results: Results) -> matplotlib.figure.Figure:
         at = {level: i for i, level in enumerate(levels)}
         for axis, (column, title) in zip(axes[2 * place :], KINDS.items(), strict=False):
             for architecture, part in models.groupby("architecture", sort=False):
-                look = architectures.index(str(architecture))
                 means = part.groupby("epsilon")[column].mean()
                 axis.plot(
                     [at[level] for level in means.index], 100 * means.to_numpy(),
-                    marker=MARKERS[look % len(MARKERS)], color=CYCLE[look % len(CYCLE)],
-                    markersize=3.5, linewidth=1,
+                    **looks[str(architecture)], markersize=3.5, linewidth=1,
                 )  # fmt: skip
             weak = models[models["is_weak"].astype(bool)]
             axis.scatter(
@@ -49,13 +47,9 @@ def accuracies(results: Results) -> matplotlib.figure.Figure:
             axis.set_xticks(range(len(levels)), [f"{level:g}" for level in levels])
             axis.set_xlabel("ε")
             axis.grid(axis="y")
-            axis.set_title(title if len(datasets) == 1 else f"{title}: {dataset}")
+            axis.set_title(title if len(datasets) == 1 else f"{title}: {dataset_label(dataset)}")
         axes[2 * place].set_ylabel("per cent")
-    handles = [
-        Line2D([], [], marker=MARKERS[i % len(MARKERS)], color=CYCLE[i % len(CYCLE)],
-               markersize=3.5, label=name)
-        for i, name in enumerate(architectures)
-    ]  # fmt: skip
+    handles = [Line2D([], [], **look, markersize=3.5, label=name) for name, look in looks.items()]
     letter(axes)
-    drawing.legend(handles=handles, loc="outside lower center", ncols=4)
+    legend_below(drawing, handles)
     return drawing

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from samemind.errors import InvalidInput
+from samemind.figures._style import dataset_label
 from samemind.lazy import LazyModule
 from samemind.registry import Registry
 
@@ -276,7 +277,7 @@ def families_of(datasets: Iterable[str]) -> dict[str, list[str]]:
     """
     found: dict[str, list[str]] = {}
     for name in datasets:
-        stem = str(name).rstrip("k").rstrip("0123456789")
+        stem = dataset_label(str(name)).rstrip("k").rstrip("0123456789")
         found.setdefault(stem, []).append(str(name))
     return {stem: names for stem, names in found.items() if len(names) > 1}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from samemind.figures._boxes import Group, groups_of
@@ -32,10 +31,9 @@ def dataset_size(results: Results) -> matplotlib.figure.Figure:
     rows = rows[rows["inputs_dataset"] == rows["dataset"]]
 
     def largest_first(part: pd.DataFrame) -> list[Group]:
-        groups = sorted(
+        return sorted(
             groups_of(part),
             key=lambda group: -results.classes.get(str(group.rows["dataset"].iloc[0]), 0),
         )
-        return [replace(group, label=str(group.rows["dataset"].iloc[0])) for group in groups]
 
     return draw_representations(rows, largest_first)

@@ -11,7 +11,7 @@ from samemind.figures._matrices import (
     short_names,
     symmetric,
 )
-from samemind.figures._style import CYCLE, MARKERS, epsilon_text, measure_label, new_figure
+from samemind.figures._style import epsilon_text, legend_below, looks_of, measure_label, new_figure
 from samemind.figures.base import Results, figure
 from samemind.lazy import LazyModule
 from samemind.statistics import classical_map
@@ -34,31 +34,32 @@ else:
 )
 def model_map(results: Results) -> matplotlib.figure.Figure:
     """The models at each ε in two dimensions, by one measure."""
+    from matplotlib.lines import Line2D
+
     rows = main_dataset(results.defined)
     kind = "natural" if (rows["inputs"] == "natural").any() else "inverted"
     rows = rows[rows["inputs"] == kind]
     has_seeds = has_several_seeds(rows)
     levels = sorted(rows["epsilon"].unique())
-    architectures = sorted({*rows["architecture_a"], *rows["architecture_b"]})
+    there = {*rows["architecture_a"], *rows["architecture_b"]}
+    # As in the figure of accuracies, where all models are.
+    own = results.models[results.models["dataset"] == rows["dataset"].iloc[0]]
+    looks = looks_of([*own["architecture"], *sorted(there)])
     drawing = new_figure(max(3.3, 1.75 * len(levels)), 2.6)
     axes = drawing.subplots(1, len(levels), squeeze=False)[0]
     extent = 0.0
     for axis, level in zip(axes, levels, strict=True):
         part = rows[rows["epsilon"] == level]
-        looks = dict(
+        architecture_of = dict(
             zip(short_names(part, "a", has_seeds=has_seeds), part["architecture_a"], strict=True)
         ) | dict(
             zip(short_names(part, "b", has_seeds=has_seeds), part["architecture_b"], strict=True)
         )
-        names = sorted(looks)
+        names = sorted(architecture_of)
         matrix = symmetric(matrix_of(part, names, has_seeds=has_seeds))
         positions, kept = classical_map(matrix)
         for name, (x, y) in zip(names, positions, strict=True):
-            look = architectures.index(looks[name])
-            axis.scatter(
-                x, y, s=22, marker=MARKERS[look % len(MARKERS)], color=CYCLE[look % len(CYCLE)],
-                linewidths=0,
-            )  # fmt: skip
+            axis.scatter(x, y, s=22, **looks[architecture_of[name]], linewidths=0)
         axis.set_title(f"ε = {epsilon_text(level)} ({kept:.0%} kept)", loc="center", fontsize=7.5)
         axis.grid(True)
         axis.tick_params(labelsize=6)
@@ -68,16 +69,10 @@ def model_map(results: Results) -> matplotlib.figure.Figure:
         axis.set_box_aspect(1)
         axis.label_outer()
     axes[0].set_ylabel(f"{measure_label(str(rows['measure'].iloc[0]))}\n{kind} inputs")
-    _legend(drawing, architectures)
-    return drawing
-
-
-def _legend(drawing: matplotlib.figure.Figure, architectures: list[str]) -> None:
-    from matplotlib.lines import Line2D
-
     handles = [
-        Line2D([], [], linestyle="", marker=MARKERS[i % len(MARKERS)], color=CYCLE[i % len(CYCLE)],
-               markersize=4, label=name)
-        for i, name in enumerate(architectures)
-    ]  # fmt: skip
-    drawing.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)))
+        Line2D([], [], linestyle="", **look, markersize=4, label=name)
+        for name, look in looks.items()
+        if name in there
+    ]
+    legend_below(drawing, handles)
+    return drawing

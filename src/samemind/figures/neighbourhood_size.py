@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from samemind.figures._boxes import draw_groups, groups_of, legend_handles, measures_in
-from samemind.figures._style import letter, measure_label, neighbours_of, panels
+from samemind.figures._boxes import box_panels, draw_groups, groups_of, legend_handles, measures_in
+from samemind.figures._style import legend_below, letter, measure_label, neighbours_of
 from samemind.figures.base import Results, figure
 
 if TYPE_CHECKING:
@@ -24,11 +24,13 @@ def neighbourhood_size(results: Results) -> matplotlib.figure.Figure:
     """k-NN Jaccard on inverted inputs at every k that the study has."""
     rows = results.defined
     rows = rows[(rows["inputs"] == "inverted") & rows["measure"].str.startswith("knn_jaccard")]
+    own = rows[rows["inputs_dataset"] == rows["dataset"]]
+    rows = own if len(own) else rows
     measures = sorted(measures_in(rows), key=neighbours_of)
-    drawing, axes = panels(len(measures))
+    drawing, axes = box_panels(rows)
     for axis, measure in zip(axes, measures, strict=True):
         draw_groups(axis, groups_of(rows[rows["measure"] == measure]))
         axis.set_title(measure_label(measure))
     letter(axes)
-    drawing.legend(handles=legend_handles(rows), loc="outside lower center", ncols=4)
+    legend_below(drawing, legend_handles(rows))
     return drawing

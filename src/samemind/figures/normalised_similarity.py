@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from samemind.figures._boxes import draw_groups, groups_of, measures_in
-from samemind.figures._style import COLOUR, letter, measure_label, panels
+from samemind.figures._boxes import box_panels, draw_groups, groups_of, measures_in
+from samemind.figures._style import COLOUR, letter, measure_label
 from samemind.figures.base import Results, figure
 from samemind.figures.evidence import levels_of
 from samemind.statistics import normalised
@@ -30,7 +30,7 @@ def normalised_similarity(results: Results) -> matplotlib.figure.Figure:
     """Box plots of every measure between its floor and its ceiling."""
     rows = normalised_rows(results)
     measures = measures_in(rows)
-    drawing, axes = panels(len(measures))
+    drawing, axes = box_panels(rows)
     for axis, measure in zip(axes, measures, strict=True):
         part = rows[rows["measure"] == measure]
         draw_groups(axis, groups_of(part.assign(score=part["normalised"], floor=float("nan"))))

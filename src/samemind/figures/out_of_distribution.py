@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from samemind.figures._boxes import Group, groups_of
 from samemind.figures._representations import draw_representations, on_representations
 from samemind.figures.base import Results, figure
 
 if TYPE_CHECKING:
     import matplotlib.figure
+    import pandas as pd
 
 
 @figure(
@@ -23,5 +25,13 @@ if TYPE_CHECKING:
 def out_of_distribution(results: Results) -> matplotlib.figure.Figure:
     """Three measures on inverted inputs of a foreign dataset."""
     rows = on_representations(results.defined)
-    inverted = rows[rows["inputs"] == "inverted"]
-    return draw_representations(inverted if len(inverted) else rows)
+    rows = rows[rows["inputs"] == "inverted"] if (rows["inputs"] == "inverted").any() else rows
+    away = rows[rows["inputs_dataset"] != rows["dataset"]]
+    return draw_representations(rows[rows["dataset"].isin(away["dataset"])], _by_dataset)
+
+
+def _by_dataset(rows: pd.DataFrame) -> list[Group]:
+    """For each dataset of the models its own inputs, and the foreign ones beside them."""
+    groups = groups_of(rows)
+    names = [str(group.rows["dataset"].iloc[0]) for group in groups]
+    return [groups[i] for i in sorted(range(len(groups)), key=lambda i: names.index(names[i]))]

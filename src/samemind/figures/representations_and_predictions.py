@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samemind.figures._boxes import measures_in
-from samemind.figures._style import COLOUR, MARKERS, epsilon_text, letter, measure_label, panels
+from samemind.figures._style import (
+    COLOUR,
+    MARKERS,
+    epsilon_text,
+    legend_below,
+    letter,
+    measure_label,
+    panels,
+)
 from samemind.figures.base import Results, figure
 from samemind.figures.evidence import PREDICTIONS, representation_measures
 from samemind.statistics import rank_correlations
@@ -44,7 +52,7 @@ def representations_and_predictions(results: Results) -> matplotlib.figure.Figur
         axis.set_xlabel(measure_label(measure))
     axes[0].set_ylabel(measure_label(prediction))
     letter(axes)
-    drawing.legend(handles=_handles(table, levels), loc="outside lower center", ncols=6)
+    legend_below(drawing, _handles(table, levels))
     return drawing
 
 

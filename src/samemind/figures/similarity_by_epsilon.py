@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from samemind.figures._boxes import draw_groups, groups_of, legend_handles, measures_in
-from samemind.figures._style import letter, measure_label, panels
+from samemind.figures._boxes import box_panels, draw_groups, groups_of, legend_handles, measures_in
+from samemind.figures._style import legend_below, letter, measure_label
 from samemind.figures.base import Results, figure
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ def similarity_by_epsilon(results: Results) -> matplotlib.figure.Figure:
     """Box plots of every measure by ε, natural and inverted inputs side by side."""
     rows = results.defined
     measures = measures_in(rows)
-    drawing, axes = panels(len(measures))
+    drawing, axes = box_panels(rows)
     for axis, measure in zip(axes, measures, strict=True):
         draw_groups(axis, groups_of(rows[rows["measure"] == measure]))
         axis.set_title(measure_label(measure))
     letter(axes)
-    drawing.legend(handles=legend_handles(rows), loc="outside lower center", ncols=4)
+    legend_below(drawing, legend_handles(rows))
     return drawing

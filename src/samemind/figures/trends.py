@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from samemind.figures._style import COLOUR, ONE_COLUMN, TWO_COLUMNS, measure_label, new_figure
+from samemind.figures._style import (
+    COLOUR,
+    ONE_COLUMN,
+    TWO_COLUMNS,
+    grid_of,
+    legend_below,
+    measure_label,
+    new_figure,
+    place_label,
+)
 from samemind.figures.base import Results, figure
 from samemind.figures.evidence import COMMON, trend_table
 
 if TYPE_CHECKING:
     import matplotlib.figure
     import pandas as pd
+    from matplotlib.axes import Axes
 
 
 @figure(
@@ -25,36 +35,42 @@ def trends(results: Results) -> matplotlib.figure.Figure:
     """A line per measure and kind of input: the change over ε with its confidence interval."""
     table = trend_table(results)
     table = table[table["n_levels"] > 1]
-    groups = list(table.groupby(["dataset", "inputs_dataset", "measure"], sort=False))
-    width = ONE_COLUMN * 1.5 if len(groups) < 30 else TWO_COLUMNS
-    drawing = new_figure(width, 0.7 + 0.24 * len(table) + 0.06 * len(groups))
-    axis = drawing.add_subplot()
-    several = table[["dataset", "inputs_dataset"]].drop_duplicates().shape[0] > 1
-    position, ticks, labels = 0.0, [], []
-    for key, part in groups:
-        first = position
-        for record in part.sort_values("inputs", ascending=False).to_dict("records"):
-            _draw_trend(axis, position, record)
-            position += 1
-        ticks.append((first + position - 1) / 2)
-        dataset, inputs_dataset, measure = map(str, key)  # pyright: ignore[reportArgumentType]
-        place = dataset if dataset == inputs_dataset else f"{dataset} on {inputs_dataset}"
-        labels.append(measure_label(measure) + (f"\n{place}" if several else ""))
-        position += 0.5
-    axis.axvline(0, color=COLOUR["ink"], linewidth=0.7)
-    axis.set_yticks(ticks, labels)
-    axis.set_ylim(position - 0.2, -0.8)
-    axis.grid(axis="x")
-    lowest, highest = table["first_epsilon"].min(), table["last_epsilon"].max()
-    axis.set_xlabel(f"change of the mean score from ε = {lowest:g} to ε = {highest:g}")
+    places = list(table.groupby(["dataset", "inputs_dataset"], sort=False))
+    measures = list(dict.fromkeys(table["measure"]))
+    # One line for each kind of input and set of models; the same height for all panels.
+    lines = int(table.groupby(["dataset", "inputs_dataset", "measure"]).size().max())
+    rows, columns = grid_of(len(places), 2)
+    height = 0.7 + (0.2 * lines + 0.1) * len(measures)
+    drawing = new_figure(ONE_COLUMN * 1.5 if columns == 1 else TWO_COLUMNS, height * rows)
+    axes = drawing.subplots(rows, columns, squeeze=False, sharey=True)
+    for axis in axes.flat[len(places) :]:
+        axis.set_visible(False)
+    for axis, (key, part) in zip(axes.flat, places, strict=False):
+        _draw_place(axis, part, measures, lines)
+        dataset, inputs_dataset = map(str, key)  # pyright: ignore[reportArgumentType]
+        if len(places) > 1:
+            axis.set_title(place_label(dataset, inputs_dataset))
     _legend(drawing, table)
     return drawing
 
 
-def _draw_trend(axis: object, position: float, record: dict) -> None:
-    from matplotlib.axes import Axes
+def _draw_place(axis: Axes, table: pd.DataFrame, measures: list[str], lines: int) -> None:
+    """The trends of one dataset, each measure at its own place on the axis."""
+    for place, measure in enumerate(measures):
+        records = table[table["measure"] == measure].sort_values("inputs", ascending=False)
+        first = place * (lines + 0.5) + (lines - len(records)) / 2
+        for line, record in enumerate(records.to_dict("records")):
+            _draw_trend(axis, first + line, record)
+    axis.axvline(0, color=COLOUR["ink"], linewidth=0.7)
+    middles = [place * (lines + 0.5) + (lines - 1) / 2 for place in range(len(measures))]
+    axis.set_yticks(middles, [measure_label(name) for name in measures])
+    axis.set_ylim(len(measures) * (lines + 0.5) - 0.7, -0.8)
+    axis.grid(axis="x")
+    lowest, highest = table["first_epsilon"].min(), table["last_epsilon"].max()
+    axis.set_xlabel(f"change of the mean score from ε = {lowest:g} to ε = {highest:g}")
 
-    assert isinstance(axis, Axes)
+
+def _draw_trend(axis: Axes, position: float, record: dict) -> None:
     colour = COLOUR[record["inputs"]]
     is_common = record["models"] == COMMON
     if record["lower"] == record["lower"]:
@@ -84,4 +100,4 @@ def _legend(drawing: matplotlib.figure.Figure, table: pd.DataFrame) -> None:
             Line2D([], [], color=COLOUR["floor"], marker="o", markersize=4,
                    markerfacecolor="white", linestyle="", label="only models present at every ε")
         )  # fmt: skip
-    drawing.legend(handles=handles, loc="outside lower center", ncols=3)
+    legend_below(drawing, handles)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from samemind.errors import InvalidInput, StoreError
 from samemind.executors import Executor, InProcess
+from samemind.figures._boxes import measures_in
+from samemind.figures._style import place_label
 from samemind.figures.base import FIGURES, Figure, Results
 from samemind.figures.evidence import verdicts
 from samemind.lazy import LazyModule
@@ -204,18 +206,28 @@ def reading_order(member: Figure) -> tuple[int, str]:
 
 
 def variants(member: Figure, study: Results) -> list[tuple[Figure, Results, Drawn]]:
-    """The figure itself, once for each measure, and with the models present at every ε only."""
+    """The figure itself, once for each measure, and with the models present at every ε only.
+
+    What shows one matrix of pairs comes for each measure and dataset.
+    """
 
     def entry(file: str, variant: str = "", measure: str = "") -> Drawn:
         return Drawn(member.name, member.title, member.shows, member.paper, file, variant, measure)
 
     found = [] if member.per_measure == "only" else [(member, study, entry(member.name))]
-    if member.per_measure:
-        for measure in study.defined["measure"].unique():
-            alone = study.only(measure=measure)
-            if not member.missing(alone):
-                file = f"{member.name}-{safe_file_name(str(measure))}"
-                found.append((member, alone, entry(file, measure=str(measure))))
+    if member.per_measure == "also":
+        for measure in measures_in(study.defined):
+            file = f"{member.name}-{safe_file_name(measure)}"
+            found.append((member, study.only(measure=measure), entry(file, measure=measure)))
+    if member.per_measure == "only":
+        rows = study.defined[["measure", "dataset", "inputs_dataset"]].drop_duplicates()
+        places = rows[["dataset", "inputs_dataset"]].drop_duplicates()
+        for measure, dataset, inputs_dataset in rows.itertuples(index=False, name=None):
+            alone = study.only(measure=measure, dataset=dataset, inputs_dataset=inputs_dataset)
+            place = place_label(dataset, inputs_dataset) if len(places) > 1 else ""
+            file = f"{member.name}-{measure}" + (f"-{dataset}-on-{inputs_dataset}" if place else "")
+            found.append((member, alone, entry(safe_file_name(file), place, measure)))
+    found = [step for step in found if not step[0].missing(step[1])]
     if member.is_by_epsilon:
         common = study.only_common_models()
         if len(common.models) < len(study.models) and not member.missing(common):
