@@ -55,16 +55,21 @@ def arrays_for(member: Measure, seed: int = 0, n: int = N_INPUTS) -> list[Tensor
     )
 
 
-def score(member: Measure, first: Tensor, second: Tensor) -> float:
+def score(member: Measure, first: Tensor, second: Tensor, correct: Tensor | None = None) -> float:
     """The score of two arrays, with labels where the measure needs them."""
     n_classes = first.shape[1] if member.reads == "logits" else N_CLASSES
-    needed = labels(len(first), n_classes) if member.needs_labels else None
-    return member(first, second, labels=needed)
+    correct = labels(len(first), n_classes) if correct is None else correct
+    return member(first, second, labels=correct if member.needs_labels else None)
 
 
 def pair_for(member: Measure, first: Tensor, second: Tensor) -> Pair:
     """The two arrays as a pair, with labels."""
     return member.pair(first, second, labels=labels(len(first)))
+
+
+def class_order(n_classes: int = N_CLASSES) -> Tensor:
+    """Which class stands at each place after `Invariance.CLASS_PERMUTATION`."""
+    return torch.randperm(n_classes, generator=generator(6))
 
 
 def changed(array: Tensor, invariance: Invariance) -> Tensor:
@@ -74,8 +79,10 @@ def changed(array: Tensor, invariance: Invariance) -> Tensor:
     square = torch.randn(width, width, generator=g, dtype=torch.float64)
     rotation = torch.linalg.qr(square).Q
     match invariance:
-        case Invariance.UNIT_PERMUTATION | Invariance.CLASS_PERMUTATION:
+        case Invariance.UNIT_PERMUTATION:
             return array[:, torch.randperm(width, generator=g)]
+        case Invariance.CLASS_PERMUTATION:
+            return array[:, class_order(width)]
         case Invariance.ORTHOGONAL:
             return array @ rotation
         case Invariance.ISOTROPIC_SCALING:

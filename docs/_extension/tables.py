@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from samemind.figures.base import FIGURES
-from samemind.measures.base import MEASURES
+from samemind.measures.base import MEASURES, Measure
 from samemind.measures.mechanism import MECHANISM_MEASURES
 from samemind.measures.of_sets import SET_MEASURES
 
@@ -21,8 +21,9 @@ def number(bound: float) -> str:
 def measures() -> str:
     """Every measure with its promises."""
     lines = [
-        "| measure | reads | family | range | identical | alike is | changes nothing | reference |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| measure | reads | family | range | identical | alike is | changes nothing | "
+        "standard error | reference |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for m in sorted(MEASURES.values(), key=lambda m: (m.reads, m.family, m.name)):
         low, high = (number(b) for b in m.bounds)
@@ -31,8 +32,33 @@ def measures() -> str:
         identical = "–" if m.identical is None else f"{m.identical:g}"
         lines.append(
             f"| `{m.name}` | {m.reads} | {m.family} | {low} … {high} | {identical} | {alike} | "
-            f"{same} | {m.reference} |"
+            f"{same} | {standard_error(m)} | {m.reference} |"
         )
+    return "\n".join(lines) + "\n"
+
+
+def standard_error(m: Measure) -> str:
+    """Where a measure's standard error comes from."""
+    if m.influence_of_inputs is not None:
+        return "influence of each input"
+    if m.per_input is not None:
+        return "mean over inputs"
+    return f"on request, by leaving out groups: {m.no_standard_error}"
+
+
+def what_measures_see() -> str:
+    """What the measures that most people use see, and what they cannot see."""
+    lines = ["| measure | of | sees | cannot see |", "| --- | --- | --- | --- |"]
+    # In the order of a network read from its end: predictions first.
+    chosen = [m for m in MEASURES.values() if m.sees]
+    for m in sorted(chosen, key=lambda m: (m.reads != "logits", m.family == "neighbours", m.name)):
+        of = "predictions" if m.reads == "logits" else "representations"
+        lines.append(f"| `{m.name}` | {of} | {m.sees} | {m.cannot_see} |")
+    lines.append(
+        "| any of them on inverted images | mechanism | whether two models use the same features: "
+        "one model's inverted images look like the targets to it alone, unless the other reads "
+        "them in the same way | causes that do not show at the compared layer |"
+    )
     return "\n".join(lines) + "\n"
 
 
@@ -73,12 +99,23 @@ TABLES = {
     "set-measures-table.md": set_measures,
     "mechanism-measures-table.md": mechanism_measures,
     "figures-table.md": figures,
+    "measures-see-table.md": what_measures_see,
 }
+README = DOCS.parent / "README.md"
+BEGIN, END = "<!-- made by make tables -->", "<!-- end -->"
+
+
+def readme() -> str:
+    """README.md with its table of what measures see made anew."""
+    before, begin, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    return f"{before}{begin}\n\n{what_measures_see()}\n{end}{after}"
 
 
 def write() -> None:
     for name, make in TABLES.items():
         (DOCS / name).write_text(make(), encoding="utf-8")
+    README.write_text(readme(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def driving_inputs(pair: Pair, measures: Sequence[str], *, count: int) -> Iterat
 
     **Arguments:**
 
-    - `count`: how many of each; measures that are no mean over inputs have no rows.
+    - `count`: how many of each; measures in which no input has a share have no rows.
 
     **Returns:** rows with the number of the input, its contribution (the mean over all inputs is
     the score), what both models predict for it and its nearest neighbours in both.

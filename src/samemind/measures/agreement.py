@@ -48,6 +48,9 @@ def _floor(pair: Pair) -> Floor:
     cost="O(N) per pair, after one arg-max per model",
     per_input=_matches,
     floor=_floor,
+    sees="whether both choose the same class",
+    cannot_see="how sure they are; models that are right on the same inputs agree there whatever "
+    "they do elsewhere",
 )
 def agreement(pair: Pair) -> Tensor:
     r"""The share of inputs to which both models give the same class, in [0, 1].

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import pi
 from typing import TYPE_CHECKING
 
 from samemind.errors import InvalidInput
 from samemind.lazy import LazyModule
+from samemind.measures import moments
 from samemind.measures.base import Invariance, Pair, measure
 from samemind.measures.prepared import Side
 from samemind.measures.whitening import (
@@ -14,6 +16,7 @@ from samemind.measures.whitening import (
     canonical_correlations,
     check_inputs_suffice,
     directions,
+    influence_on_correlations,
     ranks,
     whitened_cross_covariance,
 )
@@ -34,6 +37,44 @@ _INVARIANCES = {
 _COST = "O(N D1 D2 + D³) per pair, after O(N D² + D³) per model, in float64"
 
 
+#: A score from the canonical correlations and the ranks of both sides.
+_Formula = Callable[["Tensor", int, int], "Tensor"]
+
+
+def _score(pair: Pair, formula: _Formula) -> Tensor:
+    return formula(canonical_correlations(pair), *ranks(pair))
+
+
+def _influence_on(formula: _Formula) -> Callable[..., Tensor]:
+    def influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
+        found = canonical_correlations(pair).flip(0).clone()
+        with torch.enable_grad():
+            score = formula(found.requires_grad_(), *ranks(pair))
+            (slopes,) = torch.autograd.grad(score, found)
+        # At angle zero the arc has no slope, and there is nothing that could vary either.
+        slopes = torch.where(slopes.isfinite(), slopes, 0.0)
+        return influence_on_correlations(pair, slopes, rows)
+
+    return influence
+
+
+def _mean(correlations: Tensor, *_: int) -> Tensor:
+    return correlations.mean()
+
+
+def _mean_square(correlations: Tensor, *_: int) -> Tensor:
+    return correlations.square().mean()
+
+
+def _angle(correlations: Tensor, first: int, second: int) -> Tensor:
+    cosine = correlations.sum() / (first * second) ** 0.5
+    return torch.where(cosine > 1 - 1e-14, 0.0, cosine.clamp(max=1).arccos())
+
+
+def _overlap(correlations: Tensor, first: int, second: int) -> Tensor:
+    return correlations.square().sum() / max(first, second)
+
+
 @measure(
     reads="representation",
     family="canonical correlation",
@@ -43,6 +84,7 @@ _COST = "O(N D1 D2 + D³) per pair, after O(N D² + D³) per model, in float64"
     reference="Hotelling (1936), doi:10.1093/biomet/28.3-4.321; Raghu et al. (2017), "
     "arXiv:1706.05806",
     cost=_COST,
+    influence=_influence_on(_mean),
 )
 def mean_cca(pair: Pair) -> Tensor:
     r"""The mean canonical correlation of two representations, in [0, 1].
@@ -56,7 +98,7 @@ def mean_cca(pair: Pair) -> Tensor:
     >>> round(mean_cca([[0.0], [1.0], [2.0], [4.0]], [[0.0], [1.0], [0.0], [1.0]]), 6)
     0.507093
     """
-    return canonical_correlations(pair).mean()
+    return _score(pair, _mean)
 
 
 @measure(
@@ -67,6 +109,7 @@ def mean_cca(pair: Pair) -> Tensor:
     invariances=_INVARIANCES,
     reference="Yanai (1974); Kornblith et al. (2019), arXiv:1905.00414",
     cost=_COST,
+    influence=_influence_on(_mean_square),
 )
 def mean_squared_cca(pair: Pair) -> Tensor:
     r"""The mean squared canonical correlation (R²_CCA, Yanai's GCD), in [0, 1].
@@ -78,7 +121,7 @@ def mean_squared_cca(pair: Pair) -> Tensor:
     >>> round(mean_squared_cca([[0.0], [1.0], [2.0], [4.0]], [[0.0], [1.0], [0.0], [1.0]]), 6)
     0.257143
     """
-    return canonical_correlations(pair).square().mean()
+    return _score(pair, _mean_square)
 
 
 @measure(
@@ -90,6 +133,7 @@ def mean_squared_cca(pair: Pair) -> Tensor:
     invariances=_INVARIANCES,
     reference="Williams et al. (2021), arXiv:2110.14739, with alpha = 0",
     cost=_COST,
+    influence=_influence_on(_angle),
 )
 def angular_cca_distance(pair: Pair) -> Tensor:
     r"""Angle left after whitening both sides and the best rotation, a metric, in [0, π/2].
@@ -101,10 +145,7 @@ def angular_cca_distance(pair: Pair) -> Tensor:
     >>> round(angular_cca_distance([[0.0], [1.0], [2.0], [4.0]], [[0.0], [1.0], [0.0], [1.0]]), 4)
     1.039
     """
-    correlations = canonical_correlations(pair)
-    first, second = ranks(pair)
-    cosine = correlations.sum() / (first * second) ** 0.5
-    return torch.where(cosine > 1 - 1e-14, 0.0, cosine.clamp(max=1).arccos())
+    return _score(pair, _angle)
 
 
 @measure(
@@ -115,6 +156,7 @@ def angular_cca_distance(pair: Pair) -> Tensor:
     invariances=_INVARIANCES,
     reference="May et al. (2019), On the downstream performance of compressed word embeddings",
     cost=_COST,
+    influence=_influence_on(_overlap),
 )
 def eigenspace_overlap(pair: Pair) -> Tensor:
     r"""How far the column spaces of two representations coincide, in [0, 1].
@@ -127,7 +169,7 @@ def eigenspace_overlap(pair: Pair) -> Tensor:
     >>> round(eigenspace_overlap([[0.0], [1.0], [2.0], [4.0]], [[0.0], [1.0], [0.0], [1.0]]), 6)
     0.257143
     """
-    return canonical_correlations(pair).square().sum() / max(ranks(pair))
+    return _score(pair, _overlap)
 
 
 def _leading(side: Side, variance: float) -> Directions:
@@ -135,6 +177,17 @@ def _leading(side: Side, variance: float) -> Directions:
     # The total is one; counting from below keeps the digits of what is left out.
     left_out = found.variances.flip(0).cumsum(0).flip(0)
     return found.first(int((left_out > 1 - variance).sum()))
+
+
+def _svcca_influence(pair: Pair, *, variance: float, rows: slice | Tensor) -> Tensor:
+    # The subspaces turn with the data; the number of directions kept is held fixed.
+    first, second = (len(_leading(side, variance).variances) for side in (pair.a, pair.b))
+
+    def formula(a: moments.Covariance, b: moments.Covariance, cross: Tensor) -> Tensor:
+        kept = a.inverse_root(first) @ cross @ b.inverse_root(second)
+        return torch.linalg.svdvals(kept)[: min(first, second)].mean()
+
+    return moments.influence(pair, formula, rows)
 
 
 @measure(
@@ -145,6 +198,7 @@ def _leading(side: Side, variance: float) -> Directions:
     invariances=_INVARIANCES - {Invariance.INVERTIBLE_LINEAR},
     reference="Raghu et al. (2017), arXiv:1706.05806",
     cost=_COST,
+    influence=_svcca_influence,
 )
 def svcca(pair: Pair, *, variance: float = 0.99) -> Tensor:
     r"""Mean canonical correlation of the directions that hold 99 % of the variance, in [0, 1].

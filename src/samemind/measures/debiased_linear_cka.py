@@ -46,21 +46,22 @@ def _score(pair: Pair) -> Tensor:
     return cross / _norms(pair)
 
 
-def _row_parts(biased: Tensor, a: Side, b: Side) -> Tensor:
-    """The sum over j of A_ij B_ij, `(N,)`, for the U-centred Gram matrices A and B.
+def _row_parts(biased: Tensor, a: Side, b: Side, rows: slice | Tensor = slice(None)) -> Tensor:
+    """The sum over j of A_ij B_ij for these i, for the U-centred Gram matrices A and B.
 
     `biased` is the same for the Gram matrices themselves. Székely & Rizzo (2014): off the
     diagonal, A_ij = K_ij - m_i - m_j; on it, 0; and its rows sum to 0.
     """
-    k, m = a.unit_row_squares, _row_shift(a)
-    other_k, other_m = b.unit_row_squares, _row_shift(b)
+    every_m, every_other = _row_shift(a), _row_shift(b)
+    k, m = a.unit_row_squares[rows], every_m[rows]
+    other_k, other_m = b.unit_row_squares[rows], every_other[rows]
     return (
         (biased - k * other_k)
         + other_m * k
-        - (_gram_times(a, other_m) - k * other_m)
-        - (_gram_times(b, m) - other_k * m)
-        + other_m * (m.sum() - m)
-        + (m @ other_m - m * other_m)
+        - (_gram_times(a, every_other, rows) - k * other_m)
+        - (_gram_times(b, every_m, rows) - other_k * m)
+        + other_m * (every_m.sum() - m)
+        + (every_m @ every_other - m * other_m)
     )
 
 
@@ -69,9 +70,9 @@ def _row_shift(side: Side) -> Tensor:
     return squares.sum() / (2 * (n - 1) * (n - 2)) - squares / (n - 2)
 
 
-def _gram_times(side: Side, weights: Tensor) -> Tensor:
+def _gram_times(side: Side, weights: Tensor, rows: slice | Tensor) -> Tensor:
     factor = side.factor
-    return (factor @ (factor.T @ weights.to(factor.dtype))).double()
+    return (factor[rows] @ (factor.T @ weights.to(factor.dtype))).double()
 
 
 def _shares(pair: Pair) -> Tensor:
@@ -83,9 +84,10 @@ def _own_shares(side: Side) -> Tensor:
     return side.n_inputs * parts / side.whole("debiased_norm", _own)
 
 
-def _influence(pair: Pair) -> Tensor:
-    own = [side.rows("debiased_shares", _own_shares) for side in (pair.a, pair.b)]
-    return 2 * _shares(pair) - _score(pair) * (own[0] + own[1])
+def _influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
+    own = [side.rows("debiased_shares", _own_shares)[rows] for side in (pair.a, pair.b)]
+    parts = _row_parts(pair.cross_at(rows), pair.a, pair.b, rows)
+    return 2 * pair.n_inputs * parts / _norms(pair) - _score(pair) * (own[0] + own[1])
 
 
 def _floor(pair: Pair) -> Floor:
@@ -112,6 +114,9 @@ def _floor(pair: Pair) -> Floor:
     per_input=_shares,
     influence=_influence,
     floor=_floor,
+    sees="what linear_cka sees, without its bias: near 0 for unrelated models, so the one to "
+    "read when inputs are few",
+    cannot_see="directions of little variance",
 )
 def debiased_linear_cka(pair: Pair) -> Tensor:
     r"""Linear centred kernel alignment by the unbiased HSIC, in [-1, 1]; 0 for unrelated models.

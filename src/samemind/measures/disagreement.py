@@ -26,6 +26,7 @@ def _differences(pair: Pair) -> Tensor:
 def _floor(pair: Pair) -> Floor:
     assert agreement.closed_form_floor is not None
     floor = agreement.closed_form_floor(pair)
+    assert floor is not None
     return Floor(mean=1 - floor.mean, p95=1 - floor.p95, permutations=0, is_closed_form=True)
 
 

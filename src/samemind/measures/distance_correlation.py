@@ -127,6 +127,35 @@ def _own_unbiased(side: Side) -> Tensor:
     return torch.where(own > 1e-12 * products, own, torch.nan)
 
 
+def _unbiased_rows(pair: Pair) -> Tensor:
+    """The sum over j of the product of both U-centred distances from i to j, `(N,)`."""
+    n = pair.n_inputs
+    matrices = [pairwise.distances(side) for side in (pair.a, pair.b)]
+    shifts = [
+        sums / (n - 2) - sums.sum() / (2 * (n - 1) * (n - 2))
+        for sums in (_row_sums(pair.a), _row_sums(pair.b))
+    ]
+    found = torch.empty(n, dtype=torch.float64, device=matrices[0].device)
+    for these in pairwise.blocks(n):
+        first, second = (
+            matrix[these].double() - shift[these, None] - shift
+            for matrix, shift in zip(matrices, shifts, strict=True)
+        )
+        products = first * second
+        found[these] = products.sum(1) - products.diagonal(these.start)
+    return found
+
+
+def _unbiased_influence(pair: Pair) -> Tensor:
+    n, score = pair.n_inputs, debiased_distance_correlation.compute(pair)
+    own = [side.whole("unbiased distances", _own_unbiased) for side in (pair.a, pair.b)]
+    lean = torch.zeros(n, dtype=torch.float64, device=own[0].device)
+    for side, norm in zip((pair.a, pair.b), own, strict=True):
+        lean += side.rows("unbiased rows", lambda root: _unbiased_rows(Pair(root, root))) / norm
+    cross = _unbiased_rows(pair) / (own[0].sqrt() * own[1].sqrt())
+    return n * (2 * cross - score * lean)
+
+
 @measure(
     reads="representation",
     family="distance matrices",
@@ -135,6 +164,7 @@ def _own_unbiased(side: Side) -> Tensor:
     invariances=_INVARIANCES,
     reference="Székely and Rizzo (2013), doi:10.1016/j.jmva.2013.02.012",
     cost=_COST,
+    influence=_unbiased_influence,
 )
 def debiased_distance_correlation(pair: Pair) -> Tensor:
     r"""The squared distance correlation by U-statistics, in [-1, 1]; 0 for unrelated models.

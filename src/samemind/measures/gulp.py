@@ -5,11 +5,16 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
+from samemind.lazy import LazyModule
+from samemind.measures import moments
 from samemind.measures.base import Invariance, Pair, Side, measure
 from samemind.measures.whitening import directions, rotated_cross_covariance
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 _INVARIANCES = {
     Invariance.UNIT_PERMUTATION,
@@ -35,6 +40,25 @@ def _squared(pair: Pair, ridge: float) -> Tensor:
     return squared * (squared > 1e-13 * own)
 
 
+def _influence_on_square(pair: Pair, *, ridge: float, rows: slice | Tensor) -> Tensor:
+    def formula(a: moments.Covariance, b: moments.Covariance, cross: Tensor) -> Tensor:
+        cross = cross / (a.trace * b.trace).sqrt()
+        a, b = a.with_trace_one, b.with_trace_one
+        first, second = a.ridge_inverse(ridge), b.ridge_inverse(ridge)
+        own = [inverse @ side.matrix for inverse, side in ((first, a), (second, b))]
+        shared = (first @ cross @ second * cross).sum()
+        return sum((part * part.T).sum() for part in own) - 2 * shared
+
+    return moments.influence(pair, formula, rows)
+
+
+def _influence(pair: Pair, *, ridge: float, rows: slice | Tensor) -> Tensor:
+    squared = _squared(pair, ridge)
+    # At distance zero the root has no slope, and there is nothing that could vary either.
+    slope = torch.where(squared > 0, 1 / (2 * squared.sqrt()), 0.0)
+    return slope * _influence_on_square(pair, ridge=ridge, rows=rows)
+
+
 @measure(
     reads="representation",
     family="regression",
@@ -44,6 +68,7 @@ def _squared(pair: Pair, ridge: float) -> Tensor:
     invariances=_INVARIANCES,
     reference=_REFERENCE,
     cost=_COST,
+    influence=_influence,
 )
 def gulp_distance(pair: Pair, *, ridge: float = 0.01) -> Tensor:
     r"""The largest difference of two models' ridge regressions on any target; ridge = 0.01.
@@ -70,6 +95,7 @@ def gulp_distance(pair: Pair, *, ridge: float = 0.01) -> Tensor:
     invariances=_INVARIANCES,
     reference=_REFERENCE,
     cost=_COST,
+    influence=_influence_on_square,
 )
 def gulp_distance_squared(pair: Pair, *, ridge: float = 0.01) -> Tensor:
     r"""The square of `gulp_distance`, which the authors' code returns; ridge = 0.01.

@@ -65,6 +65,7 @@ def _heat_trace(side: Side, k: int) -> Tensor:
     },
     reference="Tsitsulin et al. (2020), The shape of data: intrinsic distance, arXiv:1905.11141",
     cost="O(256) per pair, after O(N² D + N³) and 2 N² numbers per model",
+    no_standard_error="edges of the graph jump, so an input has no first-order share",
 )
 def intrinsic_multiscale_distance(pair: Pair, *, k: int = 5) -> Tensor:
     r"""Multi-scale intrinsic distance (IMD) of two neighbourhood graphs, times 10⁶; k = 5.

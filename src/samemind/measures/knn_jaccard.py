@@ -62,6 +62,8 @@ def _floor(pair: Pair, *, k: int) -> Floor:
     cost="O(N² / 8) bytes per pair and k, after O(N² D) per model for all k",
     per_input=_overlaps,
     floor=_floor,
+    sees="whether the nearest neighbours of each input are the same",
+    cannot_see="anything far away; the global arrangement",
 )
 def knn_jaccard(pair: Pair, *, k: int = 10) -> Tensor:
     r"""Mean Jaccard index of the k nearest neighbours of each input, in [0, 1]; k = 10.

@@ -20,12 +20,12 @@ def _shares(pair: Pair) -> Tensor:
     return pair.n_inputs * pair.cross_rows / _norms(pair)
 
 
-def _influence(pair: Pair) -> Tensor:
+def _influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
     # The numerator is the squared norm of a covariance of second order in the inputs' weights,
     # and so are both norms below it; each part's influence is twice its share, less its total.
-    of_cross = 2 * pair.cross_rows / _norms(pair)
-    of_first = pair.a.gram_row_squares / pair.a.gram_norm_squared
-    of_second = pair.b.gram_row_squares / pair.b.gram_norm_squared
+    of_cross = 2 * pair.cross_at(rows) / _norms(pair)
+    of_first = pair.a.gram_row_squares[rows] / pair.a.gram_norm_squared
+    of_second = pair.b.gram_row_squares[rows] / pair.b.gram_norm_squared
     return pair.n_inputs * (of_cross - linear_cka.compute(pair) * (of_first + of_second))
 
 
@@ -51,6 +51,9 @@ def _floor(pair: Pair) -> Floor:
     per_input=_shares,
     influence=_influence,
     floor=_floor,
+    sees="the arrangement of all inputs at once, weighted by variance",
+    cannot_see="directions of little variance; it is biased upwards where units are many and "
+    "inputs few",
 )
 def linear_cka(pair: Pair) -> Tensor:
     r"""Linear centred kernel alignment of two representations, biased, in [0, 1].

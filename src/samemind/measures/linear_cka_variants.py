@@ -30,12 +30,12 @@ def _alignment(pair: Pair) -> Tensor:
     return score
 
 
-def _alignment_influence(pair: Pair) -> Tensor:
+def _alignment_influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
     assert linear_cka.influence_of_inputs is not None
-    return linear_cka.influence_of_inputs(pair)
+    return linear_cka.influence_of_inputs(pair, rows=rows)
 
 
-def _alignment_floor(pair: Pair) -> Floor:
+def _alignment_floor(pair: Pair) -> Floor | None:
     assert linear_cka.closed_form_floor is not None
     return linear_cka.closed_form_floor(pair)
 
@@ -73,10 +73,10 @@ def rv_coefficient(pair: Pair) -> Tensor:
     return _alignment(pair)
 
 
-def _angular_influence(pair: Pair) -> Tensor:
+def _angular_influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
     sine = (1 - _alignment(pair).square()).clamp_min(0).sqrt()
     # At angle zero the arc has no slope, and there is nothing that could vary either.
-    return torch.where(sine > 1e-7, -1 / sine, 0.0) * _alignment_influence(pair)
+    return torch.where(sine > 1e-7, -1 / sine, 0.0) * _alignment_influence(pair, rows=rows)
 
 
 @measure(
@@ -111,6 +111,36 @@ def _off_diagonal_norm(side: Side) -> Tensor:
     return torch.where(left > 1e-12 * side.gram_norm_squared, left, torch.nan)
 
 
+def _off_diagonal_cross(pair: Pair) -> Tensor:
+    return pair.cross_norm_squared - pair.a.unit_row_squares @ pair.b.unit_row_squares
+
+
+def _off_diagonal_influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
+    n, cross = pair.n_inputs, _off_diagonal_cross(pair)
+    first, second = (_off_diagonal_norm(side) for side in (pair.a, pair.b))
+    moved = n * _off_diagonal_rows(pair, pair.cross_at(rows), rows) - cross
+    lean = torch.zeros_like(moved)
+    for side, norm in ((pair.a, first), (pair.b, second)):
+        own = Pair(side, side)
+        lean += (n * _off_diagonal_rows(own, side.gram_row_squares[rows], rows) - norm) / norm
+    return (2 * moved - cross * lean) / (first * second).sqrt()
+
+
+def _off_diagonal_rows(pair: Pair, products: Tensor, rows: slice | Tensor) -> Tensor:
+    """What these inputs move the sum over i ≠ j of K_ij L_ij by, halved, from row sums of K L.
+
+    The sum of all of it moves by its rows twice over, the diagonal by its entries once, and by
+    what an input does to the mean that every row was centred by.
+    """
+    k, other_k = pair.a.unit_row_squares, pair.b.unit_row_squares
+    centring = sum(
+        (side.factor[rows] @ (side.factor.T @ weights.to(side.factor.dtype))).double()
+        for side, weights in ((pair.a, other_k), (pair.b, k))
+    )
+    diagonal = (k * other_k)[rows] + (k @ other_k) / pair.n_inputs
+    return products - diagonal / 2 + centring / pair.n_inputs
+
+
 @measure(
     reads="representation",
     family="kernel alignment",
@@ -120,6 +150,7 @@ def _off_diagonal_norm(side: Side) -> Tensor:
     reference="Smilde et al. (2009), doi:10.1093/bioinformatics/btn634; "
     "Lange et al. (2023), arXiv:2206.10999",
     cost=_COST,
+    influence=_off_diagonal_influence,
 )
 def diagonal_removed_linear_cka(pair: Pair) -> Tensor:
     r"""Cosine of two centred Gram matrices without their diagonals, in [-1, 1].
@@ -135,8 +166,18 @@ def diagonal_removed_linear_cka(pair: Pair) -> Tensor:
     >>> round(diagonal_removed_linear_cka(R, [[-y, x] for x, y in R]), 6)
     1.0
     """
-    cross = pair.cross_norm_squared - pair.a.unit_row_squares @ pair.b.unit_row_squares
-    return cross / (_off_diagonal_norm(pair.a).sqrt() * _off_diagonal_norm(pair.b).sqrt())
+    return _off_diagonal_cross(pair) / (
+        _off_diagonal_norm(pair.a).sqrt() * _off_diagonal_norm(pair.b).sqrt()
+    )
+
+
+def _shared_influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
+    # A product of powers of five sums over inputs: the relative moves add up.
+    moved = 2 * pair.cross_at(rows) / pair.cross_norm_squared
+    for side in (pair.a, pair.b):
+        moved += side.unit_row_squares[rows]
+        moved -= 2 * side.gram_row_squares[rows] / side.gram_norm_squared
+    return effective_shared_dimensions.compute(pair) * pair.n_inputs * moved
 
 
 @measure(
@@ -148,6 +189,7 @@ def diagonal_removed_linear_cka(pair: Pair) -> Tensor:
     reference="Giaffar, Rullán Buxó and Aoi (2024), The effective number of shared dimensions "
     "between paired datasets",
     cost=_COST,
+    influence=_shared_influence,
 )
 def effective_shared_dimensions(pair: Pair) -> Tensor:
     r"""The effective number of dimensions that two representations share (ENSD).

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf, pi
 from typing import TYPE_CHECKING
 
 from samemind.errors import UndefinedScore
 from samemind.lazy import LazyModule
 from samemind.measures.base import Invariance, Pair, Side, measure
+from samemind.measures.procrustes_distances import influence_on_size_and_shape, size_and_shape
 
 if TYPE_CHECKING:
     import torch
@@ -54,10 +56,38 @@ def _best_sum(pair: Pair) -> Tensor:
     def make() -> Tensor:
         if float(pair.a.norm) == 0 or float(pair.b.norm) == 0:
             return torch.tensor(torch.nan, dtype=torch.float64)
-        products = unit_products(pair)
-        return products[best_assignment(products)].sum()
+        return unit_products(pair)[_best_match(pair)].sum()
 
     return pair.once("best permutation", make)
+
+
+def _best_match(pair: Pair) -> tuple[Tensor, Tensor]:
+    return pair.once("best match", lambda: best_assignment(unit_products(pair)))
+
+
+def _matched_rows(pair: Pair, rows: slice | Tensor) -> Tensor:
+    """Row i of the one side times row i of the other with its units matched, `(rows,)`."""
+    first, second = _best_match(pair)
+    x, y = pair.a.unit[rows][:, first], pair.b.unit[rows][:, second]
+    return torch.linalg.vecdot(x.double(), y.double())
+
+
+def _influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
+    # The best match stays best for a small enough change of the weights.
+    scale = (pair.a.unit_row_squares[rows] + pair.b.unit_row_squares[rows]) / 2
+    return pair.n_inputs * (_matched_rows(pair, rows) - _best_sum(pair) * scale)
+
+
+def _influence_through(slope: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+    """The influence on a function of the largest product, with its slope given the shortfall."""
+
+    def influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
+        shortfall = _shortfall(pair)
+        # At distance zero a root has no slope, and there is nothing that could vary either.
+        there = torch.where(shortfall > 1e-14, slope(shortfall), 0.0)
+        return there * _influence(pair, rows=rows)
+
+    return influence
 
 
 def _shortfall(pair: Pair) -> Tensor:
@@ -74,6 +104,7 @@ def _shortfall(pair: Pair) -> Tensor:
     invariances=_INVARIANCES,
     reference=_WILLIAMS,
     cost=_ASSIGNMENT,
+    influence=_influence_through(lambda shortfall: -1 / (2 * shortfall).sqrt()),
 )
 def permutation_procrustes_distance(pair: Pair) -> Tensor:
     r"""Distance left after the best permutation of units, centred and at norm one, in [0, 2].
@@ -98,6 +129,7 @@ def permutation_procrustes_distance(pair: Pair) -> Tensor:
     invariances=_INVARIANCES,
     reference=_WILLIAMS,
     cost=_ASSIGNMENT,
+    influence=_influence_through(lambda shortfall: -1 / (shortfall * (2 - shortfall)).sqrt()),
 )
 def angular_permutation_procrustes_distance(pair: Pair) -> Tensor:
     r"""Angle left after the best permutation of units, a metric, in [0, π].
@@ -122,6 +154,9 @@ def angular_permutation_procrustes_distance(pair: Pair) -> Tensor:
     invariances=_INVARIANCES - {Invariance.ISOTROPIC_SCALING},
     reference=_WILLIAMS,
     cost=_ASSIGNMENT,
+    influence=lambda pair, *, rows: influence_on_size_and_shape(
+        pair, _shortfall(pair), _matched_rows(pair, rows), rows
+    ),
 )
 def permutation_size_and_shape_distance(pair: Pair) -> Tensor:
     r"""Distance left after the best permutation of units, centred but at the given scales.
@@ -133,8 +168,7 @@ def permutation_size_and_shape_distance(pair: Pair) -> Tensor:
     >>> permutation_size_and_shape_distance([[0.0], [2.0]], [[0.0, 0.0], [0.0, 4.0]])
     1.4142135623730951
     """
-    first, second = pair.a.norm, pair.b.norm
-    return ((first - second).square() + 2 * first * second * _shortfall(pair)).sqrt()
+    return size_and_shape(pair, _shortfall(pair))
 
 
 def _unit_lengths(side: Side, place: str) -> Tensor:
@@ -164,6 +198,26 @@ def _correlations(pair: Pair) -> Tensor:
     return pair.once("unit correlations", make)
 
 
+def _hard_match(pair: Pair) -> tuple[Tensor, Tensor]:
+    return pair.once("hard match", lambda: best_assignment(_correlations(pair)))
+
+
+def _soft_match(pair: Pair) -> tuple[Tensor, Tensor]:
+    best = _correlations(pair).argmax(1)
+    return torch.arange(len(best), device=best.device), best
+
+
+def _influence_on_mean(pair: Pair, match: tuple[Tensor, Tensor], rows: slice | Tensor) -> Tensor:
+    """The influence on the mean correlation of matched units, the match held fixed."""
+    first, second = match
+    x = pair.a.unit[rows].double() / _unit_lengths(pair.a, "first")
+    y = pair.b.unit[rows].double() / _unit_lengths(pair.b, "second")
+    x, y = x[:, first], y[:, second]
+    # Of a correlation: the product of both standardised units, less half of their squares.
+    correlations = _correlations(pair)[first, second]
+    return pair.n_inputs * (x * y - correlations / 2 * (x.square() + y.square())).mean(1)
+
+
 @measure(
     reads="representation",
     family="alignment",
@@ -172,6 +226,7 @@ def _correlations(pair: Pair) -> Tensor:
     invariances=_INVARIANCES,
     reference=_LI,
     cost=_ASSIGNMENT,
+    influence=lambda pair, *, rows: _influence_on_mean(pair, _hard_match(pair), rows),
 )
 def hard_correlation_match(pair: Pair) -> Tensor:
     r"""Mean correlation of units matched one to one, in [-1, 1].
@@ -185,8 +240,7 @@ def hard_correlation_match(pair: Pair) -> Tensor:
     >>> round(hard_correlation_match([[0.0, 1.0], [1.0, 5.0]], [[1.0, 0.0], [5.0, 1.0]]), 6)
     1.0
     """
-    correlations = _correlations(pair)
-    return correlations[best_assignment(correlations)].mean()
+    return _correlations(pair)[_hard_match(pair)].mean()
 
 
 @measure(
@@ -198,6 +252,7 @@ def hard_correlation_match(pair: Pair) -> Tensor:
     invariances=_INVARIANCES,
     reference=_LI,
     cost="O(N D1 D2) per pair",
+    influence=lambda pair, *, rows: _influence_on_mean(pair, _soft_match(pair), rows),
 )
 def soft_correlation_match(pair: Pair) -> Tensor:
     r"""Mean correlation of each unit of the first model with its best of the second, in [-1, 1].

@@ -24,6 +24,21 @@ def _nan_unless_both_vary(pair: Pair, score: Tensor) -> Tensor:
     return torch.where((pair.a.norm > 0) & (pair.b.norm > 0), score, torch.nan)
 
 
+def _at_scale(pair: Pair) -> Tensor:
+    """Per input, the sum of squared differences of its distances to all others, `(N,)`."""
+    return pair.once(
+        "differences of distances",
+        lambda: pairwise.difference_rows(pair, pair.a.norm, pair.b.norm),
+    )
+
+
+def _influence_on_root(rows: Tensor) -> Tensor:
+    """The influence on the root of a sum over all pairs of inputs, from its sums by input."""
+    total = rows.sum()
+    # At distance zero the root has no slope, and there is nothing that could vary either.
+    return torch.where(total > 0, (len(rows) * rows - total) / total.sqrt(), 0.0)
+
+
 @measure(
     reads="representation",
     family="distance matrices",
@@ -34,6 +49,7 @@ def _nan_unless_both_vary(pair: Pair, score: Tensor) -> Tensor:
     reference="Yin and Shen (2018), On the dimensionality of word embedding; Klabunde et al. "
     "(2025), ACM CSUR 57(9)",
     cost=_COST,
+    influence=lambda pair: _influence_on_root(_at_scale(pair)),
 )
 def rsm_norm_difference(pair: Pair) -> Tensor:
     r"""Frobenius norm of the difference of the matrices of Euclidean distances.
@@ -46,8 +62,28 @@ def rsm_norm_difference(pair: Pair) -> Tensor:
     >>> rsm_norm_difference([[0.0], [1.0]], [[0.0], [3.0]])
     2.8284271247461903
     """
-    squared = pairwise.differences_squared(pair, pair.a.norm, pair.b.norm)
-    return _nan_unless_both_vary(pair, squared.sqrt())
+    return _nan_unless_both_vary(pair, _at_scale(pair).sum().sqrt())
+
+
+def _gram_difference(pair: Pair) -> Tensor:
+    """The squared norm of the difference of the Gram matrices, `()`; 0 below rounding."""
+    first, second = pair.a.norm.square(), pair.b.norm.square()
+    own = first.square() * pair.a.gram_norm_squared + second.square() * pair.b.gram_norm_squared
+    squared = own - 2 * first * second * pair.cross_norm_squared
+    # A difference below rounding is none: the root would magnify it.
+    return torch.where(squared > 1e-14 * own, squared, 0.0)
+
+
+def _gram_influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
+    first, second = pair.a.norm.square(), pair.b.norm.square()
+    squared = _gram_difference(pair)
+    moved = (
+        first.square() * pair.a.gram_row_squares[rows]
+        + second.square() * pair.b.gram_row_squares[rows]
+        - 2 * first * second * pair.cross_at(rows)
+    )
+    moved = pair.n_inputs * moved - squared
+    return torch.where(squared > 0, moved / squared.sqrt(), 0.0)
 
 
 @measure(
@@ -59,6 +95,7 @@ def rsm_norm_difference(pair: Pair) -> Tensor:
     invariances=_AT_SCALE,
     reference="Yin and Shen (2018), On the dimensionality of word embedding",
     cost="O(N D1 D2) per pair, after O(N D²) per model",
+    influence=_gram_influence,
 )
 def gram_norm_difference(pair: Pair) -> Tensor:
     r"""Frobenius norm of the difference of the centred Gram matrices (PIP loss).
@@ -70,11 +107,7 @@ def gram_norm_difference(pair: Pair) -> Tensor:
     >>> gram_norm_difference([[0.0], [2.0]], [[0.0], [4.0]])
     6.0
     """
-    first, second = pair.a.norm.square(), pair.b.norm.square()
-    own = first.square() * pair.a.gram_norm_squared + second.square() * pair.b.gram_norm_squared
-    squared = own - 2 * first * second * pair.cross_norm_squared
-    # A difference below rounding is none: the root would magnify it.
-    return _nan_unless_both_vary(pair, torch.where(squared > 1e-14 * own, squared, 0.0).sqrt())
+    return _nan_unless_both_vary(pair, _gram_difference(pair).sqrt())
 
 
 @measure(
@@ -86,6 +119,9 @@ def gram_norm_difference(pair: Pair) -> Tensor:
     invariances=_AT_SCALE,
     reference=_LANGE,
     cost=_COST,
+    influence=lambda pair: (
+        _influence_on_root(_at_scale(pair)) / (pair.n_inputs * (pair.n_inputs - 1)) ** 0.5
+    ),
 )
 def stress(pair: Pair) -> Tensor:
     r"""Root mean squared difference of the distances between inputs, a metric.
@@ -99,8 +135,31 @@ def stress(pair: Pair) -> Tensor:
     2.0
     """
     n = pair.n_inputs
-    squared = pairwise.differences_squared(pair, pair.a.norm, pair.b.norm)
-    return _nan_unless_both_vary(pair, (squared / (n * (n - 1))).sqrt())
+    return _nan_unless_both_vary(pair, (_at_scale(pair).sum() / (n * (n - 1))).sqrt())
+
+
+def _rescaled(pair: Pair) -> Tensor:
+    scales = [1 / pairwise.median_distance(side) for side in (pair.a, pair.b)]
+    return pair.once(
+        "differences of rescaled distances", lambda: pairwise.difference_rows(pair, *scales)
+    )
+
+
+def _rescaled_influence(pair: Pair) -> Tensor:
+    rows, n = _rescaled(pair), pair.n_inputs
+    moved = _influence_on_root(rows)
+    total = rows.sum()
+    first, second = (pairwise.median_distance(side) for side in (pair.a, pair.b))
+    squares = [
+        (side.whole("sum of squared distances", pairwise.sum_of_squares) / median.square())
+        for side, median in ((pair.a, first), (pair.b, second))
+    ]
+    # By how much the sum falls if a median grows by its own size.
+    both = (squares[0] + squares[1] - total) / 2
+    for side, own, median in ((pair.a, squares[0], first), (pair.b, squares[1], second)):
+        of_median = pairwise.influence_on_median(side) / median
+        moved = moved - torch.where(total > 0, (own - both) / total.sqrt(), 0.0) * of_median
+    return moved / (n * (n - 1)) ** 0.5
 
 
 @measure(
@@ -112,6 +171,7 @@ def stress(pair: Pair) -> Tensor:
     invariances=_AT_SCALE | {Invariance.ISOTROPIC_SCALING},
     reference=_LANGE,
     cost=_COST,
+    influence=_rescaled_influence,
 )
 def rescaled_stress(pair: Pair) -> Tensor:
     r"""Root mean squared difference of distances in units of each model's median distance.
@@ -123,42 +183,4 @@ def rescaled_stress(pair: Pair) -> Tensor:
     0.0
     """
     n = pair.n_inputs
-    scales = [1 / pairwise.median_distance(side) for side in (pair.a, pair.b)]
-    return (pairwise.differences_squared(pair, *scales) / (n * (n - 1))).sqrt()
-
-
-@measure(
-    reads="representation",
-    family="kernel alignment",
-    bounds=(0.0, inf),
-    identical=0.0,
-    larger_is_more_similar=False,
-    invariances=_AT_SCALE | {Invariance.ISOTROPIC_SCALING},
-    reference="Shahbazi et al. (2021), doi:10.1016/j.neuroimage.2021.118271; " + _LANGE,
-    cost="O(N (D1 + D2)² + (D1 + D2)³) per pair, in float64",
-)
-def affine_invariant_riemannian_distance(pair: Pair, *, ridge: float = 0.1) -> Tensor:
-    r"""Affine-invariant Riemannian distance of the regularised Gram matrices; ridge = 0.1.
-
-    $$\Big( \sum_k \ln^2 \lambda_k(A^{-1} B) \Big)^{1/2}, \qquad
-    A = \frac{N}{\|R\|_F^2} R R^\top + \epsilon I$$
-
-    with centred columns and B likewise of S, so that the mean of the diagonal is one without the
-    ridge ε that makes them invertible. A metric. Outside of the column spaces both matrices are
-    ε I, so only min(N, D1 + D2) eigenvalues differ from one.
-
-    >>> affine_invariant_riemannian_distance([[0.0], [2.0]], [[1.0], [-5.0]])
-    0.0
-    """
-    first, second = pair.a.factor.double(), pair.b.factor.double()
-    joint = torch.linalg.qr(torch.cat([first, second], dim=1), mode="r").R
-    a, b = joint[:, : first.shape[1]], joint[:, first.shape[1] :]
-    identity = torch.eye(len(joint), dtype=torch.float64, device=joint.device)
-    one, other = (pair.n_inputs * part @ part.T + ridge * identity for part in (a, b))
-    # With A = C Cᵀ, the eigenvalues of C⁻¹ B C⁻ᵀ, which is symmetric, are those of A⁻¹ B.
-    root = torch.linalg.cholesky(one)
-    half = torch.linalg.solve_triangular(root, other, upper=False)
-    ratio = torch.linalg.solve_triangular(root, half.T, upper=False)
-    logs = torch.linalg.eigvalsh((ratio + ratio.T) / 2).log()
-    logs = torch.where(logs.abs() < 1e-12, 0.0, logs)
-    return _nan_unless_both_vary(pair, logs.square().sum().sqrt())
+    return (_rescaled(pair).sum() / (n * (n - 1))).sqrt()

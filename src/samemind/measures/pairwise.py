@@ -65,18 +65,10 @@ def median_distance(side: Side) -> Tensor:
 
 
 def _make_median(side: Side) -> Tensor:
-    n = side.n_inputs
-    if n < 2:
+    if side.n_inputs < 2:
         raise UndefinedScore("Distances between inputs need two of them, but there is one.")
-    above = torch.ones(n, n, dtype=torch.bool, device=side.device).triu_(1)
-    values = distances(side)[above]
-    middle = [(len(values) - 1) // 2, len(values) // 2]
-    if values.device.type == "cpu":
-        # One partial sort for both, where torch has none.
-        low, high = torch.from_numpy(np.partition(values.numpy(), middle)[middle]).double()
-    else:
-        ascending = values.sort().values
-        low, high = (ascending[place].double() for place in middle)
+    n_pairs = side.n_inputs * (side.n_inputs - 1) // 2
+    low, high = _of_rank(side, [(n_pairs - 1) // 2, n_pairs // 2])
     median = (low + high) / 2
     if float(median) == 0:
         raise UndefinedScore(
@@ -84,6 +76,18 @@ def _make_median(side: Side) -> Tensor:
             "measure them by. Look for repeated inputs or a dead layer."
         )
     return median
+
+
+def _of_rank(side: Side, places: list[int]) -> Tensor:
+    """The distances between two different inputs at these places in ascending order, float64."""
+    n = side.n_inputs
+    above = torch.ones(n, n, dtype=torch.bool, device=side.device).triu_(1)
+    values = distances(side)[above]
+    if values.device.type == "cpu":
+        # One partial sort for all, where torch has none.
+        return torch.from_numpy(np.partition(values.numpy(), places)[places]).double()
+    ascending = values.sort().values
+    return torch.stack([ascending[place].double() for place in places])
 
 
 def row_products(first: Tensor, second: Tensor) -> Tensor:
@@ -122,11 +126,38 @@ def double_centred(side: Side, name: str, make: Callable[[Side], Tensor]) -> Ten
     return side.square(f"centred {name}", centre)
 
 
-def differences_squared(pair: Pair, first_scale: Tensor, second_scale: Tensor) -> Tensor:
-    """The sum over all pairs of inputs of the squared difference of their scaled distances."""
+def difference_rows(pair: Pair, first_scale: Tensor, second_scale: Tensor) -> Tensor:
+    """The sum over j of the squared difference of both scaled distances from i to j, `(N,)`."""
     first, second = distances(pair.a), distances(pair.b)
-    total = torch.zeros((), dtype=torch.float64, device=first.device)
+    found = torch.empty(pair.n_inputs, dtype=torch.float64, device=first.device)
     for these in blocks(pair.n_inputs):
         left = first_scale * first[these].double() - second_scale * second[these].double()
-        total += left.square().sum()
-    return total
+        found[these] = left.square().sum(1)
+    return found
+
+
+def influence_on_median(side: Side) -> Tensor:
+    """The influence of each input on `median_distance`, `(N,)`.
+
+    That of a U-quantile: how far the share of an input's distances below the median is from a
+    half, over the density of the distances there, which is taken from the twentieth of them
+    around it (Serfling, 1984, doi:10.1214/aos/1176346387).
+    """
+    return side.rows("influence on median distance", _make_influence_on_median)
+
+
+def _make_influence_on_median(side: Side) -> Tensor:
+    n, median, matrix = side.n_inputs, median_distance(side), distances(side)
+    share = torch.empty(n, dtype=torch.float64, device=matrix.device)
+    for these in blocks(n):
+        below = (matrix[these] <= median).sum(1)
+        share[these] = (below - 1) / (n - 1)  # the input itself is at distance zero
+    n_pairs = n * (n - 1) // 2
+    low, high = _of_rank(side, [int(0.475 * n_pairs), min(int(0.525 * n_pairs), n_pairs - 1)])
+    return 2 * (share.mean() - share) * (high - low) / 0.05
+
+
+def sum_of_squares(side: Side) -> Tensor:
+    """The sum of the squared distances over all ordered pairs of inputs, `()`."""
+    matrix = distances(side)
+    return row_products(matrix, matrix).sum()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from samemind.errors import InvalidInput
 from samemind.lazy import LazyModule
-from samemind.measures import preprocessing
+from samemind.measures import moments, preprocessing
 from samemind.measures.base import Invariance, Pair, Side, measure
 from samemind.measures.whitening import directions, rotated_cross_covariance
 
@@ -25,6 +25,29 @@ def _stretch(side: Side, alpha: float) -> tuple[Tensor, Tensor]:
     return stretch, (variances * stretch.square()).sum().sqrt()
 
 
+def _influence(pair: Pair, *, alpha: float, rows: slice | Tensor) -> Tensor:
+    first_scale, second_scale = ((1 - alpha) / side.norm for side in (pair.a, pair.b))
+
+    def stretched(side: moments.Covariance, scale: Tensor) -> tuple[Tensor, Tensor]:
+        identity = torch.eye(len(side.variances), dtype=torch.float64, device=scale.device)
+        stretch = alpha * identity + scale * side.inverse_root()
+        return stretch, (stretch @ side.matrix * stretch).sum().sqrt()
+
+    def formula(a: moments.Covariance, b: moments.Covariance, cross: Tensor) -> Tensor:
+        (first, first_norm), (second, second_norm) = (
+            stretched(a, first_scale),
+            stretched(b, second_scale),
+        )
+        nuclear = torch.linalg.svdvals(first @ cross @ second).sum()
+        return _angle(nuclear / (first_norm * second_norm))
+
+    return moments.influence(pair, formula, rows)
+
+
+def _angle(cosine: Tensor) -> Tensor:
+    return torch.where(cosine > 1 - 1e-14, 0.0, cosine.clamp(max=1).arccos())
+
+
 @measure(
     reads="representation",
     family="alignment",
@@ -34,6 +57,7 @@ def _stretch(side: Side, alpha: float) -> tuple[Tensor, Tensor]:
     invariances={Invariance.UNIT_PERMUTATION, Invariance.ORTHOGONAL, Invariance.TRANSLATION},
     reference="Williams et al. (2021), arXiv:2110.14739, section 2",
     cost="O(N D1 D2 + D³) per pair, after O(N D² + D³) per model, in float64",
+    influence=_influence,
 )
 def partial_whitening_distance(pair: Pair, *, alpha: float = 0.5) -> Tensor:
     r"""Angle left after partial whitening and the best rotation, a metric; alpha = 0.5.
@@ -59,5 +83,4 @@ def partial_whitening_distance(pair: Pair, *, alpha: float = 0.5) -> Tensor:
         _stretch(side, alpha) for side in (pair.a, pair.b)
     )
     cross = first[:, None] * rotated_cross_covariance(pair) * second
-    cosine = preprocessing.singular_values(cross).sum() / (first_norm * second_norm)
-    return torch.where(cosine > 1 - 1e-14, 0.0, cosine.clamp(max=1).arccos())
+    return _angle(preprocessing.singular_values(cross).sum() / (first_norm * second_norm))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samemind.lazy import LazyModule
+from samemind.measures import moments
 from samemind.measures.base import Invariance, Pair, measure
 from samemind.measures.whitening import (
     check_inputs_suffice,
@@ -20,6 +21,22 @@ else:
     torch = LazyModule("torch")
 
 
+def _kept(values: Tensor) -> int:
+    return int((values > 1e-10 * values[0]).sum())
+
+
+def _influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
+    def formula(a: moments.Covariance, b: moments.Covariance, cross: Tensor) -> Tensor:
+        left, values, right = torch.linalg.svd(cross, full_matrices=False)
+        kept = _kept(values)
+        left, values, right = left[:, :kept], values[:kept], right[:kept]
+        first = (left * (a.matrix @ left)).sum(0)
+        second = (right * (right @ b.matrix)).sum(1)
+        return (values / (first * second).sqrt()).mean()
+
+    return moments.influence(pair, formula, rows)
+
+
 @measure(
     reads="representation",
     family="canonical correlation",
@@ -33,6 +50,7 @@ else:
     },
     reference="Wegelin (2000), A survey of partial least squares (PLS) methods",
     cost="O(N D1 D2 + D³) per pair, after O(N D² + D³) per model, in float64",
+    influence=_influence,
 )
 def mean_pls_correlation(pair: Pair) -> Tensor:
     r"""The mean correlation of paired directions of largest covariance, in [0, 1].
@@ -49,7 +67,7 @@ def mean_pls_correlation(pair: Pair) -> Tensor:
     """
     check_inputs_suffice(pair.n_inputs, *ranks(pair))
     left, values, right = torch.linalg.svd(rotated_cross_covariance(pair), full_matrices=False)
-    kept = values > 1e-10 * values[0]
+    kept = slice(_kept(values))
     first = directions(pair.a).variances @ left[:, kept].square()
     second = right[kept].square() @ directions(pair.b).variances
     return (values[kept] / (first * second).sqrt()).clamp(max=1).mean()

@@ -45,6 +45,15 @@ class Pair(Prepared):
         """The pair with the rows of the second side in another order."""
         return Pair(self.a, self.b.permuted(order))
 
+    def restricted(self, rows: Tensor) -> Pair:
+        """The pair on some of the inputs only, as if they were all there are."""
+        rows = rows.to(self.a.device)
+        return Pair(self.a.restricted(rows), self.b.restricted(rows))
+
+    def looking_at(self, rows: Tensor, others: Tensor) -> Pair:
+        """Some rows of the first side beside as many of the second, for what is known by row."""
+        return Pair(self.a.looking_at(rows), self.b.looking_at(others))
+
     @property
     def labels(self) -> Tensor:
         """The correct classes, `(N,)`, from whichever side has them."""
@@ -94,25 +103,25 @@ class Pair(Prepared):
 
         **Cost:** a decomposition with vectors, about three times that of the nuclear norm.
         """
-        return self.once("aligned_rows", self._make_aligned_rows)
+        return self.once("aligned_rows", lambda: self.aligned_at(slice(None)))
 
-    def _make_aligned_rows(self) -> Tensor:
-        first, second = self.a.factor, self.b.factor
-        rotation = self.polar_factor.to(first.dtype)
-        return preprocessing.row_products(
-            preprocessing.product(second.to(first.dtype), rotation), first
-        )
+    def aligned_at(self, rows: slice | Tensor) -> Tensor:
+        """Some of `aligned_rows`, without making the others."""
+        return self._row_products(self.polar_factor, rows)
 
     @property
     def cross_rows(self) -> Tensor:
         """`unit_a[i]ᵀ (unit_aᵀ unit_b) unit_b[i]` for each input, `(N,)`; sums to its norm²."""
-        return self.once("cross_rows", self._make_cross_rows)
+        return self.once("cross_rows", lambda: self.cross_at(slice(None)))
 
-    def _make_cross_rows(self) -> Tensor:
-        first, second = self.a.factor, self.b.factor
-        cross = self.cross_covariance.to(first.dtype)
+    def cross_at(self, rows: slice | Tensor) -> Tensor:
+        """Some of `cross_rows`, without making the others."""
+        return self._row_products(self.cross_covariance, rows)
+
+    def _row_products(self, between: Tensor, rows: slice | Tensor) -> Tensor:
+        first, second = self.a.factor[rows], self.b.factor[rows]
         return preprocessing.row_products(
-            preprocessing.product(second.to(first.dtype), cross), first
+            preprocessing.product(second.to(first.dtype), between.to(first.dtype)), first
         )
 
     def check_classes(self) -> None:

@@ -6,6 +6,7 @@ representations at Frobenius norm one, which is `procrustes_similarity`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf, pi, sqrt
 from typing import TYPE_CHECKING
 
@@ -42,9 +43,9 @@ def _shares(pair: Pair) -> Tensor:
     return procrustes_similarity.per_input(pair)
 
 
-def _influence(pair: Pair) -> Tensor:
+def _influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
     assert procrustes_similarity.influence_of_inputs is not None
-    return procrustes_similarity.influence_of_inputs(pair)
+    return procrustes_similarity.influence_of_inputs(pair, rows=rows)
 
 
 def _shortfall(pair: Pair) -> Tensor:
@@ -53,9 +54,15 @@ def _shortfall(pair: Pair) -> Tensor:
     return torch.where(left < _ROUNDING, 0.0, left)
 
 
-def _influence_through(pair: Pair, slope: Tensor) -> Tensor:
-    # At distance zero a root has no slope, and there is nothing that could vary either.
-    return torch.where(_shortfall(pair) > 1e-14, slope, 0.0) * _influence(pair)
+def _influence_through(slope: Callable[[Pair], Tensor]) -> Callable[..., Tensor]:
+    """The influence on a function of the similarity with this slope."""
+
+    def influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
+        # At distance zero a root has no slope, and there is nothing that could vary either.
+        there = torch.where(_shortfall(pair) > 1e-14, slope(pair), 0.0)
+        return there * _influence(pair, rows=rows)
+
+    return influence
 
 
 def _distance(pair: Pair) -> Tensor:
@@ -71,7 +78,7 @@ def _distance(pair: Pair) -> Tensor:
     invariances=_INVARIANCES,
     reference="Ding et al. (2021), arXiv:2108.01661; " + _WILLIAMS,
     cost=_COST,
-    influence=lambda pair: _influence_through(pair, -1 / _distance(pair)),
+    influence=_influence_through(lambda pair: -1 / _distance(pair)),
 )
 def procrustes_distance(pair: Pair) -> Tensor:
     r"""Distance left after the best rotation, centred and at norm one, a metric, in [0, √2].
@@ -97,7 +104,7 @@ def procrustes_distance(pair: Pair) -> Tensor:
     reference="Ding et al. (2021), arXiv:2108.01661",
     cost=_COST,
     per_input=lambda pair: 2 - 2 * _shares(pair),
-    influence=lambda pair: -2 * _influence(pair),
+    influence=lambda pair, *, rows: -2 * _influence(pair, rows=rows),
 )
 def procrustes_distance_squared(pair: Pair) -> Tensor:
     r"""Squared distance left after the best rotation, centred and at norm one, in [0, 2].
@@ -127,7 +134,7 @@ def _sine(pair: Pair) -> Tensor:
     invariances=_INVARIANCES,
     reference=_WILLIAMS,
     cost=_COST,
-    influence=lambda pair: _influence_through(pair, -1 / _sine(pair)),
+    influence=_influence_through(lambda pair: -1 / _sine(pair)),
 )
 def angular_procrustes_distance(pair: Pair) -> Tensor:
     r"""Angle left after the best rotation, a metric, in [0, π/2].
@@ -145,6 +152,28 @@ def angular_procrustes_distance(pair: Pair) -> Tensor:
     return 2 * (_distance(pair) / 2).arcsin()
 
 
+def size_and_shape(pair: Pair, shortfall: Tensor) -> Tensor:
+    """The distance at the given scales, from what the similarity at norm one falls short of 1."""
+    first, second = pair.a.norm, pair.b.norm
+    return ((first - second).square() + 2 * first * second * shortfall).sqrt()
+
+
+def influence_on_size_and_shape(
+    pair: Pair, shortfall: Tensor, aligned: Tensor, rows: slice | Tensor
+) -> Tensor:
+    """The influence on it of these inputs, from the product of both rows when aligned."""
+    first, second = pair.a.norm, pair.b.norm
+    squares = [
+        norm.square() * (pair.n_inputs * side.unit_row_squares[rows] - 1)
+        for norm, side in ((first, pair.a), (second, pair.b))
+    ]
+    shared = first * second * (pair.n_inputs * aligned - (1 - shortfall))
+    distance = size_and_shape(pair, shortfall)
+    # At distance zero the root has no slope, and there is nothing that could vary either.
+    slope = torch.where(distance > 0, 1 / (2 * distance), 0.0)
+    return slope * (squares[0] + squares[1] - 2 * shared)
+
+
 @measure(
     reads="representation",
     family="alignment",
@@ -154,6 +183,9 @@ def angular_procrustes_distance(pair: Pair) -> Tensor:
     invariances=_INVARIANCES - {Invariance.ISOTROPIC_SCALING},
     reference=_WILLIAMS,
     cost=_COST,
+    influence=lambda pair, *, rows: influence_on_size_and_shape(
+        pair, _shortfall(pair), pair.aligned_at(rows), rows
+    ),
 )
 def procrustes_size_and_shape_distance(pair: Pair) -> Tensor:
     r"""Distance left after the best rotation, centred but at the given scales, a metric.
@@ -165,8 +197,7 @@ def procrustes_size_and_shape_distance(pair: Pair) -> Tensor:
     >>> procrustes_size_and_shape_distance([[0.0], [2.0]], [[0.0, 0.0], [0.0, 4.0]])
     1.4142135623730951
     """
-    first, second = pair.a.norm, pair.b.norm
-    return ((first - second).square() + 2 * first * second * _shortfall(pair)).sqrt()
+    return size_and_shape(pair, _shortfall(pair))
 
 
 @measure(
@@ -178,7 +209,7 @@ def procrustes_size_and_shape_distance(pair: Pair) -> Tensor:
     invariances=_INVARIANCES,
     reference="Gower (1975), doi:10.1007/BF02291478; scipy.spatial.procrustes",
     cost=_COST,
-    influence=lambda pair: -2 * _similarity(pair) * _influence(pair),
+    influence=lambda pair, *, rows: -2 * _similarity(pair) * _influence(pair, rows=rows),
 )
 def procrustes_disparity(pair: Pair) -> Tensor:
     r"""Sum of squares left after the best rotation and the best scaling, in [0, 1].

@@ -34,18 +34,18 @@ def _shares(pair: Pair) -> Tensor:
     return pair.n_inputs * pair.aligned_rows
 
 
-def _influence(pair: Pair) -> Tensor:
+def _influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
     # The covariance moves by the input's share, the scale by half of its squared norm on each
     # side; the best rotation stays best to first order.
-    scale = (pair.a.unit_row_squares + pair.b.unit_row_squares) / 2
-    return pair.n_inputs * (pair.aligned_rows - pair.nuclear_norm * scale)
+    scale = (pair.a.unit_row_squares[rows] + pair.b.unit_row_squares[rows]) / 2
+    return pair.n_inputs * (pair.aligned_at(rows) - pair.nuclear_norm * scale)
 
 
-def _influence_on_root(pair: Pair) -> Tensor:
+def _influence_on_root(pair: Pair, *, rows: slice | Tensor) -> Tensor:
     distance = (2 - 2 * pair.nuclear_norm).clamp_min(0).sqrt()
     # At distance zero the root has no slope, and there is nothing that could vary either.
     slope = torch.where(distance > 1e-7, 1 / (2 * distance), 0.0)
-    return slope * _influence(pair)
+    return slope * _influence(pair, rows=rows)
 
 
 @measure(
@@ -58,6 +58,9 @@ def _influence_on_root(pair: Pair) -> Tensor:
     cost=_COST,
     per_input=_shares,
     influence=_influence,
+    sees="what is left after the best rotation, small directions too",
+    cannot_see="chance: it is high where units are many and inputs few, so read it beside its "
+    "floor",
 )
 def procrustes_similarity(pair: Pair) -> Tensor:
     r"""Similarity left after the best rotation of one representation onto the other, in [0, 1].

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samemind.lazy import LazyModule
+from samemind.measures import moments
 from samemind.measures.base import Invariance, Pair, measure
 from samemind.measures.whitening import (
     check_inputs_suffice,
@@ -20,6 +21,23 @@ else:
     torch = LazyModule("torch")
 
 
+def _weighted(left: Tensor, correlations: Tensor, own: Tensor) -> Tensor:
+    """The mean correlation, weighted by `own` `(r, D)`, the units in an orthonormal basis."""
+    weights = (left.T @ own).abs().sum(1)
+    return (weights * correlations).sum() / weights.sum()
+
+
+def _influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
+    units = directions(pair.a).vectors.T
+
+    def formula(a: moments.Covariance, b: moments.Covariance, cross: Tensor) -> Tensor:
+        whitened = a.inverse_root() @ cross @ b.inverse_root()
+        left, correlations, _ = torch.linalg.svd(whitened, full_matrices=False)
+        return _weighted(left, correlations, a.root() @ units)
+
+    return moments.influence(pair, formula, rows)
+
+
 @measure(
     reads="representation",
     family="canonical correlation",
@@ -33,6 +51,7 @@ else:
     },
     reference="Morcos, Raghu and Bengio (2018), arXiv:1806.05759",
     cost="O(N D1 D2 + D³) per pair, after O(N D² + D³) per model, in float64",
+    influence=_influence,
 )
 def pwcca(pair: Pair) -> Tensor:
     r"""Canonical correlations weighted by how much of the first model they account for.
@@ -51,6 +70,5 @@ def pwcca(pair: Pair) -> Tensor:
     left, correlations, _ = torch.linalg.svd(whitened_cross_covariance(pair), full_matrices=False)
     # The basis U = F V / √v of the first side has inner products √v Vᵀ with its own units.
     found = directions(pair.a)
-    projections = left.T @ (found.variances.sqrt()[:, None] * found.vectors.T)
-    weights = projections.abs().sum(1)
-    return (weights * correlations.clamp(0, 1)).sum() / weights.sum()
+    own = found.variances.sqrt()[:, None] * found.vectors.T
+    return _weighted(left, correlations.clamp(0, 1), own)

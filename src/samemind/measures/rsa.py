@@ -122,6 +122,64 @@ def _correlation(pair: Pair, kind: str, *, by_rank: bool) -> Tensor:
     return torch.where(varies, score.clamp(-1, 1), torch.nan)
 
 
+def _row_shares(pair: Pair, kind: str, *, by_rank: bool) -> Tensor:
+    """Per input, what its pairs with others add to the correlation's move, `(N,)`; mean zero."""
+    first, second = (_standardised(side, kind, by_rank=by_rank) for side in (pair.a, pair.b))
+    norms = [_squared_norm(side, kind, by_rank=by_rank) for side in (pair.a, pair.b)]
+    products = pairwise.row_products(first, second) / (norms[0] * norms[1]).sqrt()
+    own = [
+        side.rows(
+            f"squared rows {kind} {by_rank}",
+            lambda root: pairwise.row_products(
+                _standardised(root, kind, by_rank=by_rank),
+                _standardised(root, kind, by_rank=by_rank),
+            ),
+        )
+        for side in (pair.a, pair.b)
+    ]
+    lean = own[0] / norms[0] + own[1] / norms[1]
+    return pair.n_inputs * (products - products.sum() * lean / 2)
+
+
+def _influence_by_value(kind: str) -> Callable[[Pair], Tensor]:
+    # Every input takes part in the pairs of its row and of its column: twice the share.
+    return lambda pair: 2 * _row_shares(pair, kind, by_rank=False)
+
+
+def _influence_by_rank(kind: str) -> Callable[[Pair], Tensor]:
+    def influence(pair: Pair) -> Tensor:
+        first, second = (_standardised(side, kind, by_rank=True) for side in (pair.a, pair.b))
+        norms = [_squared_norm(side, kind, by_rank=True) for side in (pair.a, pair.b)]
+        moved = pairwise.row_products(first, second)
+        # More weight on a distance also raises the rank of every distance above it.
+        for ranks, others in ((first, second), (second, first)):
+            moved += pairwise.row_sums(_sum_above(ranks, others))
+        moved = moved / (norms[0] * norms[1]).sqrt()
+        return 2 * pair.n_inputs * (moved - moved.mean())
+
+    return influence
+
+
+def _sum_above(ranks: Tensor, values: Tensor) -> Tensor:
+    """For each pair of inputs, the sum of values where the rank is higher, per pair, `(N, N)`.
+
+    Of equal ranks, half of the sum counts.
+    """
+    n = len(ranks)
+    above = _upper(n, ranks.device)
+    order = ranks[above].argsort(stable=True)
+    ascending = ranks[above][order]
+    ordered = values[above][order].double()
+    reached = ordered.cumsum(0)
+    _, group, counts = torch.unique_consecutive(ascending, return_inverse=True, return_counts=True)
+    last = counts.cumsum(0) - 1
+    before = torch.nn.functional.pad(reached[last], (1, 0))[:-1]
+    beyond = reached[-1] - (before + reached[last]) / 2
+    found = torch.zeros_like(ranks)
+    found[above] = torch.empty_like(ordered).scatter_(0, order, beyond[group]).to(ranks.dtype)
+    return found + found.T
+
+
 @measure(
     reads="representation",
     family="distance matrices",
@@ -130,6 +188,7 @@ def _correlation(pair: Pair, kind: str, *, by_rank: bool) -> Tensor:
     invariances=_OF_EUCLIDEAN,
     reference=_KRIEGESKORTE,
     cost=_BY_VALUE,
+    influence=_influence_by_value("euclidean"),
 )
 def rsa_euclidean_pearson(pair: Pair) -> Tensor:
     r"""Pearson correlation of the Euclidean distances between inputs, in [-1, 1].
@@ -150,6 +209,7 @@ def rsa_euclidean_pearson(pair: Pair) -> Tensor:
     invariances=_OF_EUCLIDEAN,
     reference=_KRIEGESKORTE,
     cost=_BY_RANK,
+    influence=_influence_by_rank("euclidean"),
 )
 def rsa_euclidean_spearman(pair: Pair) -> Tensor:
     r"""Spearman correlation of the Euclidean distances between inputs, in [-1, 1].
@@ -171,6 +231,7 @@ def rsa_euclidean_spearman(pair: Pair) -> Tensor:
     invariances=_OF_CORRELATION,
     reference=_KRIEGESKORTE,
     cost=_BY_VALUE,
+    influence=_influence_by_value("correlation"),
 )
 def rsa_correlation_pearson(pair: Pair) -> Tensor:
     r"""Pearson correlation of the inputs' correlation distances, in [-1, 1].
@@ -193,6 +254,7 @@ def rsa_correlation_pearson(pair: Pair) -> Tensor:
     invariances=_OF_CORRELATION,
     reference=_KRIEGESKORTE,
     cost=_BY_RANK,
+    influence=_influence_by_rank("correlation"),
 )
 def rsa_correlation_spearman(pair: Pair) -> Tensor:
     r"""Spearman correlation of the inputs' correlation distances, in [-1, 1].
@@ -214,6 +276,7 @@ def rsa_correlation_spearman(pair: Pair) -> Tensor:
     invariances=_OF_COSINE,
     reference=_KRIEGESKORTE,
     cost=_BY_VALUE,
+    influence=_influence_by_value("cosine"),
 )
 def rsa_cosine_pearson(pair: Pair) -> Tensor:
     r"""Pearson correlation of the inputs' cosine distances, in [-1, 1].
@@ -235,6 +298,7 @@ def rsa_cosine_pearson(pair: Pair) -> Tensor:
     invariances=_OF_COSINE,
     reference=_KRIEGESKORTE,
     cost=_BY_RANK,
+    influence=_influence_by_rank("cosine"),
 )
 def rsa_cosine_spearman(pair: Pair) -> Tensor:
     r"""Spearman correlation of the inputs' cosine distances, in [-1, 1].

@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from samemind.errors import InvalidInput, UndefinedScore
+from samemind.errors import UndefinedScore
 from samemind.lazy import LazyModule
 from samemind.measures import neighbours, preprocessing
+from samemind.measures.given import Given, Prepared
 from samemind.measures.neighbour_sets import NeighbourSets
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-    from samemind.arrays import Array
 else:
     torch = LazyModule("torch")
 
-Part = TypeVar("Part")
+__all__ = ["Prepared", "Side"]
 
 
-class Prepared:
-    """Keeps the parts that were made, by name."""
-
-    def __init__(self) -> None:
-        self._parts: dict[str, Any] = {}
-
-    def once(self, name: str, make: Callable[[], Part]) -> Part:
-        """The part of this name: made at the first call, kept for the later ones."""
-        if name not in self._parts:
-            self._parts[name] = make()
-        return self._parts[name]
-
-    def release(self, *names: str) -> None:
-        """Frees these parts; they are made again if someone asks for them."""
-        for name in names:
-            self._parts.pop(name, None)
-
-
-class Side(Prepared):
+class Side(Given):
     """One model on one input set: its representation `(N, D)`, its logits `(N, C)`, or both.
 
     **Arguments:**
@@ -52,115 +33,7 @@ class Side(Prepared):
     **Raises:** `InvalidInput` for arrays that are not 2-D, empty, not finite, or of unequal N.
     """
 
-    def __init__(
-        self,
-        *,
-        representation: Array | None = None,
-        logits: Array | None = None,
-        labels: Array | None = None,
-        precision: torch.dtype | None = None,
-    ) -> None:
-        super().__init__()
-        self._representation = (
-            None
-            if representation is None
-            else preprocessing.as_matrix(representation, "representation")
-        )
-        self._logits = None if logits is None else preprocessing.as_matrix(logits, "logits")
-        self._labels = None if labels is None else torch.as_tensor(labels).detach()
-        self._precision = precision
-        self._parent: Side | None = None
-        self._order: Tensor | None = None
-        counts = {
-            what: len(values)
-            for what, values in (
-                ("representation", self._representation),
-                ("logits", self._logits),
-                ("labels", self._labels),
-            )
-            if values is not None
-        }
-        if not counts:
-            raise InvalidInput("A side was given neither a representation nor logits. Give one.")
-        if len(set(counts.values())) > 1:
-            raise InvalidInput(
-                f"The arrays of one model differ in their number of inputs ({counts}). "
-                f"Take all of them from one pass over one input set."
-            )
-        self.n_inputs: int = next(iter(counts.values()))
-
-    def permuted(self, order: Tensor) -> Side:
-        """This side with its rows in another order, sharing all that was prepared."""
-        twin = Side.__new__(Side)
-        Prepared.__init__(twin)
-        twin._representation = twin._logits = None
-        twin._labels = self._labels  # a label belongs to the input, not to the model's answer
-        twin._precision = self._precision
-        twin._parent, twin._order = self, order
-        twin.n_inputs = self.n_inputs
-        return twin
-
-    def in_float64(self) -> Side:
-        """The same model and inputs with every product in float64: slower, for verification."""
-        root = self._root
-        exact = Side(
-            representation=root._representation,
-            logits=root._logits,
-            labels=self._labels,
-            precision=torch.float64,
-        )
-        return exact if self._order is None else exact.permuted(self._order)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the arrays lie."""
-        arrays = (self._root._representation, self._root._logits)
-        return next(array.device for array in arrays if array is not None)
-
-    @property
-    def has_representation(self) -> bool:
-        return self._root._representation is not None
-
-    @property
-    def has_logits(self) -> bool:
-        return self._root._logits is not None
-
-    @property
-    def has_labels(self) -> bool:
-        return self._labels is not None
-
-    @property
-    def _root(self) -> Side:
-        return self if self._parent is None else self._parent._root
-
-    def rows(self, name: str, make: Callable[[Side], Tensor]) -> Tensor:
-        """A part with one row per input, made once; a permuted side reorders its parent's rows.
-
-        `make` gets the side. A measure that needs a part of its own adds it so.
-        """
-        parent, order = self._parent, self._order
-        if parent is None or order is None:
-            return self.once(name, lambda: make(self))
-        return self.once(name, lambda: parent.rows(name, make)[order])
-
-    def whole(self, name: str, make: Callable[[Side], Part]) -> Part:
-        """A part that does not depend on the order of the inputs, made once."""
-        return self._root.once(name, lambda: make(self._root))
-
     # --- representation ---------------------------------------------------------------------
-
-    @property
-    def representation(self) -> Tensor:
-        """The representation as given, `(N, D)`."""
-        return self.rows("representation", Side._given_representation)
-
-    def _given_representation(self) -> Tensor:
-        if self._representation is None:
-            raise InvalidInput(
-                "A measure on representations was asked for, but only logits were given. "
-                "Give the representation too, or choose a measure that reads logits."
-            )
-        return self._representation
 
     @property
     def n_units(self) -> int:
@@ -207,9 +80,14 @@ class Side(Prepared):
 
     @property
     def unit_row_squares(self) -> Tensor:
-        """The squared norm of each row of `unit`, `(N,)` in float64; they sum to one."""
+        """The squared norm of each row of `unit`, `(N,)` in float64; NaN if it is constant.
+
+        They sum to one.
+        """
         return self.rows(
-            "unit_row_squares", lambda side: (side.row_lengths / side.norm).nan_to_num().square()
+            # 0 / 0 stays NaN: no score of a constant representation may come of it.
+            "unit_row_squares",
+            lambda side: (side.row_lengths / side.norm).square(),
         )
 
     @property
@@ -235,20 +113,6 @@ class Side(Prepared):
     def factor_columns(self) -> Tensor:
         """`factor` transposed and contiguous, `(min(N, D), N)`, as products like it best."""
         return self.rows_last("factor_columns", lambda side: side.factor.T.contiguous())
-
-    def rows_last(self, name: str, make: Callable[[Side], Tensor]) -> Tensor:
-        """As `rows`, for a part whose last axis is the inputs."""
-        parent, order = self._parent, self._order
-        if parent is None or order is None:
-            return self.once(name, lambda: make(self))
-        return self.once(name, lambda: parent.rows_last(name, make)[..., order])
-
-    def square(self, name: str, make: Callable[[Side], Tensor]) -> Tensor:
-        """As `rows`, for a part with a row and a column per input."""
-        parent, order = self._parent, self._order
-        if parent is None or order is None:
-            return self.once(name, lambda: make(self))
-        return self.once(name, lambda: parent.square(name, make)[order][:, order])
 
     def unit_rows(self, rows: slice) -> Tensor:
         """Some rows of `unit`."""
@@ -317,19 +181,6 @@ class Side(Prepared):
     # --- logits -----------------------------------------------------------------------------
 
     @property
-    def logits(self) -> Tensor:
-        """The logits as given, `(N, C)`."""
-        return self.rows("logits", Side._given_logits)
-
-    def _given_logits(self) -> Tensor:
-        if self._logits is None:
-            raise InvalidInput(
-                "A measure on predictions was asked for, but only representations were given. "
-                "Give the logits too, or choose a measure that reads the representation."
-            )
-        return self._logits
-
-    @property
     def n_classes(self) -> int:
         """C, the number of classes."""
         return self._root._given_logits().shape[1]
@@ -372,10 +223,3 @@ class Side(Prepared):
     def predictions(self) -> Tensor:
         """The class with the largest logit, `(N,)`; of equal ones, the first."""
         return self.rows("predictions", lambda side: side.logits.argmax(1))
-
-    @property
-    def labels(self) -> Tensor:
-        """The correct classes, `(N,)`."""
-        if self._labels is None:
-            raise InvalidInput("This measure needs the correct classes. Give `labels` as well.")
-        return self._labels.to(self.device)

@@ -74,11 +74,29 @@ class StreamedSide(Side):
         """Where the products run."""
         return self._chunks.device
 
-    def permuted(self, order: Tensor) -> Side:
+    def permuted(self, order: Tensor) -> StreamedSide:
         """Not to be had: it would read the source in a random order."""
         raise InvalidInput(
             f"Shuffling {len(order)} rows that are read in chunks would read the source in random "
             f"order. Load a sample of the rows into a Side for floors without a closed form."
+        )
+
+    def restricted(self, rows: Tensor) -> StreamedSide:
+        """Not to be had: the rows would be read one by one."""
+        raise InvalidInput(
+            f"{len(rows)} of {self.n_inputs} rows were asked for, but they are read in chunks. "
+            f"Load a sample of the rows into a Side."
+        )
+
+    def in_float64(self) -> StreamedSide:
+        """The same source with every product in float64: slower, for verification."""
+        return StreamedSide(
+            self._chunks.source,
+            logits=self._logits,
+            labels=self._labels,
+            precision=torch.float64,
+            rows_at_once=self._rows_at_once,
+            device=str(self.device),
         )
 
     @property
@@ -129,7 +147,7 @@ class _Chunks:
                 f"A streamed representation has the shape (inputs, units), but {self.shape} was "
                 f"found. Flatten it, or average over space, before it is written."
             )
-        self._source = source
+        self.source = source
         self.device = torch.device(device)
         self.dtype = self[:1].dtype
 
@@ -139,7 +157,7 @@ class _Chunks:
     def __getitem__(self, rows: slice | int) -> Tensor:
         if isinstance(rows, int):
             return self[rows : rows + 1][0]
-        piece = preprocessing.as_matrix(self._source[rows], "representation")
+        piece = preprocessing.as_matrix(self.source[rows], "representation")
         return piece.to(self.device)
 
     def numel(self) -> int:

@@ -28,6 +28,21 @@ def _difference(pair: Pair, name: str, of: Callable[[Side], Tensor]) -> Tensor:
     return (first - second).abs()
 
 
+def _influence(
+    name: str, of: Callable[[Side], Tensor], moved: Callable[[Side], Tensor]
+) -> Callable[[Pair], Tensor]:
+    """The influence on a difference, from that of each input on the statistic of one model."""
+
+    def influence(pair: Pair) -> Tensor:
+        first, second = (side.whole(name, of) for side in (pair.a, pair.b))
+        of_first, of_second = (
+            side.rows(f"influence on {name}", moved) for side in (pair.a, pair.b)
+        )
+        return (first - second).sign() * (of_first - of_second)
+
+    return influence
+
+
 def _directions(side: Side) -> Tensor:
     """The rows as given, not centred, at length one, `(N, D)` in float64."""
     rows = side.representation.double()
@@ -40,6 +55,20 @@ def _directions(side: Side) -> Tensor:
     return rows / lengths
 
 
+def _magnitude(side: Side) -> Tensor:
+    return torch.linalg.vector_norm(side.means)
+
+
+def _from_mean(side: Side) -> Tensor:
+    return side.representation.double() - side.means
+
+
+def _influence_on_magnitude(side: Side) -> Tensor:
+    length = _magnitude(side)
+    # A mean of zero has no direction in which it could grow: there the slope is left out.
+    return torch.where(length > 0, _from_mean(side) @ (side.means / length), 0.0)
+
+
 @measure(
     reads="representation",
     family="differences",
@@ -50,6 +79,7 @@ def _directions(side: Side) -> Tensor:
     invariances=_KEPT,
     reference=_WANG,
     cost="O(1) per pair, after O(N D) per model",
+    influence=_influence("magnitude", _magnitude, _influence_on_magnitude),
 )
 def magnitude_difference(pair: Pair) -> Tensor:
     r"""The difference of the lengths of the mean representations, without its sign.
@@ -61,7 +91,7 @@ def magnitude_difference(pair: Pair) -> Tensor:
     >>> magnitude_difference([[3.0, 0.0], [3.0, 8.0]], [[1.0], [3.0]])
     3.0
     """
-    return _difference(pair, "magnitude", lambda side: torch.linalg.vector_norm(side.means))
+    return _difference(pair, "magnitude", _magnitude)
 
 
 def _concentricity(side: Side) -> Tensor:
@@ -74,6 +104,15 @@ def _concentricity(side: Side) -> Tensor:
     return (_directions(side) @ (side.means / length)).mean()
 
 
+def _influence_on_concentricity(side: Side) -> Tensor:
+    rows, length = _directions(side), torch.linalg.vector_norm(side.means)
+    towards = side.means / length
+    cosines = rows @ towards
+    # The input's own cosine, and what it does to the mean that all others are compared with.
+    turned = (rows.mean(0) - cosines.mean() * towards) / length
+    return cosines - cosines.mean() + _from_mean(side) @ turned
+
+
 @measure(
     reads="representation",
     family="differences",
@@ -84,6 +123,7 @@ def _concentricity(side: Side) -> Tensor:
     invariances=_KEPT | {Invariance.ISOTROPIC_SCALING},
     reference=_WANG,
     cost="O(1) per pair, after O(N D) per model",
+    influence=_influence("concentricity", _concentricity, _influence_on_concentricity),
 )
 def concentricity_difference(pair: Pair) -> Tensor:
     r"""The difference of the mean cosines with the mean representation, in [0, 2].
@@ -98,16 +138,26 @@ def concentricity_difference(pair: Pair) -> Tensor:
     return _difference(pair, "concentricity", _concentricity)
 
 
-def _uniformity(side: Side) -> Tensor:
+def _nearness(side: Side) -> Tensor:
+    """The sum of the exponentials from each input to all others, `(N,)`."""
     if side.n_inputs < 2:
         raise UndefinedScore("Uniformity is about two inputs or more, but there is one.")
     rows = _directions(side)
-    total = torch.zeros((), dtype=torch.float64, device=rows.device)
+    found = torch.empty(len(rows), dtype=torch.float64, device=rows.device)
     for these in blocks(len(rows)):
         squared = (2 - 2 * rows[these] @ rows.T).clamp_min(0)
-        total += (-2 * squared).exp().sum()
-    n = len(rows)
-    return ((total - n) / (n * (n - 1))).log()
+        found[these] = (-2 * squared).exp().sum(1) - 1
+    return found
+
+
+def _uniformity(side: Side) -> Tensor:
+    n = side.n_inputs
+    return (side.rows("nearness", _nearness).sum() / (n * (n - 1))).log()
+
+
+def _influence_on_uniformity(side: Side) -> Tensor:
+    near = side.rows("nearness", _nearness)
+    return 2 * (near / near.mean() - 1)
 
 
 @measure(
@@ -121,6 +171,7 @@ def _uniformity(side: Side) -> Tensor:
     reference="Wang and Isola (2020), Understanding contrastive representation learning, "
     "arXiv:2005.10242",
     cost="O(1) per pair, after O(N² D) per model",
+    influence=_influence("uniformity", _uniformity, _influence_on_uniformity),
 )
 def uniformity_difference(pair: Pair) -> Tensor:
     r"""The difference of how evenly two models spread inputs over the sphere, in [0, 8].

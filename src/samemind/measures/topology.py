@@ -107,6 +107,7 @@ def topology_divergences(
     invariances=_INVARIANCES,
     reference="Barannikov et al. (2022), Representation topology divergence, arXiv:2201.00058",
     cost="persistent homology of 2 · sample points, twice per repeat; needs samemind[topology]",
+    no_standard_error="bars of holes appear and vanish, so an input has no first-order share",
 )
 def representation_topology_divergence(
     pair: Pair, *, sample: int = 500, repeats: int = 10, random_seed: int = 0
@@ -189,6 +190,7 @@ def relative_living_times(
     invariances=_INVARIANCES,
     reference="Khrulkov and Oseledets (2018), Geometry score, arXiv:1802.02664",
     cost="O(N landmarks D) and a witness complex per model and repeat; needs samemind[topology]",
+    no_standard_error="numbers of holes jump, so an input has no first-order share",
 )
 def geometry_score(
     pair: Pair, *, landmarks: int = 64, repeats: int = 100, random_seed: int = 0

@@ -121,3 +121,22 @@ def _make_correlations(pair: Pair) -> Tensor:
 def ranks(pair: Pair) -> tuple[int, int]:
     """In how many directions each side varies."""
     return len(directions(pair.a).variances), len(directions(pair.b).variances)
+
+
+def influence_on_correlations(pair: Pair, slopes: Tensor, rows: slice | Tensor) -> Tensor:
+    """The influence of these inputs on a function of the canonical correlations, `(rows,)`.
+
+    `slopes` `(min(r1, r2),)` are its derivatives with respect to the correlations, descending.
+    Each correlation moves by the product of its two canonical variables less half of their
+    squares (Radhakrishnan and Kshirsagar, 1981, doi:10.1080/03610928108828057).
+    """
+    left, correlations, right = pair.once(
+        "canonical vectors",
+        lambda: torch.linalg.svd(whitened_cross_covariance(pair), full_matrices=False),
+    )
+    first, second = (
+        side.factor[rows].double() @ (directions(side).whitener @ vectors)
+        for side, vectors in ((pair.a, left), (pair.b, right.T))
+    )
+    squares = first.square() + second.square()
+    return pair.n_inputs * (first * second - correlations.clamp(0, 1) / 2 * squares) @ slopes

@@ -1,0 +1,207 @@
+"""What was given of one model on one input set, and how the parts made of it are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from samemind.errors import InvalidInput
+from samemind.lazy import LazyModule
+from samemind.measures import preprocessing
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from samemind.arrays import Array
+else:
+    torch = LazyModule("torch")
+
+Part = TypeVar("Part")
+
+
+class Prepared:
+    """Keeps the parts that were made, by name."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, Any] = {}
+
+    def once(self, name: str, make: Callable[[], Part]) -> Part:
+        """The part of this name: made at the first call, kept for the later ones."""
+        if name not in self._parts:
+            self._parts[name] = make()
+        return self._parts[name]
+
+    def release(self, *names: str) -> None:
+        """Frees these parts; they are made again if someone asks for them."""
+        for name in names:
+            self._parts.pop(name, None)
+
+
+class Given(Prepared):
+    """The arrays of one model, and twins of it that look at them in another order."""
+
+    def __init__(
+        self,
+        *,
+        representation: Array | None = None,
+        logits: Array | None = None,
+        labels: Array | None = None,
+        precision: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self._representation = (
+            None
+            if representation is None
+            else preprocessing.as_matrix(representation, "representation")
+        )
+        self._logits = None if logits is None else preprocessing.as_matrix(logits, "logits")
+        self._labels = None if labels is None else torch.as_tensor(labels).detach()
+        self._precision = precision
+        self._parent: Self | None = None
+        self._order: Tensor | None = None
+        counts = {
+            what: len(values)
+            for what, values in (
+                ("representation", self._representation),
+                ("logits", self._logits),
+                ("labels", self._labels),
+            )
+            if values is not None
+        }
+        if not counts:
+            raise InvalidInput("A side was given neither a representation nor logits. Give one.")
+        if len(set(counts.values())) > 1:
+            raise InvalidInput(
+                f"The arrays of one model differ in their number of inputs ({counts}). "
+                f"Take all of them from one pass over one input set."
+            )
+        self.n_inputs: int = next(iter(counts.values()))
+
+    def permuted(self, order: Tensor) -> Self:
+        """This side with its rows in another order, sharing all that was prepared."""
+        return self._twin(order)
+
+    def looking_at(self, rows: Tensor) -> Self:
+        """Some rows of this side, sharing all that was prepared; one may be named repeatedly.
+
+        Parts that are made of all inputs (`whole`) stay those of all inputs, so this is for what
+        is known row by row, such as predictions.
+        """
+        twin = self._twin(rows)
+        twin.n_inputs = len(rows)
+        twin._labels = None if self._labels is None else self._labels.to(rows.device)[rows]
+        return twin
+
+    def restricted(self, rows: Tensor) -> Self:
+        """The model on some of the inputs only, as if they were all there are."""
+        arrays = {
+            "representation": self.representation[rows] if self.has_representation else None,
+            "logits": self.logits[rows] if self.has_logits else None,
+            "labels": None if self._labels is None else self._labels[rows],
+        }
+        return type(self)(**arrays, precision=self._precision)
+
+    def _twin(self, order: Tensor) -> Self:
+        twin = type(self).__new__(type(self))
+        Prepared.__init__(twin)
+        twin._representation = twin._logits = None
+        twin._labels = self._labels  # a label belongs to the input, not to the model's answer
+        twin._precision = self._precision
+        twin._parent, twin._order = self, order
+        twin.n_inputs = self.n_inputs
+        return twin
+
+    def in_float64(self) -> Self:
+        """The same model and inputs with every product in float64: slower, for verification."""
+        root = self._root
+        exact = type(self)(
+            representation=root._representation,
+            logits=root._logits,
+            labels=self._labels,
+            precision=torch.float64,
+        )
+        return exact if self._order is None else exact.permuted(self._order)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the arrays lie."""
+        arrays = (self._root._representation, self._root._logits)
+        return next(array.device for array in arrays if array is not None)
+
+    @property
+    def has_representation(self) -> bool:
+        return self._root._representation is not None
+
+    @property
+    def has_logits(self) -> bool:
+        return self._root._logits is not None
+
+    @property
+    def has_labels(self) -> bool:
+        return self._labels is not None
+
+    @property
+    def _root(self) -> Self:
+        return self if self._parent is None else self._parent._root
+
+    def rows(self, name: str, make: Callable[[Self], Tensor]) -> Tensor:
+        """A part with one row per input, made once; a permuted side reorders its parent's rows.
+
+        `make` gets the side. A measure that needs a part of its own adds it so.
+        """
+        parent, order = self._parent, self._order
+        if parent is None or order is None:
+            return self.once(name, lambda: make(self))
+        return self.once(name, lambda: parent.rows(name, make)[order])
+
+    def whole(self, name: str, make: Callable[[Self], Part]) -> Part:
+        """A part that does not depend on the order of the inputs, made once."""
+        return self._root.once(name, lambda: make(self._root))
+
+    def rows_last(self, name: str, make: Callable[[Self], Tensor]) -> Tensor:
+        """As `rows`, for a part whose last axis is the inputs."""
+        parent, order = self._parent, self._order
+        if parent is None or order is None:
+            return self.once(name, lambda: make(self))
+        return self.once(name, lambda: parent.rows_last(name, make)[..., order])
+
+    def square(self, name: str, make: Callable[[Self], Tensor]) -> Tensor:
+        """As `rows`, for a part with a row and a column per input."""
+        parent, order = self._parent, self._order
+        if parent is None or order is None:
+            return self.once(name, lambda: make(self))
+        return self.once(name, lambda: parent.square(name, make)[order][:, order])
+
+    @property
+    def representation(self) -> Tensor:
+        """The representation as given, `(N, D)`."""
+        return self.rows("representation", lambda side: side._given_representation())
+
+    def _given_representation(self) -> Tensor:
+        if self._representation is None:
+            raise InvalidInput(
+                "A measure on representations was asked for, but only logits were given. "
+                "Give the representation too, or choose a measure that reads logits."
+            )
+        return self._representation
+
+    @property
+    def logits(self) -> Tensor:
+        """The logits as given, `(N, C)`."""
+        return self.rows("logits", lambda side: side._given_logits())
+
+    def _given_logits(self) -> Tensor:
+        if self._logits is None:
+            raise InvalidInput(
+                "A measure on predictions was asked for, but only representations were given. "
+                "Give the logits too, or choose a measure that reads the representation."
+            )
+        return self._logits
+
+    @property
+    def labels(self) -> Tensor:
+        """The correct classes, `(N,)`."""
+        if self._labels is None:
+            raise InvalidInput("This measure needs the correct classes. Give `labels` as well.")
+        return self._labels.to(self.device)

@@ -1,0 +1,333 @@
+"""A measure: a pure function of a pair of models, and what it can say of a score."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from math import ceil, isfinite
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from samemind.errors import InvalidInput, UndefinedScore, UnknownName
+from samemind.lazy import LazyModule
+from samemind.measures.prepared import Pair, Side
+from samemind.measures.promises import Calibrated, Floor, Invariance
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from samemind.arrays import Array
+else:
+    torch = LazyModule("torch")
+
+Score: TypeAlias = "float | Tensor"
+
+#: How far rounding may carry a score past its bounds before it counts as wrong.
+ROUNDING = 1e-6
+#: Inputs whose influences a standard error is taken from, where each costs products of its own.
+#: The error is then itself off by about two parts in a hundred.
+SAMPLED = 2048
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """A comparison of two models on the same inputs, with its promises.
+
+    - `bounds`: the lowest and highest score there is; `identical`: of a model with itself.
+    - `invariances`: hold whichever side is changed; what is not named is seen to fail.
+    - `matches_inputs`: shuffling the inputs of one side changes the score, so it has a floor.
+    - `parameter`: what the part after the @ of a name sets (`knn_jaccard@100`), if anything.
+    - `no_standard_error`: why there is none without recomputing the score, where there is none.
+    - `sees`, `cannot_see`: in words, for the table of the measures that most people use.
+    """
+
+    name: str
+    summary: str
+    reads: Literal["representation", "logits"]
+    family: str
+    bounds: tuple[float, float]
+    identical: float | None
+    larger_is_more_similar: bool
+    is_symmetric: bool
+    needs_labels: bool
+    matches_inputs: bool
+    invariances: frozenset[Invariance]
+    reference: str
+    cost: str
+    parameter: str | None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    compute: Callable[..., Score] = field(repr=False)
+    per_input: Callable[..., Tensor] | None = field(default=None, repr=False)
+    influence_of_inputs: Callable[..., Tensor] | None = field(default=None, repr=False)
+    closed_form_floor: Callable[..., Floor | None] | None = field(default=None, repr=False)
+    no_standard_error: str | None = None
+    sees: str | None = None
+    cannot_see: str | None = None
+
+    def __call__(self, first: Array, second: Array, *, labels: Array | None = None) -> float:
+        """The score of two arrays `(N, …)` whose rows are the same inputs in the same order.
+
+        **Raises:** `InvalidInput` if they cannot be compared; `UndefinedScore` if the measure has
+        no value for them.
+        """
+        return self.score(self.pair(first, second, labels=labels))
+
+    def pair(self, first: Array, second: Array, *, labels: Array | None = None) -> Pair:
+        """The two arrays as a pair of sides, for `score`, `floor` and the other methods."""
+        if self.reads == "logits":
+            return Pair(Side(logits=first, labels=labels), Side(logits=second, labels=labels))
+        return Pair(
+            Side(representation=first, labels=labels), Side(representation=second, labels=labels)
+        )
+
+    def at(self, value: object) -> Measure:
+        """The same measure at another value of its parameter, named `name@value`."""
+        if self.parameter is None:
+            raise UnknownName(
+                f"'{self.name}@{value}' asks for a setting, but '{self.name}' has none. "
+                f"Leave out '@{value}'."
+            )
+        default = self.settings[self.parameter]
+        try:
+            number = type(default)(value)
+        except ValueError:
+            number = None
+        if number is None or number <= 0:
+            raise InvalidInput(
+                f"'{self.name}@{value}' sets {self.parameter}, which is a positive "
+                f"{type(default).__name__}, as in '{self.name}@{default}'."
+            )
+        settings = {**self.settings, self.parameter: number}
+        return replace(self, name=f"{self.name.partition('@')[0]}@{value}", settings=settings)
+
+    # --- the score --------------------------------------------------------------------------
+
+    def raw(self, pair: Pair) -> Score:
+        """The score before it is checked: a number, or a tensor `()` that is still on its way."""
+        if self.reads == "logits":
+            pair.check_classes()
+        return self.compute(pair, **self.settings)
+
+    def score(self, pair: Pair) -> float:
+        """The score: finite and within its bounds.
+
+        **Raises:** `UndefinedScore`, which says why there is none.
+        """
+        return self.checked(self.raw(pair), pair)
+
+    def checked(self, raw: Score, pair: Pair) -> float:
+        """The raw score as a number, once it is known to be one and to lie within the bounds."""
+        score = float(raw)
+        low, high = self.bounds
+        if not isfinite(score):
+            raise UndefinedScore(f"{self.name} has no value here: {self._why_undefined(pair)}")
+        if not low - ROUNDING <= score <= high + ROUNDING:
+            raise UndefinedScore(
+                f"{self.name} came out as {score}, outside of its bounds [{low}, {high}]. "
+                f"Please report this with the two arrays; it is a mistake in samemind."
+            )
+        return min(max(score, low), high)
+
+    def _why_undefined(self, pair: Pair) -> str:
+        if self.reads == "logits":
+            return (
+                "one model gives probability zero to a class that the other finds possible, "
+                "or all inputs look the same to it."
+            )
+        constant = [
+            place
+            for place, side in (("first", pair.a), ("second", pair.b))
+            if float(side.norm) == 0.0
+        ]
+        if constant:
+            return (
+                f"the {' and the '.join(constant)} representation is constant over the inputs. "
+                f"Look for a dead layer, or inputs that are all the same."
+            )
+        return f"{pair.n_inputs} inputs do not determine it. Give more inputs."
+
+    # --- what stands beside a score ---------------------------------------------------------
+
+    def contributions(self, pair: Pair) -> Tensor | None:
+        """The part of each input in the score, `(N,)` in float64; their mean is the score.
+
+        Of a score that is no mean over inputs, the score plus the influence of each input: what
+        the jackknife calls pseudo-values. None where there is no influence either.
+        """
+        if self.per_input is None:
+            influence = self.influence(pair)
+            return None if influence is None else self.score(pair) + influence
+        self.score(pair)
+        return self.per_input(pair, **self.settings).double()
+
+    def influence(self, pair: Pair, rows: Tensor | None = None) -> Tensor | None:
+        """How the score moves per unit of weight on each input, `(N,)`; its mean is zero.
+
+        With `rows`, indices of inputs, the influence of those only.
+        """
+        chosen = slice(None) if rows is None else rows
+        if self.influence_of_inputs is not None:
+            self.score(pair)
+            if self.takes_rows:
+                return self.influence_of_inputs(pair, rows=chosen, **self.settings).double()
+            return self.influence_of_inputs(pair, **self.settings).double()[chosen]
+        if self.per_input is None:
+            return None
+        self.score(pair)
+        contributions = self.per_input(pair, **self.settings).double()
+        return (contributions - contributions.mean())[chosen]
+
+    @property
+    def takes_rows(self) -> bool:
+        """Whether the influence of some inputs costs less than that of all."""
+        declared = self.influence_of_inputs
+        return declared is not None and "rows" in inspect.signature(declared).parameters
+
+    def standard_error(self, pair: Pair) -> float | None:
+        """The standard error over inputs, by the infinitesimal jackknife; None if it has none.
+
+        The root of the mean squared influence over N. Neighbour sets, bandwidths, matches of units
+        and numbers of directions are held fixed. Where each influence costs products of its own
+        and there are more than twice `SAMPLED` inputs, it is that of a random sample of them.
+        """
+        n, rows = pair.n_inputs, None
+        if self.takes_rows and n > 2 * SAMPLED:
+            generator = torch.Generator().manual_seed(0)
+            rows = torch.randperm(n, generator=generator)[:SAMPLED].to(pair.a.device)
+        influence = self.influence(pair, rows)
+        if influence is None:
+            return None
+        return float((influence.square().mean() / n).sqrt())
+
+    def grouped_standard_error(self, pair: Pair, groups: int = 20, random_seed: int = 0) -> float:
+        """The standard error by leaving out a group of inputs at a time: for any measure.
+
+        The inputs fall into `groups` of equal size at random, and the score is computed without
+        each (the delete-a-group jackknife). Never done unless it is asked for.
+
+        **Cost:** as many scores as groups, with all that each model brings to them made anew.
+
+        **Raises:** `InvalidInput` unless there are 2 groups or more, each of one input or more;
+        `UndefinedScore` where the score is undefined without some group.
+        """
+        n = pair.n_inputs
+        if not 2 <= groups <= n:
+            raise InvalidInput(
+                f"{groups} groups of {n} inputs were asked for. Give between 2 and {n}."
+            )
+        generator = torch.Generator().manual_seed(random_seed)
+        order = torch.randperm(n, generator=generator)
+        scores = []
+        for group in range(groups):
+            kept = torch.cat([order[start::groups] for start in range(groups) if start != group])
+            scores.append(self.score(pair.restricted(kept.sort().values)))
+        mean = sum(scores) / groups
+        return ((groups - 1) / groups * sum((score - mean) ** 2 for score in scores)) ** 0.5
+
+    def shuffled(self, pair: Pair, permutations: int, random_seed: int) -> list[float]:
+        """The scores after the rows of the second side were shuffled, `permutations` times."""
+        if permutations < 1:
+            raise InvalidInput(f"{permutations} permutations were asked for. Give 1 or more.")
+        generator = torch.Generator().manual_seed(random_seed)
+        scores = []
+        for _ in range(permutations):
+            order = torch.randperm(pair.n_inputs, generator=generator).to(pair.a.device)
+            scores.append(self.score(pair.permuted(order)))
+        return scores
+
+    def floor(self, pair: Pair, permutations: int = 20, random_seed: int = 0) -> Floor | None:
+        """The score when nothing corresponds; in closed form where there is one.
+
+        None for a measure that has no identity to be far from or ignores which input is which,
+        and where shuffling makes the score undefined.
+
+        **Cost:** next to nothing in closed form, else `permutations` times that of the part of
+        the score that depends on the pair.
+        """
+        if self.identical is None or not self.matches_inputs:
+            return None
+        self.score(pair)
+        if self.closed_form_floor is not None:
+            floor = self.closed_form_floor(pair, **self.settings)
+            if floor is not None:
+                return self._within_bounds(floor)
+        try:
+            scores = self.shuffled(pair, permutations, random_seed)
+        except UndefinedScore:
+            return None
+        return Floor(
+            mean=sum(scores) / len(scores),
+            p95=self._threshold(scores),
+            permutations=permutations,
+            is_closed_form=False,
+        )
+
+    def calibrated(
+        self, pair: Pair, permutations: int = 200, random_seed: int = 0
+    ) -> Calibrated | None:
+        """The score on a scale from the 95th percentile of shuffled scores (0) to identity (1).
+
+        Groeger et al. (2026), "Revisiting the Platonic Representation Hypothesis: An Aristotelian
+        View". None for a measure that has no floor.
+        """
+        if self.identical is None or not self.matches_inputs:
+            return None
+        score = self.score(pair)
+        scores = self.shuffled(pair, permutations, random_seed)
+        threshold = self._threshold([score, *scores])
+        way = self.identical - threshold
+        share = (score - threshold) / way if way else float(score == self.identical)
+        sign = 1 if self.larger_is_more_similar else -1
+        n_beyond = sum(sign * shuffled >= sign * score for shuffled in scores)
+        return Calibrated(
+            score=max(share, 0.0),
+            p_value=(1 + n_beyond) / (1 + permutations),
+            threshold=threshold,
+            permutations=permutations,
+        )
+
+    def _within_bounds(self, floor: Floor) -> Floor | None:
+        if not isfinite(floor.mean):
+            return None
+        low, high = self.bounds
+        return replace(floor, p95=min(max(floor.p95, low), high))
+
+    def _threshold(self, scores: list[float]) -> float:
+        ascending = sorted(scores, reverse=not self.larger_is_more_similar)
+        return ascending[ceil(0.95 * len(scores)) - 1]
+
+    @property
+    def has_standard_error(self) -> bool:
+        """Whether there is a standard error, and a contribution of each input, without more ado."""
+        return self.influence_of_inputs is not None or self.per_input is not None
+
+    # --- for lists and tables ---------------------------------------------------------------
+
+    def as_record(self) -> dict[str, Any]:
+        """Every promise as plain data, as `samemind list measures --json` prints it."""
+        low, high = self.bounds
+        return {
+            "name": self.name,
+            "summary": self.summary,
+            "reads": self.reads,
+            "family": self.family,
+            "bounds": [low if isfinite(low) else None, high if isfinite(high) else None],
+            "identical": self.identical,
+            "larger_is_more_similar": self.larger_is_more_similar,
+            "is_symmetric": self.is_symmetric,
+            "needs_labels": self.needs_labels,
+            "matches_inputs": self.matches_inputs,
+            "invariances": sorted(self.invariances),
+            "parameter": self.parameter,
+            "settings": dict(self.settings),
+            "is_mean_over_inputs": self.per_input is not None,
+            "has_contributions": self.has_standard_error,
+            "has_standard_error": self.has_standard_error,
+            "no_standard_error": self.no_standard_error,
+            "has_closed_form_floor": self.closed_form_floor is not None,
+            "sees": self.sees,
+            "cannot_see": self.cannot_see,
+            "reference": self.reference,
+            "cost": self.cost,
+        }
