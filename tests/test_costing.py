@@ -1,15 +1,29 @@
 """What `plan` says of costs: counted by hand for a small study, and quick."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from samemind.cli import app
-from samemind.costing import cost_of, duration, size
+from samemind.costing import (
+    FORWARD,
+    TO_PIXELS,
+    TO_WEIGHTS,
+    Cost,
+    _probed,
+    cost_of,
+    duration,
+    seconds_by_probe,
+    size,
+)
+from samemind.devices import Execution
 from samemind.study import read_study
 
+WAYS = [FORWARD, TO_PIXELS, TO_WEIGHTS]
 STUDY = """
 dataset = "digits"
 architectures = ["digits_resnet"]
@@ -36,22 +50,110 @@ def study(tmp_path: Path) -> Path:
 def test_passes_and_bytes_are_those_counted_by_hand(study: Path) -> None:
     read = read_study(study)
     standard, robust = read.checkpoints
-    # 1257 images, 2 epochs; forward 1, backward to the weights 2, and 3 steps of forward and back.
-    assert sum(cost_of([standard]).passes.values()) == 1257 * 2 * 3
-    assert sum(cost_of([robust]).passes.values()) == 1257 * 2 * (3 + 6)
+    network = ("digits_resnet", "digits")
+    # 1257 images, 2 epochs; robust: 3 steps to the pixels, and a look that keeps the best.
+    images = 1257 * 2
+    assert cost_of([standard]).passes == {(*network, "to weights"): images}
+    assert cost_of([robust]).passes == {
+        (*network, "forward"): images,
+        (*network, "to pixels"): 3 * images,
+        (*network, "to weights"): images,
+    }
+    assert cost_of([robust]).forward_passes == 5 * images
+    assert cost_of([robust]).backward_passes == 4 * images
     assert cost_of([standard]).bytes == 4 * 19_706
     inverted = cost_of(read.inverted)
-    assert sum(inverted.passes.values()) == 2 * 100 * (10 * 2 + 3)
+    assert inverted.backward_passes == 2 * 100 * 10
+    assert inverted.forward_passes == 2 * 100 * (10 + 3)
     assert inverted.bytes == 2 * 100 * 64 * 2
+
+
+def test_fewer_images_cost_less(study: Path) -> None:
+    few = study.with_name("few.toml")
+    few.write_text(STUDY.replace("epochs = 2", "epochs = 2\ncount = 50"))
+    assert cost_of(read_study(few).checkpoints[:1]).backward_passes == 50 * 2
 
 
 def test_plan_tells_cost_and_the_probe_tells_time(study: Path, tmp_path: Path) -> None:
     arguments = ["plan", str(study), "--store", str(tmp_path / "store"), "--json"]
     plain = json.loads(CliRunner().invoke(app, arguments, catch_exceptions=False).stdout)
     assert plain["costs"]["seconds"] is None
-    assert plain["costs"]["passes"] > 30_000
+    assert plain["costs"]["forward_passes"] > plain["costs"]["backward_passes"] > 10_000
     probed = CliRunner().invoke(app, [*arguments, "--probe", "--device", "cpu"])
     assert 0.1 < json.loads(probed.stdout)["costs"]["seconds"] < 600
+
+
+def test_a_way_back_is_timed_apart_and_takes_longer_than_the_way_forward() -> None:
+    seconds = _probed("digits_resnet_deep", "digits", WAYS, torch.device("cpu"))
+    assert 0 < seconds["forward"] < seconds["to weights"]
+    cost = Cost(Counter({("digits_resnet_deep", "digits", way): 1000 for way in WAYS}), 0)
+    total = seconds_by_probe(cost, Execution(device="cpu"))
+    # Both are measured, a factor of a few apart at most.
+    assert 1000 * sum(seconds.values()) / 5 < total < 5 * 1000 * sum(seconds.values())
+
+
+# -- what must be there before anything runs
+
+
+def needs(tmp_path: Path, name: str) -> dict[str, str]:
+    arguments = ["plan", name, "--store", str(tmp_path / "store"), "--json"]
+    found = json.loads(CliRunner().invoke(app, arguments, catch_exceptions=False).stdout)
+    return {n["needs"]: n["missing"] for n in found["needs"]}
+
+
+def test_plan_says_which_data_is_missing_and_where_to_put_it(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("SAMEMIND_DATA", str(tmp_path))
+    found = needs(tmp_path, "cifar10-sat6")
+    assert set(found) == {"cifar10, train", "cifar10, test", "sat6-32, test"}
+    assert f"CIFAR-10 is not in {tmp_path / 'cifar-10-batches-py'}" in found["cifar10, train"]
+    assert f"SAT-6 is not in {tmp_path / 'sat6'}" in found["sat6-32, test"]
+    found = needs(tmp_path, "imagenet50")
+    assert set(found) == {"imagenet50, train", "imagenet50, val"}
+    assert "must be fetched by hand: register at image-net.org" in found["imagenet50, val"]
+    assert str(tmp_path / "imagenet/train/n01496331") in found["imagenet50, train"]
+
+
+def test_plan_says_when_the_data_is_there_or_only_part_of_it(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("SAMEMIND_DATA", str(tmp_path))
+    (tmp_path / "sat6").mkdir()
+    (tmp_path / "sat6" / "X_test_sat6.csv").touch()
+    (tmp_path / "imagenet100" / "train").mkdir(parents=True)
+    (tmp_path / "imagenet100" / "val").mkdir()
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    for name in ("data_batch_1", "data_batch_2", "data_batch_4", "data_batch_5", "test_batch"):
+        (tmp_path / "cifar-10-batches-py" / name).touch()
+    found = needs(tmp_path, "cifar10-sat6")
+    assert "lacks data_batch_3. Unpack cifar-10-python.tar.gz" in found["cifar10, train"]
+    assert found["cifar10, test"] == ""
+    assert "put y_test_sat6.csv beside it" in found["sat6-32, test"]
+    assert set(needs(tmp_path, "imagenet100").values()) == {""}
+    shown = CliRunner().invoke(app, ["plan", "imagenet100", "--store", str(tmp_path / "store")])
+    assert "imagenet100, train: is here; `samemind data check imagenet100`" in shown.output
+
+
+def test_plan_names_the_checkpoints_that_must_be_imported_first(tmp_path: Path) -> None:
+    sections = """
+[[imported]]
+source = "resnet18_l2_eps3.ckpt"
+sha256 = "ab"
+architecture = "resnet18"
+epsilon = 3
+mean = [0.5, 0.5, 0.5]
+std = [0.2, 0.2, 0.2]
+[[imported]]
+source = "mine.pt"
+sha256 = "cd"
+architecture = "resnet18"
+epsilon = 3
+mean = [0.5, 0.5, 0.5]
+std = [0.2, 0.2, 0.2]
+"""
+    path = tmp_path / "theirs.toml"
+    path.write_text('dataset = "imagenet1k"\nepsilons = [3]\n[evaluation]\nsplit = "val"\n'
+                    '[inputs]\nsplit = "val"\n' + sections)  # fmt: skip
+    found = needs(tmp_path, str(path))
+    assert "samemind import mine.pt --dataset imagenet1k" in found["mine.pt"]
+    assert "Download https://huggingface.co/madrylab" in found["resnet18_l2_eps3.ckpt"]
 
 
 def test_durations_and_sizes_are_said_in_fitting_units() -> None:

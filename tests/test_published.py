@@ -168,7 +168,7 @@ def test_a_study_that_names_it_imports_it_where_the_file_is_the_same(caches, tmp
     with pytest.raises(CheckpointError, match="now has the SHA-256"):
         build_imported(recipe, Store(tmp_path / "three"), execution)
     path.unlink()
-    with pytest.raises(CheckpointError, match=r"It is had from https://huggingface\.co/madrylab"):
+    with pytest.raises(CheckpointError, match=r"Download https://huggingface\.co/madrylab"):
         build_imported(recipe, Store(tmp_path / "three"), execution)
 
 

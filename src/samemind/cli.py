@@ -214,14 +214,21 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Say what a study consists of, what is missing and what that costs, before anything runs."""
-    from samemind.commands.costs import costs_of
+    from samemind.commands.costs import costs_of, needs_of
     from samemind.study import read_study
 
     read = read_study(study)
     rows = _progress_rows(read, Store(store))
+    needs = needs_of(read, Store(store))
     costs = costs_of(read, Store(store), Execution(device=device) if probe else None)
     if as_json:
-        content = {"study": read.name, "store": str(store), "stages": rows, "costs": costs}
+        content = {
+            "study": read.name,
+            "store": str(store),
+            "stages": rows,
+            "needs": needs,
+            "costs": costs,
+        }
         typer.echo(json.dumps(content, indent=1))
         return
     console.print(f"Study '{read.name}'{f': {read.title}' if read.title else ''}")
@@ -230,6 +237,9 @@ def plan(
         f"{read.dataset}, ε in {', '.join(f'{e:g}' for e in read.epsilons)} ({read.norm})."
     )
     print_rows(rows, ("stage", "parts", "done", "missing"))
+    for need in needs:
+        found = need["missing"] or f"is here; `{need['check']}` looks into it."
+        console.print(f"{need['needs']}: {found}", soft_wrap=True, markup=False)
     if any(row["missing"] for row in rows):
         console.print(costs["sentence"])
         console.print(f"`samemind run {study}` builds what is missing.")

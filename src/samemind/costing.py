@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from time import perf_counter
-from typing import TYPE_CHECKING
+from time import perf_counter, process_time
+from typing import TYPE_CHECKING, Any
 
 from samemind.architectures.base import ARCHITECTURES
 from samemind.artifacts import Recipe
@@ -14,31 +14,46 @@ from samemind.datasets.base import DATASETS
 from samemind.devices import Execution
 from samemind.extraction import Activations, LayerActivations
 from samemind.inversion import Inverted, Natural, Seeds
-from samemind.training import Evaluated, Trained
+from samemind.lazy import LazyModule
+from samemind.training import Checkpoint, Evaluated, Trained
 
 if TYPE_CHECKING:
-    from samemind.attacks import Attack
+    import torch
+    from torch import Tensor
 
-#: A backward pass to the pixels costs about a forward pass; one to the weights as well, two.
-TO_PIXELS, TO_WEIGHTS = 1, 2
+    from samemind.attacks import Attack
+else:
+    torch = LazyModule("torch")
+
+FORWARD, TO_PIXELS, TO_WEIGHTS = "forward", "to pixels", "to weights"
+"""Ways through a network: forward alone, or forward and back to the pixels or the weights."""
+
 BYTES = {"float16": 2, "float32": 4, "uint8": 1}
 PROBE_IMAGES = 32
+PROBE_SECONDS = 2.0  # of one batch, at most: above, two images must do
 
 
 @dataclass(frozen=True)
 class Cost:
     """Of recipes that are missing.
 
-    - `passes`: forward passes of one image by (architecture, dataset); a backward pass counts as
-      one to the pixels and as two to the weights.
+    - `passes`: of one image, by (architecture, dataset, way); a way back has its way forward in it.
     - `bytes`: on disk, of what they leave behind; tables are left out as small.
     """
 
-    passes: Counter[tuple[str, str]]
+    passes: Counter[tuple[str, str, str]]
     bytes: int
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(self.passes + other.passes, self.bytes + other.bytes)
+
+    @property
+    def forward_passes(self) -> int:
+        return sum(self.passes.values())
+
+    @property
+    def backward_passes(self) -> int:
+        return sum(n for (_, _, way), n in self.passes.items() if way != FORWARD)
 
 
 NOTHING = Cost(Counter(), 0)
@@ -53,19 +68,21 @@ def _cost(recipe: Recipe) -> Cost:
     if isinstance(recipe, Trained):
         images = recipe.schedule.count or _first_split(recipe.dataset)
         images *= recipe.schedule.epochs
-        per_image = 1 + TO_WEIGHTS + _attack_passes(recipe.attack)
-        return Cost(_passes(recipe, images * per_image), 4 * _parameters(recipe))
+        steps, looks = _attack_passes(recipe.attack)
+        passes = _passes(recipe, images * looks, images * steps, images)
+        return Cost(passes, 4 * _parameters(recipe))
     if isinstance(recipe, Evaluated):
         whole = recipe.count or DATASETS[recipe.checkpoint.dataset].splits[recipe.split]
         strong = min(recipe.strong_count or whole, whole) if recipe.strong_attack else 0
-        radii = max(len(recipe.epsilons), 1)
-        passes = whole * (2 + _attack_passes(recipe.attack))
-        passes += strong * radii * (1 + _attack_passes(recipe.strong_attack))
-        return Cost(_passes(recipe.checkpoint, passes), 0)
+        strong *= max(len(recipe.epsilons), 1)
+        steps, looks = _attack_passes(recipe.attack)
+        strong_steps, strong_looks = _attack_passes(recipe.strong_attack)
+        forward = whole * (2 + looks) + strong * (1 + strong_looks)
+        return Cost(_passes(recipe.checkpoint, forward, whole * steps + strong * strong_steps), 0)
     if isinstance(recipe, Inverted):
         n = _count(recipe.targets)
-        passes = n * (recipe.descent.steps * (1 + TO_PIXELS) + 3)
-        return Cost(_passes(recipe.checkpoint, passes), n * _pixels(recipe) * BYTES[recipe.storage])
+        passes = _passes(recipe.checkpoint, 3 * n, n * recipe.descent.steps)
+        return Cost(passes, n * _pixels(recipe) * BYTES[recipe.storage])
     if isinstance(recipe, (Natural, Seeds)):
         natural = recipe.targets if isinstance(recipe, Seeds) else recipe
         return Cost(Counter(), _count(natural) * _pixels(natural))
@@ -83,12 +100,19 @@ def _cost(recipe: Recipe) -> Cost:
     return NOTHING
 
 
-def _attack_passes(attack: Attack | None) -> int:
-    return attack.steps * attack.restarts * (1 + TO_PIXELS) if attack else 0
+def _attack_passes(attack: Attack | None) -> tuple[int, int]:
+    """Steps of an attack, and forward passes that it makes besides, to keep the best iterate."""
+    if attack is None:
+        return 0, 0
+    return attack.steps * attack.restarts, attack.restarts if attack.keep_best else 0
 
 
-def _passes(checkpoint, count: int) -> Counter[tuple[str, str]]:
-    return Counter({(checkpoint.architecture, checkpoint.dataset): count})
+def _passes(
+    checkpoint: Checkpoint, forward: int, to_pixels: int = 0, to_weights: int = 0
+) -> Counter[tuple[str, str, str]]:
+    network = checkpoint.architecture, checkpoint.dataset
+    counts = {FORWARD: forward, TO_PIXELS: to_pixels, TO_WEIGHTS: to_weights}
+    return Counter({(*network, way): n for way, n in counts.items() if n})
 
 
 def _first_split(dataset: str) -> int:
@@ -112,29 +136,68 @@ def _pixels(recipe: Natural | Inverted) -> int:
 def seconds_by_probe(cost: Cost, execution: Execution) -> float:
     """The seconds that these passes take one after another, by timing a few of each network.
 
-    **Cost:** builds each architecture once and runs 32 images through it three times.
-    """
-    import torch
+    Forward passes, and those with a way back to the pixels or the weights, are timed apart. Reading
+    images and writing results are not in it.
 
+    **Cost:** builds each architecture once, and a few seconds for each way through it.
+    """
     device = execution.start()
+    ways: dict[tuple[str, str], dict[str, int]] = {}
+    for (architecture, dataset, way), passes in cost.passes.items():
+        ways.setdefault((architecture, dataset), {})[way] = passes
     total = 0.0
-    for (architecture, dataset), passes in cost.passes.items():
-        record, data = ARCHITECTURES[architecture], DATASETS[dataset]
-        with torch.random.fork_rng(devices=[]):
-            network = record.build(len(data.classes), data.image_size).to(device).eval()
-        images = torch.zeros(
-            PROBE_IMAGES, data.channels, data.image_size, data.image_size, device=device
-        )
-        taken = []
-        with torch.no_grad():
-            for _ in range(3):
-                start = perf_counter()
-                network(images)
-                if device.type == "cuda":
-                    torch.cuda.synchronize()
-                taken.append(perf_counter() - start)
-        total += passes * min(taken) / PROBE_IMAGES
+    for (architecture, dataset), passes_of in ways.items():
+        per_image = _probed(architecture, dataset, list(passes_of), device)
+        total += sum(passes_of[way] * seconds for way, seconds in per_image.items())
     return total
+
+
+def _probed(
+    architecture: str, dataset: str, ways: Sequence[str], device: torch.device
+) -> dict[str, float]:
+    """Seconds for one image of a dataset through a network, by way."""
+    record, data = ARCHITECTURES[architecture], DATASETS[dataset]
+    with torch.random.fork_rng(devices=[]):
+        network: Any = record.build(len(data.classes), data.image_size)
+    # As training and inversion have them.
+    network = network.to(device, memory_format=torch.channels_last).eval()
+    shape = (PROBE_IMAGES, data.channels, data.image_size, data.image_size)
+    images = torch.zeros(shape, device=device).contiguous(memory_format=torch.channels_last)
+
+    def forward(batch: Tensor) -> None:
+        with torch.no_grad():
+            network(batch)
+
+    def to_pixels(batch: Tensor) -> None:
+        batch = batch.detach().requires_grad_()
+        torch.autograd.grad(network.requires_grad_(False)(batch).sum(), batch)
+
+    def to_weights(batch: Tensor) -> None:
+        network.requires_grad_(True)(batch).sum().backward()
+        network.zero_grad()
+
+    run = {FORWARD: forward, TO_PIXELS: to_pixels, TO_WEIGHTS: to_weights}
+    return {way: _seconds_per_image(run[way], images) for way in ways}
+
+
+def _seconds_per_image(run: Callable[[Tensor], None], images: Tensor) -> float:
+    """The best of three batches; of two images where a whole batch would take long."""
+
+    # Of one thread, so that what else this machine is doing now does not count.
+    clock = process_time if images.device.type == "cpu" else perf_counter
+
+    def seconds(batch: Tensor) -> float:
+        start = clock()
+        run(batch)
+        if batch.device.type == "cuda":
+            torch.cuda.synchronize()
+        return clock() - start
+
+    seconds(images[:2])  # the first time, memory is fetched and kernels are chosen
+    once = seconds(images[:2]) / 2
+    if once * len(images) > PROBE_SECONDS:
+        return once
+    return min(seconds(images) for _ in range(3)) / len(images)
 
 
 def duration(seconds: float) -> str:

@@ -12,7 +12,12 @@ from samemind.artifacts import Store, checksum
 from samemind.attacks import ball_of
 from samemind.checkpoints.fitting import Loaded, fit
 from samemind.checkpoints.layouts import named
-from samemind.checkpoints.published import looks_published, published, published_file
+from samemind.checkpoints.published import (
+    checkpoints_folder,
+    looks_published,
+    published,
+    published_file,
+)
 from samemind.checkpoints.reading import read_weights
 from samemind.datasets.base import DATASETS, Dataset
 from samemind.devices import Execution
@@ -222,13 +227,8 @@ def build_imported(recipe: Imported, store: Store, execution: Execution) -> None
     **Raises:** `CheckpointError` that gives the command, or what to fetch first.
     """
     del execution
-    record = published(recipe.source)
-    if not _is_name(recipe.source) and not (record and record.found()):
-        fetch = f" It is had from {record.address}." if record else ""
-        raise CheckpointError(
-            f"The checkpoint {recipe.source} (SHA-256 {recipe.sha256[:16]}…) is not in the store "
-            f"{store.root} yet.{fetch} Import it: {command_of(recipe)}"
-        )
+    if missing := import_lacks(recipe):
+        raise CheckpointError(missing)
     claims = Claims(
         dataset=recipe.dataset,
         architecture=recipe.architecture,
@@ -244,6 +244,18 @@ def build_imported(recipe: Imported, store: Store, execution: Execution) -> None
             f"{recipe.source} now has the SHA-256 {found.sha256[:16]}…, but the study asks for "
             f"{recipe.sha256[:16]}…. Other weights have been published under this name."
         )
+
+
+def import_lacks(recipe: Imported) -> str:
+    """What must be done before a checkpoint can be imported again; '' where nothing must."""
+    record = published(recipe.source)
+    if _is_name(recipe.source) or (record and record.found()):
+        return ""
+    fetch = f" Download {record.address} to {checkpoints_folder() / record.file}." if record else ""
+    return (
+        f"The checkpoint {recipe.source} (SHA-256 {recipe.sha256[:16]}…) is not in the store "
+        f"yet.{fetch} Import it: {command_of(recipe)}"
+    )
 
 
 def command_of(recipe: Imported) -> str:

@@ -1,11 +1,13 @@
-"""What `samemind plan` says of the cost of what is missing."""
+"""What `samemind plan` says of what is missing: its cost, and the files that it needs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from samemind.artifacts import Store
+    from collections.abc import Iterator, Sequence
+
+    from samemind.artifacts import Recipe, Store
     from samemind.devices import Execution
     from samemind.study import Study
 
@@ -13,26 +15,72 @@ if TYPE_CHECKING:
 def costs_of(study: Study, store: Store, execution: Execution | None) -> dict[str, Any]:
     """Passes, bytes and, with a probe, seconds; and one sentence that says so.
 
-    **Cost:** none without `execution`; with it, a few passes through each network.
+    **Cost:** none without `execution`; with it, a few passes through each network, and back.
     """
     from samemind.costing import cost_of, duration, seconds_by_probe, size
 
-    missing = [r for stage in study.stages for r in stage.recipes if not store.has(r)]
+    missing = _missing(study, store)
     cost = cost_of(missing)
-    passes = sum(cost.passes.values())
     seconds = seconds_by_probe(cost, execution) if execution and missing else None
     if seconds is None:
         time = "`--probe` estimates how long that takes here."
     else:
-        time = f"On one process of this device that takes about {duration(seconds)}."
-    names = {study.dataset, study.natural.dataset} - {"digits"}
-    data = "".join(
-        f" `samemind data check {name}` says whether its data is here." for name in names
-    )
+        time = (
+            f"One process that has this device (on a processor, a core) to itself takes about "
+            f"{duration(seconds)} for that; reading images and comparing come on top."
+        )
     return {
-        "passes": passes,
+        "forward_passes": cost.forward_passes,
+        "backward_passes": cost.backward_passes,
         "bytes": cost.bytes,
         "seconds": seconds,
-        "sentence": f"What is missing takes about {passes:.3g} forward passes of one image (a "
-        f"backward pass counted as one or two) and {size(cost.bytes)} of disk. {time}{data}",
+        "sentence": f"What is missing takes about {cost.forward_passes:.3g} forward and "
+        f"{cost.backward_passes:.3g} backward passes of one image, and {size(cost.bytes)} of "
+        f"disk. {time}",
     }
+
+
+def needs_of(study: Study, store: Store) -> list[dict[str, Any]]:
+    """The files that what is missing needs: splits of data sets, and imported checkpoints.
+
+    For each, `missing` says what is not there and where to put it, and is else empty.
+
+    **Cost:** looks for names of files, not into them.
+    """
+    from samemind.datasets.base import DATASETS
+    from samemind.importing import import_lacks
+    from samemind.training import Imported
+
+    missing = _missing(study, store)
+    needs = [
+        {
+            "needs": f"{dataset}, {split}",
+            "missing": DATASETS[dataset].lacks(split, None),
+            "check": f"samemind data check {dataset}",
+        }
+        for dataset, split in dict.fromkeys(_splits(missing))
+    ]
+    return needs + [
+        {"needs": recipe.source, "missing": import_lacks(recipe), "check": ""}
+        for recipe in missing
+        if isinstance(recipe, Imported)
+    ]
+
+
+def _missing(study: Study, store: Store) -> list[Recipe]:
+    return [r for stage in study.stages for r in stage.recipes if not store.has(r)]
+
+
+def _splits(recipes: Sequence[Recipe]) -> Iterator[tuple[str, str]]:
+    """(data set, split) of the images that builds of these recipes read."""
+    from samemind.inversion import Natural, Seeds
+    from samemind.training import Evaluated, Trained
+
+    for recipe in recipes:
+        if isinstance(recipe, Trained):
+            yield recipe.dataset, "train"
+        elif isinstance(recipe, Evaluated):
+            yield recipe.checkpoint.dataset, recipe.split
+        elif isinstance(recipe, (Natural, Seeds)):
+            natural = recipe.targets if isinstance(recipe, Seeds) else recipe
+            yield natural.dataset, natural.split

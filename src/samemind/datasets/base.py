@@ -63,6 +63,9 @@ class Dataset:
     citation: str
     open_split: Callable[[str, Path | None], Split]
     """(split, data folder or None for the usual one) → the split. Call `split` instead."""
+    lacks: Callable[[str, Path | None], str] = lambda *_: ""
+    """(split, data folder or None) → what is missing and where to put it, or '' where the files are
+    there. Looks for names only: `samemind data check` looks into the files."""
 
     def split(self, name: str, root: Path | None = None) -> Split:
         """One split of the dataset, opened; `root` is the data folder, if not the usual one.

@@ -123,6 +123,24 @@ def _open(split: str, root: Path | None) -> ArraySplit:
     )
 
 
+def _lacks(split: str, root: Path | None) -> str:
+    folder = data_folder(root) / FOLDER
+    missing = [name for name in BATCHES[split] if not (folder / name).is_file()]
+    if not missing:
+        return ""
+    if not folder.is_dir():
+        return (
+            f"CIFAR-10 is not in {folder}. It is downloaded there at the first use (163 MB); "
+            f"without a network, unpack cifar-10-python.tar.gz of "
+            f"www.cs.toronto.edu/~kriz/cifar.html into {folder.parent}, or name the folder that "
+            f"holds '{FOLDER}' in SAMEMIND_DATA."
+        )
+    return (
+        f"{folder} lacks {', '.join(missing)}. Unpack cifar-10-python.tar.gz of "
+        f"www.cs.toronto.edu/~kriz/cifar.html into {folder.parent} again."
+    )
+
+
 CIFAR10 = dataset(
     Dataset(
         name="cifar10",
@@ -149,5 +167,6 @@ CIFAR10 = dataset(
         licence="none stated by the authors; for research",
         citation="Krizhevsky (2009), Learning Multiple Layers of Features from Tiny Images",
         open_split=_open,
+        lacks=_lacks,
     )
 )

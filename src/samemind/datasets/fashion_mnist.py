@@ -66,6 +66,15 @@ def _open(split: str, root: Path | None) -> ArraySplit:
     return ArraySplit(images[:, None], labels.astype(np.int64))
 
 
+def _lacks(split: str, root: Path | None) -> str:
+    folder = data_folder(root) / "FashionMNIST" / "raw"
+    missing = [name for name in FILES[split] if not (folder / name).is_file()]
+    if not missing:
+        return ""
+    how = "It is downloaded at the first use" if not folder.is_dir() else "Unpack it there again"
+    return f"Fashion-MNIST: {', '.join(missing)} not in {folder}. {how}."
+
+
 FASHION_MNIST = dataset(
     Dataset(
         name="fashion_mnist",
@@ -91,5 +100,6 @@ FASHION_MNIST = dataset(
         licence="MIT",
         citation="Xiao, Rasul and Vollgraf (2017), Fashion-MNIST, arXiv:1708.07747",
         open_split=_open,
+        lacks=_lacks,
     )
 )

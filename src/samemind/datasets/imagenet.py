@@ -45,15 +45,10 @@ def _open(
     root: Path | None,
 ) -> FileSplit:
     """A split of the classes `ids` from the first of the folders that is there."""
-    places = [data_folder(root) / name for name in folders]
-    place = next((p for p in places if (p / split).is_dir()), None)
-    if place is None:
-        raise DataError(
-            f"ImageNet is not in {' or '.join(str(p / split) for p in places)}. It must be "
-            f"fetched by hand: register at image-net.org (or on Kaggle), unpack it so that there "
-            f"is {places[-1] / split}/{ids[0]}, or link that folder to your copy, or name the "
-            f"folder that holds '{folders[-1]}' in SAMEMIND_DATA."
-        )
+    if missing := _lacks(folders, ids, split, root):
+        raise DataError(missing)
+    place = _place(folders, split, root)
+    assert place is not None
     folder = place / split
     if split == "val" and not (folder / ids[0]).is_dir() and images_below(folder):
         found = _flat_validation(folder, place, ids)
@@ -66,6 +61,23 @@ def _open(
             f"the dataset 'folder:{folder}'."
         )
     return found
+
+
+def _place(folders: tuple[str, ...], split: str, root: Path | None) -> Path | None:
+    places = [data_folder(root) / name for name in folders]
+    return next((p for p in places if (p / split).is_dir()), None)
+
+
+def _lacks(folders: tuple[str, ...], ids: tuple[str, ...], split: str, root: Path | None) -> str:
+    if _place(folders, split, root):
+        return ""
+    places = [data_folder(root) / name for name in folders]
+    return (
+        f"ImageNet is not in {' or '.join(str(p / split) for p in places)}. It must be "
+        f"fetched by hand: register at image-net.org (or on Kaggle), unpack it so that there "
+        f"is {places[-1] / split}/{ids[0]}, or link that folder to your copy, or name the "
+        f"folder that holds '{folders[-1]}' in SAMEMIND_DATA."
+    )
 
 
 def _flat_validation(folder: Path, place: Path, ids: tuple[str, ...]) -> FileSplit:
@@ -96,6 +108,7 @@ def _imagenet(
             licence="ImageNet terms of access: non-commercial research and education",
             citation="Russakovsky et al. (2015), ImageNet Challenge, arXiv:1409.0575",
             open_split=partial(_open, folders, ids, splits),
+            lacks=partial(_lacks, folders, ids),
         )
     )
 

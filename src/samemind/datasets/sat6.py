@@ -53,18 +53,14 @@ class ResizedSplit:
 
 
 def _open(size: ImageSize | None, split: str, root: Path | None) -> Split:
+    if missing := _lacks(split, root):
+        raise DataError(missing)
     folder = data_folder(root) / "sat6"
     pixels = folder / f"X_{split}_sat6.csv"
     if pixels.is_file():
         images, one_hot = read_csv(pixels, folder / f"y_{split}_sat6.csv")
-    elif (folder / MAT_FILE).is_file():
-        images, one_hot = read_mat(folder / MAT_FILE, split)
     else:
-        raise DataError(
-            f"SAT-6 is not in {folder}: neither {pixels.name} nor {MAT_FILE} is there. Fetch it by "
-            f"hand from kaggle.com/datasets/crawford/deepsat-sat6 (CSV) or from its authors (MAT) "
-            f"and unpack it there, or name the folder that holds 'sat6' in SAMEMIND_DATA."
-        )
+        images, one_hot = read_mat(folder / MAT_FILE, split)
     if len(images) != COUNTS[split] or one_hot.shape != (len(images), len(CLASSES)):
         raise DataError(
             f"{folder} holds {len(images):,} images and labels of shape {one_hot.shape} for "
@@ -74,6 +70,20 @@ def _open(size: ImageSize | None, split: str, root: Path | None) -> Split:
         raise DataError(f"The labels of '{split}' in {folder} are not one-hot. Fetch them again.")
     found = ArraySplit(without_near_infrared(images), one_hot.argmax(1).astype(np.int64))
     return ResizedSplit(found, size) if size else found
+
+
+def _lacks(split: str, root: Path | None) -> str:
+    folder = data_folder(root) / "sat6"
+    pixels, labels = folder / f"X_{split}_sat6.csv", folder / f"y_{split}_sat6.csv"
+    if pixels.is_file() and not labels.is_file():
+        return f"{pixels} is there, but its labels are not: put {labels.name} beside it."
+    if pixels.is_file() or (folder / MAT_FILE).is_file():
+        return ""
+    return (
+        f"SAT-6 is not in {folder}: neither {pixels.name} nor {MAT_FILE} is there. Fetch it by "
+        f"hand from kaggle.com/datasets/crawford/deepsat-sat6 (CSV) or from its authors (MAT) "
+        f"and unpack it there, or name the folder that holds 'sat6' in SAMEMIND_DATA."
+    )
 
 
 def without_near_infrared(images: np.ndarray) -> np.ndarray:
@@ -157,5 +167,6 @@ for name, summary, size in (
             licence="public; see the authors' page",
             citation="Basu et al. (2015), DeepSat, arXiv:1509.03602",
             open_split=partial(_open, size),
+            lacks=_lacks,
         )
     )
