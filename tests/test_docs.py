@@ -79,7 +79,9 @@ def run_shell(block: Block) -> None:
         if block.why_not_run:
             # It may not run here, but what it names must be there.
             if words and words[0] == "samemind":
-                help_of = CliRunner().invoke(app, [words[1], "--help"], env={"COLUMNS": "200"})
+                # A command of a command, such as `store verify`, has options of its own.
+                path = words[1:3] if words[1] == "store" else words[1:2]
+                help_of = CliRunner().invoke(app, [*path, "--help"], env={"COLUMNS": "200"})
                 assert help_of.exit_code == 0
                 for option in (w for w in words if w.startswith("--")):
                     assert option in help_of.output, f"{option} in '{line}'"

@@ -16,12 +16,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import fuzzing
 from fuzz_targets import TARGETS, saved, state
+from fuzzing import at_most
 from samemind.checkpoints.reading import read_weights
 from samemind.comparing.arrays import read_arrays
-from samemind.datasets.images import open_rgb
+from samemind.comparing.images import Images
+from samemind.datasets.images import FileSplit, ImageSize, open_rgb
 from samemind.errors import CheckpointError, DataError, InvalidInput
 from samemind.study import read_study
 
@@ -130,6 +133,28 @@ def test_an_image_with_an_enormous_header_is_refused(tmp_path, side):
     with pytest.raises(DataError, match=r"bomb\.png cannot be read"):
         open_rgb(path)
     assert peak_memory() - before < GIB
+
+
+@pytest.mark.parametrize("sides", [(1, 60_000), (60_000, 1), (9_000, 9_000)])
+def test_an_image_that_would_be_enormous_at_its_size_is_refused(tmp_path, sides):
+    path = tmp_path / "long.png"
+    Image.new("L", sides).save(path)
+    split = FileSplit((path,), np.zeros(1, np.int64), ImageSize(resize=255, crop=224))
+    images = Images(name="mine", source=[path], indices=np.arange(1))
+    for read in (lambda: split.read([0]), lambda: images.read([0], size=224, crop=1, channels=1)):
+        with at_most(600), pytest.raises(DataError, match=r"long\.png cannot be read"):
+            read()
+
+
+def test_of_large_images_threads_decode_one_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    path = tmp_path / "large.png"
+    Image.new("RGB", (3000, 3000)).save(path)
+    split = FileSplit((path,) * 8, np.zeros(8, np.int64), ImageSize(resize=255, crop=224))
+    split.read([0])
+    # Each takes 36 MB to decode and as much to convert; eight at once would take 550.
+    with at_most(200):
+        assert split.read(range(8)).shape == (8, 3, 224, 224)
 
 
 @pytest.mark.parametrize("ending", ["npy", "safetensors"])

@@ -67,6 +67,18 @@ def test_list_says_what_depends_on_what(filled: Store):
         asked("list", "--store", filled.root, "--kind", "pile")
 
 
+def test_list_of_one_artifact_names_all_that_it_depends_on(filled: Store):
+    told = asked("list", PILE.name, "--store", filled.root).stdout.splitlines()
+    things = sorted([ONE.name, TWO.name])
+    assert told == [
+        PILE.name, "  made of:", *(f"    {name}" for name in things), "  needed by: nothing here"
+    ]  # fmt: skip
+    rows = json.loads(asked("list", ONE.name, "--store", filled.root, "--json").stdout)
+    assert [row["needed_by"] for row in rows] == [[PILE.name]]
+    with pytest.raises(InvalidInput, match=f"Did you mean '{ONE.name}'"):
+        asked("list", ONE.name[:-1], "--store", filled.root)
+
+
 def test_size_counts_each_kind_and_what_is_left_over(filled: Store):
     (filled.root / "damaged" / "old").mkdir(parents=True)
     (filled.root / "damaged" / "old" / "data").write_bytes(bytes(500))

@@ -96,6 +96,10 @@ def _tell_damaged(found: dict[str, Any]) -> None:
 
 @app.command(name="list")
 def list_artifacts(
+    artifacts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ARTIFACT...]", help="Only these, with all that they depend on."),
+    ] = None,
     store: StorePath = DEFAULT_STORE,
     kind: Annotated[str | None, typer.Option(help="Only this kind, such as checkpoints.")] = None,
     as_json: AsJson = False,
@@ -118,17 +122,29 @@ def list_artifacts(
             "made_of": [m.name for m in held.made_of(e)],
             "needed_by": [n.name for n in held.needed_by(e)],
         }
-        for e in held.entries.values()
+        for e in (_named(held, artifacts) if artifacts else held.entries.values())
         if kind in (None, e.kind)
     ]
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
+        return
+    if artifacts:
+        for row in rows:
+            _tell_what_depends(row)
         return
     table = _table("artifact", "size", "made", "made of", "needed by")
     for row in rows:
         counts = str(len(row["made_of"])), str(len(row["needed_by"]))
         table.add_row(row["artifact"], readable_size(row["bytes"]), row["made"], *counts)
     _print(table)
+
+
+def _tell_what_depends(row: dict[str, Any]) -> None:
+    console.print(row["artifact"], soft_wrap=True)
+    for words, names in (("made of", row["made_of"]), ("needed by", row["needed_by"])):
+        console.print(f"  {words}:{'' if names else ' nothing here'}", soft_wrap=True)
+        for name in names:
+            console.print(f"    {name}", soft_wrap=True)
 
 
 @app.command()
@@ -219,13 +235,7 @@ def _chosen(
         return held.not_needed_by(
             recipe for study in keep for s in read_study(study).stages for recipe in s.recipes
         )
-    unknown = [name for name in names if name not in held.entries]
-    if unknown:
-        raise InvalidInput(
-            f"The store holds no artifact '{unknown[0]}'. "
-            f"{did_you_mean(unknown[0], list(held.entries))}`samemind store list` shows all."
-        )
-    asked = [held.entries[name] for name in names]
+    asked = _named(held, names)
     everything = held.with_all_made_of_them(asked)
     others = [e.name for e in everything if e.name not in names]
     if others and not with_dependents:
@@ -234,6 +244,16 @@ def _chosen(
             f"--with-dependents to remove them too."
         )
     return everything
+
+
+def _named(held: Inventory, names: Sequence[str]) -> list[Entry]:
+    unknown = [name for name in names if name not in held.entries]
+    if unknown:
+        raise InvalidInput(
+            f"The store holds no artifact '{unknown[0]}'. "
+            f"{did_you_mean(unknown[0], list(held.entries))}`samemind store list` shows all."
+        )
+    return [held.entries[name] for name in names]
 
 
 def _table(*columns: str) -> Table:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +18,7 @@ if TYPE_CHECKING:
 
 MOST_PIXELS = 2**26
 """Of an image, decoded or resized: half a gigabyte while it is worked on."""
-LARGE = 2**23  # pixels; images of more are worked on one at a time
-_ONE_LARGE_IMAGE = threading.Lock()
+LARGE = 2**23  # pixels; images of more are decoded one at a time
 
 SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
 
@@ -72,14 +69,20 @@ class FileSplit:
         wanted = [int(i) for i in indices]
         images = np.empty((len(wanted), 3, self.size.crop, self.size.crop), dtype=np.uint8)
 
-        def place(position: int) -> None:
-            pixels = decoded(self.paths[wanted[position]], then=self.size.apply)
+        def place(position: int, is_alone: bool = False) -> bool:
+            path = self.paths[wanted[position]]
+            pixels = decoded(path, then=self.size.apply, leaves_large=not is_alone)
+            if pixels is None:
+                return False
             images[position] = np.asarray(pixels).transpose(2, 0, 1)
+            return True
 
         # Pillow decodes and resizes outside Python's lock, so threads share the cores.
         with ThreadPoolExecutor(min(8, len(os.sched_getaffinity(0)))) as pool:
-            for _ in pool.map(place, range(len(wanted))):
-                pass
+            is_done = list(pool.map(place, range(len(wanted))))
+        # Large ones one by one, and here: each thread would keep the memory that it once took.
+        for position in np.flatnonzero(np.logical_not(is_done)):
+            place(int(position), is_alone=True)
         return images
 
     def open_image(self, index: int) -> Image:
@@ -94,10 +97,12 @@ def open_rgb(path: Path) -> Image:
     return decoded(path, then=lambda image: image)
 
 
-def decoded(path: Path, *, then: Callable[[Image], Any], mode: str = "RGB") -> Any:
+def decoded(
+    path: Path, *, then: Callable[[Image], Any], mode: str = "RGB", leaves_large: bool = False
+) -> Any:
     """What `then` makes of an image file, decoded in a mode of Pillow's ('RGB' or 'L').
 
-    Threads may call this at once: of images that are large, one is worked on at a time.
+    None for a file of more than `LARGE` pixels where those are to be left, undecoded.
 
     **Raises:** `DataError` with the file's name where it cannot be decoded, has more than
     `MOST_PIXELS`, or `then` raises an error.
@@ -109,8 +114,7 @@ def decoded(path: Path, *, then: Callable[[Image], Any], mode: str = "RGB") -> A
             pixels = image.size[0] * image.size[1]
             if pixels > MOST_PIXELS:
                 raise DataError(f"it has {pixels:,} pixels, and {MOST_PIXELS:,} are the most")
-            with _ONE_LARGE_IMAGE if pixels > LARGE else nullcontext():
-                return then(image.convert(mode))
+            return None if leaves_large and pixels > LARGE else then(image.convert(mode))
     except Exception as error:  # decoders raise anything over a file that is not what it says
         raise DataError(
             f"The image {path} cannot be read ({error}). Fetch that file again, or unpack the "
