@@ -1,10 +1,12 @@
 """`samemind compare`, as a user types it: models, images, activations, labels and the report."""
 
 import json
+import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -90,6 +92,9 @@ def test_activations_with_logits_and_labels_answer_whether_to_swap(tmp_path: Pat
         "--labels", tmp_path / "labels.txt", "--measures", "agreement",
     )  # fmt: skip
     assert "20 inputs turn from right to wrong: 10.00 %" in told
+    # Inputs 0 to 9 are wrong before and after: the first that turns is number 10, of class 2.
+    assert "    #10 is 2: 2 → 3\n    #11 is 3: 3 → 0\n" in told
+    assert "and 15 more" in told
     assert "No: with 95 % confidence more than 1 %" in told
     assert "accuracy 0.9500 → 0.8500" in told
 
@@ -221,6 +226,46 @@ def test_a_folder_of_imagenet_classes_gives_labels_to_timm_models(tmp_path: Path
     assert labels is not None
     assert list(labels) == [0] * 6 + [1] * 6
     assert images.labels_for(10)[0] is None
+
+
+def test_inputs_that_flip_are_listed_by_their_files_and_classes(tmp_path: Path) -> None:
+    folder = class_folders(tmp_path / "pictures")
+    out = tmp_path / "report"
+    code = (
+        "import torch\nfrom torch import nn\n\n\nclass Says(nn.Module):\n"
+        "    def __init__(self, bias):\n        super().__init__()\n"
+        "        self.body = nn.Sequential(nn.Conv2d(3, 2, 8, stride=8), nn.Flatten())\n"
+        "        self.fc = nn.Linear(32, 2)\n        nn.init.zeros_(self.fc.weight)\n"
+        "        self.fc.weight.data[0, 0] = 1e-6\n"
+        "        self.fc.bias.data = torch.tensor(bias)\n\n"
+        "    def forward(self, x):\n        return self.fc(self.body(x))\n\n\n"
+        "def first():\n    return Says([1.0, 0.0])\n\n\n"
+        "def second():\n    return Says([0.0, 1.0])\n"
+    )
+    (tmp_path / "flipping.py").write_text(code)
+    sys.path.insert(0, str(tmp_path))
+    try:
+        arguments = ["flipping:first", "flipping:second", "--image-size", 32, "--inputs", folder]
+        arguments += ["--measures", "agreement", "--permutations", 0]
+        told = run(*arguments, "--out", out)
+        found = json.loads(run(*arguments, "--json"))
+    finally:
+        sys.path.remove(str(tmp_path))
+    # One model gives every picture the first class, the other the second: all of them flip.
+    assert "n01440764/0.png is n01440764: n01440764 → n01443537" in told
+    assert "n01443537/0.png is n01443537: n01440764 → n01443537" in told
+    assert told.count("and 1 more") == 2
+    by_name = {row["name"]: row for row in found["flips"]}
+    assert len(by_name) == 12
+    assert by_name["n01440764/5.png"]["direction"] == "right to wrong"
+    assert by_name["n01443537/5.png"]["direction"] == "wrong to right"
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert "6 from right to wrong, second in the place of first" in page
+    assert page.count('<li><img alt="" loading="lazy" src="data:image/png;base64,') == 12
+    table = pd.read_csv(out / "tables" / "flips.csv")
+    assert list(table["name"]) == list(by_name)
+    classes = pd.read_csv(out / "tables" / "flips-by-class.csv").set_index("class")
+    assert classes.loc["n01440764", ["right to wrong", "wrong to right"]].tolist() == [6, 0]
 
 
 def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ class Images:
 
     - `source`: a split `read(indices)` gives arrays of, or the files of a folder.
     - `labels`: `(N,)` class numbers, positions in `classes`; None where nothing is known.
-    - `dataset`: the name of a known dataset, or None.
+    - `dataset`: the name of a known dataset, or None. `root`: the folder of files, or None.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Images:
     labels: np.ndarray | None = None
     classes: tuple[str, ...] = ()
     dataset: str | None = None
+    root: Path | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -66,6 +67,12 @@ class Images:
             f"the inputs have {len(self.classes)} classes and the models {n_classes}, "
             f"so no label is known to be a model's class"
         )
+
+    def class_names(self, n_classes: int) -> tuple[str, ...]:
+        """The names that `labels_for` counts in: one per class of the model, or none."""
+        if len(self.classes) == n_classes:
+            return self.classes
+        return DATASETS["imagenet1k"].classes if n_classes == 1000 and self.classes else ()
 
     def read(
         self, positions: Sequence[int] | np.ndarray, *, size: int | None, crop: float, channels: int
@@ -207,7 +214,7 @@ def _from_folder(path: Path) -> Images:
     parts = [f.relative_to(path).parts for f in files]
     if any(len(p) == 1 for p in parts):
         files = [f for f, p in zip(files, parts, strict=True) if len(p) == 1]
-        return Images(name=path.name, source=files, indices=np.arange(len(files)))
+        return Images(name=path.name, source=files, indices=np.arange(len(files)), root=path)
     classes = tuple(sorted({p[0] for p in parts}))
     number = {name: i for i, name in enumerate(classes)}
     labels = np.array([number[p[0]] for p in parts])
@@ -217,6 +224,7 @@ def _from_folder(path: Path) -> Images:
         indices=np.arange(len(files)),
         labels=labels,
         classes=classes,
+        root=path,
     )
 
 

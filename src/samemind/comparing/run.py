@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from samemind.comparing.flips import flips_between, flips_by_class, name_in, plain_flips, thumbnails
 from samemind.comparing.images import Images
 from samemind.comparing.models import Model
 from samemind.comparison import STUDY_MEASURES, score_measures, tidy
@@ -47,7 +48,9 @@ class Compared:
     - `models`: a record per model: name, architecture, parameters, sizes, accuracy.
     - `measures`: those that were computed.
     - `scores`: the tidy table, a row per pair, inputs and measure.
-    - `replacements`: of the first model by each other one, where there are labels.
+    - `replacements`: of the first model by each other one, where there are labels; `flips` are
+      their single inputs, `flip_images` small images of some.
+    - `classes`: of the inputs; `class_names`: of the models, which labels are counted in.
     - `notes`: what a reader must know: labels not used, measures left out, random weights.
     """
 
@@ -58,11 +61,15 @@ class Compared:
     scores: pd.DataFrame = field(init=False)
     replacements: list[Replacement] = field(default_factory=list)
     classes: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
     probes: pd.DataFrame | None = None
     probe_accuracies: dict[str, float] = field(default_factory=dict)
     layers: pd.DataFrame | None = None
     gallery: list[Any] = field(default_factory=list)
+    flips: pd.DataFrame | None = None
+    flips_by_class: pd.DataFrame | None = None
+    flip_images: dict[int, np.ndarray] = field(default_factory=dict)
 
     @property
     def architectures(self) -> dict[str, str]:
@@ -78,6 +85,7 @@ class Compared:
             "models": self.models,
             "scores": _plain(self.scores),
             "replacements": [{"a": r.a, "b": r.b} | r.swap.as_record() for r in self.replacements],
+            "flips": plain_flips(self.flips),
             "probes": None if self.probes is None else _plain(self.probes),
             "layers": None if self.layers is None else _plain(self.layers),
             "notes": self.notes,
@@ -190,6 +198,11 @@ def compare_models(
     records = [_model_record(m, sides[m.name]) for m in models]
     found = _compare(sides, records, images.name, measures, permutations, notes)
     found.classes = images.classes
+    if len(sizes := {side.n_classes for side in sides.values()}) == 1:
+        found.class_names = images.class_names(sizes.pop())
+    _add_flips(found, sides, name_of=name_in(images))
+    if found.flips is not None:
+        found.flip_images = thumbnails(found.flips, images, models[0])
     return found, sides
 
 
@@ -220,7 +233,28 @@ def compare_activations(
         | _sizes_and_accuracy(side)
         for model, side in sides.items()
     ]
-    return _compare(sides, records, name, measures, permutations, []), sides
+    found = _compare(sides, records, name, measures, permutations, [])
+    _add_flips(found, sides)
+    return found, sides
+
+
+def _add_flips(
+    found: Compared, sides: Mapping[str, Side], *, name_of: Callable[[int], str] = "#{}".format
+) -> None:
+    if not found.replacements:
+        return
+    changes = [((r.a, r.b), r.swap) for r in found.replacements]
+    found.flips = pd.concat(
+        [
+            flips_between(names, change, sides, classes=found.class_names, name_of=name_of)
+            for names, change in changes
+        ],
+        ignore_index=True,
+    )
+    found.flips_by_class = pd.concat(
+        [flips_by_class(names, change, classes=found.class_names) for names, change in changes],
+        ignore_index=True,
+    )
 
 
 def _compare(

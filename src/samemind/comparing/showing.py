@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from samemind.comparing.flips import LOST, WON, pictured
 from samemind.comparing.run import Compared, Replacement
 from samemind.lazy import LazyModule
 from samemind.statistics.bounds import agreement_bounds
@@ -14,13 +15,14 @@ from samemind.statistics.bounds import agreement_bounds
 if TYPE_CHECKING:
     import pandas as pd
 
-    from samemind.figures.base import Results
+    from samemind.figures.base import Flips, Results
 else:
     pd = LazyModule("pandas")
 
 #: Up to so many pairs, each measure of each pair has its own line with error and floor.
 FEW_PAIRS = 3
 CLASSES_SHOWN = 8
+FLIPS_SHOWN = 5  # per direction
 
 
 def show(found: Compared, console: Console, *, tolerance: float) -> None:
@@ -131,7 +133,9 @@ def _show_swap(r: Replacement, found: Compared, console: Console, tolerance: flo
         f"  {s.negative:,} inputs turn from right to wrong: {100 * s.negative_share:.2f} % "
         f"(95 % Wilson interval {low:.2f} to {high:.2f} %)"
     )
+    _show_flips(r, found, console, LOST)
     console.print(f"  {s.positive:,} turn from wrong to right; {s.churn:,} predictions change")
+    _show_flips(r, found, console, WON)
     n_classes = next(m["classes"] for m in found.models if m["name"] == r.a)
     bounds = agreement_bounds(s.accuracy_a, s.accuracy_b, n_classes)
     console.print(
@@ -141,13 +145,28 @@ def _show_swap(r: Replacement, found: Compared, console: Console, tolerance: flo
     )
     if s.per_class:
         shown = ", ".join(
-            f"{found.classes[c.label] if c.label < len(found.classes) else c.label} "
+            f"{found.class_names[c.label] if found.class_names else c.label} "
             f"−{c.negative} +{c.positive} of {c.n_inputs}"
             for c in s.per_class[:CLASSES_SHOWN]
         )
         more = len(s.per_class) - CLASSES_SHOWN
         console.print(f"  by class: {shown}{f', and {more} more' if more > 0 else ''}")
     console.print(f"  {verdict(r, tolerance)}")
+
+
+def _show_flips(r: Replacement, found: Compared, console: Console, direction: str) -> None:
+    """The first inputs that turn in one direction, and how many more there are."""
+    assert found.flips is not None
+    table = found.flips
+    is_meant = (table["model_a"] == r.a) & (table["model_b"] == r.b)
+    rows = table[is_meant & (table["direction"] == direction)].to_dict("records")
+    for row in rows[:FLIPS_SHOWN]:
+        console.print(
+            f"    {row['name']} is {row['label']}: {row['prediction_a']} → {row['prediction_b']}",
+            markup=False,
+        )
+    if len(rows) > FLIPS_SHOWN:
+        console.print(f"    and {len(rows) - FLIPS_SHOWN:,} more (--out or --json lists all)")
 
 
 def verdict(replacement: Replacement, tolerance: float) -> str:
@@ -202,4 +221,18 @@ def results_of(found: Compared, description: str) -> Results:
         classes={found.name: n_classes[0]} if n_classes else {},
         probes=found.probes,
         layers=found.layers,
+        flips=_flips(found),
+    )
+
+
+def _flips(found: Compared) -> Flips | None:
+    from samemind.figures.base import Flips
+
+    if found.flips is None or found.flips_by_class is None:
+        return None
+    return Flips(
+        table=found.flips,
+        by_class=found.flips_by_class,
+        shown=pictured(found.flips),
+        images=found.flip_images,
     )

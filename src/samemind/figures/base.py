@@ -96,6 +96,22 @@ class Contributions:
 
 
 @dataclass(frozen=True, eq=False)
+class Flips:
+    """Single inputs that turn from right to wrong, or back, where a model replaces another.
+
+    - `table`: `model_a`, `model_b`, `direction`, `input`, `name`, `label`, `prediction_a` and
+      `prediction_b`, a row per input; `shown` are the rows of it that a page shows.
+    - `by_class`: how many of each class turn in either direction.
+    - `images`: small images of the inputs in `shown`, by `input`; (C, H, W) in [0, 1].
+    """
+
+    table: pd.DataFrame
+    by_class: pd.DataFrame
+    shown: pd.DataFrame
+    images: Mapping[int, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
 class Results:
     """Everything a report is made from: the tables of one study, and what is optional.
 
@@ -112,6 +128,7 @@ class Results:
       `SUBGROUP_COLUMNS`; `group` is "agree" or "disagree".
     - `layers`: scores of the layers of one model with those of another, with `LAYER_COLUMNS`.
     - `sets`: scores of all models of a cell together, with `SET_COLUMNS`.
+    - `flips`: what single inputs do where one model replaces another, of `samemind compare`.
     - `recipes`: which recipes (names in the store) a number rests on, by what they made.
 
     **Raises:** `InvalidInput` when a table lacks a column.
@@ -129,6 +146,7 @@ class Results:
     subgroups: pd.DataFrame | None = None
     layers: pd.DataFrame | None = None
     sets: pd.DataFrame | None = None
+    flips: Flips | None = None
     recipes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -34,6 +34,10 @@ def fingerprint_of(study: Results) -> str:
         tables.append(study.contributions.table)
         for key, image in study.contributions.images.items():
             _add(found, list(key), image)
+    if study.flips is not None:
+        tables += [study.flips.table, study.flips.by_class]
+        for number, image in study.flips.images.items():
+            _add(found, [number], image)
     for table in tables:
         found.update(b"none" if table is None else _bytes(table))
     for item in study.gallery:

@@ -20,6 +20,7 @@ from samemind.figures._style import measure_label
 from samemind.figures.base import FIGURES, Results
 from samemind.figures.evidence import verdicts
 from samemind.reporting.embedded import embedded
+from samemind.reporting.flips import flips_of
 from samemind.reporting.tables import Table
 from samemind.statistics.trends import FEWEST_UNITS
 from samemind.statistics.verdict import SMALLEST_CHANGE, UNIVERSAL_LEVEL
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 MOST_PICTURE_CHARACTERS = 4_000_000  # of 15 MB, with as much for images, the rest for numbers
 SMALLEST_PICTURE = 10_000
-FOLDED = ("sets", "layers")  # tables that open on demand
+FOLDED = ("sets", "layers", "flips-by-class", "flips")  # tables that open on demand
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ def page_of(
         rules={"change": SMALLEST_CHANGE, "level": UNIVERSAL_LEVEL, "models": FEWEST_UNITS},
         tables=tables,
         folded=FOLDED,
+        flips=flips_of(study),
         drawn=drawn,
         variants=variants_of(drawn),
         undrawn=undrawn,

@@ -57,6 +57,7 @@ def tables_of(results: Results) -> list[Table]:
         sets(results),
         layers(results),
     ]
+    found += flips(results)
     return [table for table in found if len(table.frame)]
 
 
@@ -160,6 +161,30 @@ def summary(results: Results) -> Table:
         pd.DataFrame(rows),
         {"epsilon": "g"} | digits,
     )
+
+
+def flips(results: Results) -> list[Table]:
+    """What turns from right to wrong and back where a model is replaced: inputs, and classes."""
+    if results.flips is None:
+        return []
+    return [
+        Table(
+            "flips-by-class",
+            "Flips by class",
+            "Classes with inputs that turn from right to wrong, or from wrong to right, where "
+            "model b takes the place of model a.",
+            results.flips.by_class,
+            {},
+        ),
+        Table(
+            "flips",
+            "Flips",
+            "Every input that turns from right to wrong, or from wrong to right, where model b "
+            "takes the place of model a: its true class and both predictions.",
+            results.flips.table,
+            {},
+        ),
+    ]
 
 
 def sets(results: Results) -> Table:
