@@ -356,6 +356,29 @@ def test_probes_recover_what_random_heads_lose(tmp_path: Path) -> None:
     assert scores["original", "agreement"] < 0.6
 
 
+def test_heads_are_retrained_on_inputs_of_their_own(weights) -> None:
+    told = run(
+        *weights, "--architecture", "digits_vgg_bn", "--inputs", "digits", "--count", 50,
+        "--measures", "agreement", "--permutations", 0, "--json",
+        "--probe-inputs", "digits:train",
+    )  # fmt: skip
+    found = json.loads(told)
+    n_train = DATASETS["digits"].splits["train"]
+    (note,) = [n for n in found["notes"] if "retrained" in n]
+    assert f"on {n_train:,} inputs of digits:train and compared on all 50 inputs" in note
+    # All inputs are compared on, so the original heads agree as they do in the scores.
+    original = {r["measure"]: r["score"] for r in found["probes"] if r["heads"] == "original"}
+    agreement = next(r["score"] for r in found["scores"] if r["measure"] == "agreement")
+    assert original["agreement"] == agreement
+    # Untrained networks separate digits well enough for a head to beat chance by far.
+    accuracies = [
+        float(part.split()[-1]) for part in note.split("accuracies: ")[1][:-1].split(", ")
+    ]
+    assert min(accuracies) > 0.5
+    with pytest.raises(InvalidInput, match="leave --inputs, --invert, --layers and --probe-inputs"):
+        run("--activations", "a.npy", "b.npy", "--probe-inputs", "digits")
+
+
 def test_a_layer_that_no_model_has_is_answered_with_a_suggestion(weights) -> None:
     with pytest.raises(InvalidInput, match="Did you mean 'classifier'"):
         run(

@@ -100,8 +100,18 @@ def compare(
     ] = 0,
     invert_steps: Annotated[int, typer.Option(min=1, help="Of gradient descent.")] = 1000,
     probe: Annotated[
-        bool, typer.Option("--probe", help="Retrain heads on half of the inputs (needs labels).")
+        bool,
+        typer.Option(
+            "--probe",
+            help="Retrain heads (needs labels): on half of the inputs, compared on the other half.",
+        ),
     ] = False,
+    probe_inputs: Annotated[
+        str | None,
+        typer.Option(
+            help="Retrain heads on these instead, named as --inputs are; compared on all of those."
+        ),
+    ] = None,
     layers: Annotated[
         str | None,
         typer.Option(help="'all', or names with commas between: compare layer by layer."),
@@ -126,9 +136,10 @@ def compare(
         from samemind.comparing.arrays import read_activations
         from samemind.comparing.images import read_labels
 
-        if inputs or invert or layers:
+        if inputs or invert or layers or probe_inputs:
             raise InvalidInput(
-                "With --activations no model runs, so leave --inputs, --invert and --layers out."
+                "With --activations no model runs, so leave --inputs, --invert, --layers and "
+                "--probe-inputs out."
             )
         found, sides = compare_activations(
             read_activations(models, kind="logits" if logits else "representation"),
@@ -198,7 +209,18 @@ def compare(
                     execution=execution,
                     watch=watch,
                 )
-    if probe:
+            if probe_inputs:
+                from samemind.comparing.deeper import add_probes, sides_on
+
+                training = open_images(probe_inputs, random_seed=random_seed)
+                add_probes(
+                    found,
+                    sides,
+                    training=sides_on(loaded, training, execution, watch),
+                    trained_on=training.name,
+                    random_seed=random_seed,
+                )
+    if probe and not probe_inputs:
         from samemind.comparing.deeper import add_probes
 
         add_probes(found, sides, random_seed=random_seed)

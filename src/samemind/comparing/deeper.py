@@ -11,7 +11,7 @@ import numpy as np
 
 from samemind.comparing.images import Images, fitted, subset
 from samemind.comparing.models import Model
-from samemind.comparing.run import Compared, Watch, score_all
+from samemind.comparing.run import Compared, Watch, outputs_of, score_all
 from samemind.devices import Execution
 from samemind.errors import InvalidInput
 from samemind.lazy import LazyModule
@@ -108,33 +108,71 @@ def _batches(
 # -- probes
 
 
-def add_probes(found: Compared, sides: Mapping[str, Side], *, random_seed: int = 0) -> None:
+def sides_on(
+    models: Sequence[Model], images: Images, execution: Execution, watch: Watch | None = None
+) -> dict[str, Side]:
+    """What each model says of other images than those compared on, with their labels.
+
+    **Raises:** `InvalidInput` for images without labels that fit a model.
+    """
+    found = {}
+    for model in models:
+        said = outputs_of(model, images, execution, watch)
+        labels, why = images.labels_for(said.logits.shape[1])
+        if labels is None:
+            raise InvalidInput(
+                f"Probes cannot be trained on {images.name} for {model.name}: {why}."
+            )
+        found[model.name] = Side(
+            logits=said.logits, representation=said.representation, labels=labels
+        )
+    return found
+
+
+def add_probes(
+    found: Compared,
+    sides: Mapping[str, Side],
+    *,
+    training: Mapping[str, Side] | None = None,
+    trained_on: str = "",
+    random_seed: int = 0,
+) -> None:
     """Adds the agreement of heads retrained on frozen representations, beside the original ones.
 
-    A random half of the inputs trains a linear head per model, the same rows for all; both kinds
-    of head are compared on the other half.
+    A linear head per model is trained on `training`, and both kinds of head are compared on all
+    of `sides`. Without it, a random half of the inputs trains the heads, the same rows for all,
+    and the other half compares them.
+
+    **Arguments:**
+
+    - `trained_on`: what `training` is called, for the note that says so.
 
     **Raises:** `InvalidInput` without labels, or with fewer than 40 inputs.
     """
     from samemind.probing import train_probe
 
-    if not all(s.has_labels and s.has_representation and s.has_logits for s in sides.values()):
-        raise InvalidInput(
-            "Probes are trained on labels, but these inputs have none that fit the models. Give "
-            "--labels, or leave --probe out."
-        )
-    n = next(iter(sides.values())).n_inputs
+    for each in (sides, training or sides):
+        if not all(s.has_labels and s.has_representation and s.has_logits for s in each.values()):
+            raise InvalidInput(
+                "Probes are trained on labels, but these inputs have none that fit the models. "
+                "Give --labels, or leave --probe out."
+            )
+    n = next(iter((training or sides).values())).n_inputs
     if n < 40:
         raise InvalidInput(f"Probes need at least 40 inputs, but there are {n}. Give more.")
-    order = numpy_generator(random_seed, "probe split").permutation(n)
-    train, held_out = (torch.from_numpy(np.sort(p)) for p in (order[: n // 2], order[n // 2 :]))
+    if training is None:
+        training = sides
+        order = numpy_generator(random_seed, "probe split").permutation(n)
+        train, held_out = (torch.from_numpy(np.sort(p)) for p in (order[: n // 2], order[n // 2 :]))
+    else:
+        train, held_out = torch.arange(n), torch.arange(next(iter(sides.values())).n_inputs)
     batch_size = min(len(train), 1024)
     epochs = max(30, ceil(FEWEST_PROBE_STEPS / ceil(len(train) / batch_size)))
     heads: dict[str, dict[str, Side]] = {"original": {}, "probe": {}}
     for name, side in sides.items():
         weight, bias = train_probe(
-            side.representation[train].float(),
-            side.labels[train],
+            training[name].representation[train].float(),
+            training[name].labels[train],
             classes=side.n_classes,
             epochs=epochs,
             batch_size=batch_size,
@@ -159,10 +197,13 @@ def add_probes(found: Compared, sides: Mapping[str, Side], *, random_seed: int =
         ]
     )  # fmt: skip
     accuracies = ", ".join(f"{n} {a:.4f}" for n, a in found.probe_accuracies.items())
-    found.notes.append(
-        f"Heads were retrained on {len(train)} of the inputs and compared on the other "
-        f"{len(held_out)}; their accuracies: {accuracies}."
-    )
+    if trained_on:
+        where = (
+            f"{len(train):,} inputs of {trained_on} and compared on all {len(held_out):,} inputs"
+        )
+    else:
+        where = f"{len(train):,} of the inputs and compared on the other {len(held_out):,}"
+    found.notes.append(f"Heads were retrained on {where}; their accuracies: {accuracies}.")
 
 
 # -- inversion
