@@ -7,7 +7,10 @@ from pathlib import Path
 from measures_cell import MEASURES, make_cell, run_ours, timed, versions
 
 from samemind.measures import MEASURES as ALL_MEASURES
-from samemind.measures import Pair, Side
+from samemind.measures import Floor, Pair, Side
+
+#: Measures of which it is said what stands beside a score: the cell's, and one of each other kind.
+BESIDE = (*MEASURES, "mean_cca", "svcca", "linear_regression_r2", "gulp_distance")
 
 
 def write_growth(path: Path) -> None:
@@ -76,23 +79,35 @@ def beside_a_score(n: int, width: int) -> list[str]:
     ]
     arrays = make_cell(n, {"first": width, "second": width})
     sides = [Side(representation=r, logits=z) for r, z in arrays.values()]
-    for name in MEASURES:
+    for name in BESIDE:
         member = ALL_MEASURES[name]
         for _ in range(2):  # the first round makes what each model shares with all its pairs
             warm = Pair(*sides)
             member.standard_error(warm)
-            if member.closed_form_floor is not None:
-                member.floor(warm)
+            floor = member.floor(warm, permutations=1)
         _, alone = timed(lambda m=member: m.score(Pair(*sides)))
         _, with_error = timed(lambda m=member: m.standard_error(Pair(*sides)))
         floor, with_floor = timed(lambda m=member: m.floor(Pair(*sides)))
-        kind = "closed form" if floor is not None and floor.is_closed_form else "20 shuffles"
+        kind = origin(floor)
         lines.append(
             f"| `{name}` | {alone:.3f} | {with_error / alone:.1f}x | {with_floor / alone:.1f}x "
             f"| {kind} |"
         )
         print(lines[-1], flush=True)
     return [*lines, "", BESIDE_RULES]
+
+
+def origin(floor: Floor | None) -> str:
+    """Where a floor comes from, in a word or two."""
+    if floor is None:
+        return "none"
+    if floor.is_closed_form:
+        return "closed form"
+    if floor.is_limit:
+        return "limit of many units"
+    if floor.n_pairs:
+        return f"{floor.n_pairs:,} pairs of rows"
+    return f"{floor.permutations} shuffles"
 
 
 BESIDE_RULES = """\

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from measure_examples import generator, pair_for, related, related_logits
-from samemind.measures import MEASURES, Measure, Pair
+from samemind.measures import MEASURES, Measure, Pair, shuffling
 from samemind.measures.shuffling import (
     GraphCounts,
     alignment_moments,
@@ -31,8 +31,18 @@ def scores_of_all_orders(score: Callable[[Pair], float], pair: Pair) -> np.ndarr
     return np.array([score(pair.permuted(torch.tensor(order))) for order in orders])
 
 
+PAIRED = [
+    "jensen_shannon_divergence",
+    "jensen_shannon_similarity",
+    "hellinger_distance",
+    "total_variation_distance",
+    "kullback_leibler_divergence",
+    "surrogate_churn",
+]
+
+
 @pytest.mark.parametrize(
-    "name", ["agreement", "jeffreys_divergence", "linear_cka", "debiased_linear_cka"]
+    "name", ["agreement", "jeffreys_divergence", "linear_cka", "debiased_linear_cka", *PAIRED]
 )
 def test_the_mean_of_a_closed_form_floor_is_that_of_all_orders(name: str) -> None:
     member = MEASURES[name]
@@ -59,7 +69,71 @@ def test_the_variance_of_shuffled_debiased_cka_depends_on_the_number_of_inputs_o
         assert every.var() == pytest.approx(2 / (6 * 3), rel=1e-9)
 
 
-@pytest.mark.parametrize("name", ["agreement", "jeffreys_divergence"])
+@pytest.mark.parametrize("name", PAIRED)
+def test_a_floor_from_some_pairs_is_that_of_all_pairs_within_its_error(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = MEASURES[name]
+    pair = pair_for(member, *arrays(member, 300))
+    some = member.floor(pair)
+    monkeypatch.setattr(shuffling, "ALL_PAIRS_UP_TO", 300)
+    every = member.floor(pair)
+    assert some is not None
+    assert every is not None
+    assert (some.n_pairs, every.n_pairs) == (2048, 90_000)
+    assert every.is_closed_form
+    assert not some.is_closed_form
+    assert every.error == 0 < some.error < 0.1 * abs(every.mean - member.score(pair))
+    assert abs(some.mean - every.mean) < 3 * some.error
+    reach = [abs(floor.p95 - floor.mean) for floor in (some, every)]
+    assert reach[0] == pytest.approx(reach[1], rel=0.2)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "procrustes_similarity",
+        "procrustes_similarity_root",
+        "procrustes_distance",
+        "procrustes_distance_squared",
+        "angular_procrustes_distance",
+        "procrustes_disparity",
+        "procrustes_size_and_shape_distance",
+        "normalised_bures_similarity",
+    ],
+)
+@pytest.mark.parametrize("widths", [(80, 66), (300, 90)])
+def test_the_limit_of_the_procrustes_floor_is_that_of_shuffles(
+    name: str, widths: tuple[int, int]
+) -> None:
+    member = MEASURES[name]
+    first, second = related(280, widths)
+    pair = member.pair(first, second)
+    floor = member.floor(pair)
+    assert floor is not None
+    assert floor.is_limit
+    shuffled = np.array(member.shuffled(pair, 20, random_seed=0))
+    # Of the way from the score to the floor, not of the floor: distances have another zero.
+    way = abs(member.score(pair) - shuffled.mean())
+    assert floor.mean == pytest.approx(shuffled.mean(), abs=0.02 * way)
+    sign = 1 if member.larger_is_more_similar else -1
+    assert sign * floor.p95 > np.quantile(sign * shuffled, 0.95)
+    assert abs(floor.p95 - floor.mean) < 0.1 * way
+
+
+def test_of_two_spheres_in_all_dimensions_the_limit_is_one() -> None:
+    # With as many directions as centred inputs and equal variances, any order is a rotation.
+    basis = torch.linalg.qr(torch.randn(300, 300, generator=generator(3), dtype=torch.float64)).Q
+    centred = torch.linalg.qr(basis - basis.mean(0)).Q[:, :299]
+    member = MEASURES["procrustes_similarity"]
+    pair = member.pair(centred, centred.flip(1))
+    floor = member.floor(pair)
+    assert floor is not None
+    assert floor.is_limit
+    assert floor.mean == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["agreement", "jeffreys_divergence", *PAIRED])
 def test_the_95th_percentile_of_a_mean_is_its_deviation_over_all_orders(name: str) -> None:
     member = MEASURES[name]
     pair = pair_for(member, *arrays(member, 6))

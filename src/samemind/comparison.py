@@ -120,6 +120,7 @@ def score_pair(
     pair: Pair, chosen: Measure, *, permutations: int = 0, random_seed: int = 0
 ) -> Scored:
     """Score, standard error and floor of one measure; an undefined score is said, not invented."""
+    pair.expects_vectors = True  # the standard error needs them
     try:
         score = chosen.score(pair)
     except UndefinedScore as error:

@@ -12,6 +12,7 @@ from samemind.errors import InvalidInput, UndefinedScore, UnknownName
 from samemind.lazy import LazyModule
 from samemind.measures.prepared import Pair, Side
 from samemind.measures.promises import Calibrated, Floor, Invariance
+from samemind.measures.shuffling import paired_floor
 
 if TYPE_CHECKING:
     import torch
@@ -168,6 +169,7 @@ class Measure:
         """
         chosen = slice(None) if rows is None else rows
         if self.influence_of_inputs is not None:
+            pair.expects_vectors = True
             self.score(pair)
             if self.takes_rows:
                 return self.influence_of_inputs(pair, rows=chosen, **self.settings).double()
@@ -189,10 +191,10 @@ class Measure:
 
         The root of the mean squared influence over N. Neighbour sets, bandwidths, matches of units
         and numbers of directions are held fixed. Where each influence costs products of its own
-        and there are more than twice `SAMPLED` inputs, it is that of a random sample of them.
+        and there are more than `SAMPLED` inputs, it is that of a random sample of them.
         """
         n, rows = pair.n_inputs, None
-        if self.takes_rows and n > 2 * SAMPLED:
+        if self.takes_rows and n > SAMPLED:
             generator = torch.Generator().manual_seed(0)
             rows = torch.randperm(n, generator=generator)[:SAMPLED].to(pair.a.device)
         influence = self.influence(pair, rows)
@@ -242,8 +244,8 @@ class Measure:
         None for a measure that has no identity to be far from or ignores which input is which,
         and where shuffling makes the score undefined.
 
-        **Cost:** next to nothing in closed form, else `permutations` times that of the part of
-        the score that depends on the pair.
+        **Cost:** next to nothing in closed form or in the limit, half a score from pairs of rows,
+        else `permutations` times that of the part of the score that depends on the pair.
         """
         if self.identical is None or not self.matches_inputs:
             return None
@@ -252,6 +254,15 @@ class Measure:
             floor = self.closed_form_floor(pair, **self.settings)
             if floor is not None:
                 return self._within_bounds(floor)
+        if self._is_known_by_row:
+            assert self.per_input is not None
+            return self._within_bounds(
+                paired_floor(
+                    pair,
+                    lambda some: self.per_input(some, **self.settings),  # pyright: ignore[reportOptionalCall]
+                    larger_is_more_similar=self.larger_is_more_similar,
+                )
+            )
         try:
             scores = self.shuffled(pair, permutations, random_seed)
         except UndefinedScore:
@@ -286,6 +297,12 @@ class Measure:
             threshold=threshold,
             permutations=permutations,
         )
+
+    @property
+    def _is_known_by_row(self) -> bool:
+        """Whether the score is a mean of values that depend on one row of either side alone."""
+        is_mean = self.per_input is not None and self.influence_of_inputs is None
+        return is_mean and self.reads == "logits" and not self.needs_labels
 
     def _within_bounds(self, floor: Floor) -> Floor | None:
         if not isfinite(floor.mean):

@@ -40,6 +40,8 @@ class Pair(Prepared):
         self.a = a
         self.b = b
         self.n_inputs = a.n_inputs
+        #: Whether singular vectors will be asked for: then the values come with them.
+        self.expects_vectors = False
 
     def permuted(self, order: Tensor) -> Pair:
         """The pair with the rows of the second side in another order."""
@@ -83,6 +85,8 @@ class Pair(Prepared):
     @property
     def cross_singular_values(self) -> Tensor:
         """The singular values of the cross-covariance, ascending, in float64."""
+        if self.expects_vectors and "polar_factor" not in self._parts:
+            _ = self.polar_factor
         return self.once(
             "cross_singular_values", lambda: preprocessing.singular_values(self.cross_covariance)
         )
@@ -95,7 +99,12 @@ class Pair(Prepared):
     @property
     def polar_factor(self) -> Tensor:
         """The best rotation of F_a onto F_b, `(min(N, D1), min(N, D2))`, in float64."""
-        return self.once("polar_factor", lambda: preprocessing.polar_factor(self.cross_covariance))
+        return self.once("polar_factor", self._make_polar_factor)
+
+    def _make_polar_factor(self) -> Tensor:
+        polar, values = preprocessing.polar_factor(self.cross_covariance)
+        self.once("cross_singular_values", lambda: values)
+        return polar
 
     @property
     def aligned_rows(self) -> Tensor:

@@ -7,12 +7,13 @@ representations at Frobenius norm one, which is `procrustes_similarity`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf, pi, sqrt
+from math import acos, inf, pi, sqrt
 from typing import TYPE_CHECKING
 
 from samemind.lazy import LazyModule
 from samemind.measures.base import Invariance, Pair, measure
-from samemind.measures.procrustes_similarity import procrustes_similarity
+from samemind.measures.procrustes_similarity import floor_of, procrustes_similarity
+from samemind.measures.shuffling import nuclear_floor
 
 if TYPE_CHECKING:
     import torch
@@ -79,6 +80,7 @@ def _distance(pair: Pair) -> Tensor:
     reference="Ding et al. (2021), arXiv:2108.01661; " + _WILLIAMS,
     cost=_COST,
     influence=_influence_through(lambda pair: -1 / _distance(pair)),
+    floor=floor_of(lambda _, similarity: sqrt(2 - 2 * similarity)),
 )
 def procrustes_distance(pair: Pair) -> Tensor:
     r"""Distance left after the best rotation, centred and at norm one, a metric, in [0, √2].
@@ -105,6 +107,7 @@ def procrustes_distance(pair: Pair) -> Tensor:
     cost=_COST,
     per_input=lambda pair: 2 - 2 * _shares(pair),
     influence=lambda pair, *, rows: -2 * _influence(pair, rows=rows),
+    floor=floor_of(lambda _, similarity: 2 - 2 * similarity),
 )
 def procrustes_distance_squared(pair: Pair) -> Tensor:
     r"""Squared distance left after the best rotation, centred and at norm one, in [0, 2].
@@ -135,6 +138,7 @@ def _sine(pair: Pair) -> Tensor:
     reference=_WILLIAMS,
     cost=_COST,
     influence=_influence_through(lambda pair: -1 / _sine(pair)),
+    floor=floor_of(lambda _, similarity: acos(similarity)),
 )
 def angular_procrustes_distance(pair: Pair) -> Tensor:
     r"""Angle left after the best rotation, a metric, in [0, π/2].
@@ -152,7 +156,7 @@ def angular_procrustes_distance(pair: Pair) -> Tensor:
     return 2 * (_distance(pair) / 2).arcsin()
 
 
-def size_and_shape(pair: Pair, shortfall: Tensor) -> Tensor:
+def size_and_shape(pair: Pair, shortfall: Tensor | float) -> Tensor:
     """The distance at the given scales, from what the similarity at norm one falls short of 1."""
     first, second = pair.a.norm, pair.b.norm
     return ((first - second).square() + 2 * first * second * shortfall).sqrt()
@@ -186,6 +190,7 @@ def influence_on_size_and_shape(
     influence=lambda pair, *, rows: influence_on_size_and_shape(
         pair, _shortfall(pair), pair.aligned_at(rows), rows
     ),
+    floor=floor_of(lambda pair, similarity: float(size_and_shape(pair, 1 - similarity))),
 )
 def procrustes_size_and_shape_distance(pair: Pair) -> Tensor:
     r"""Distance left after the best rotation, centred but at the given scales, a metric.
@@ -210,6 +215,7 @@ def procrustes_size_and_shape_distance(pair: Pair) -> Tensor:
     reference="Gower (1975), doi:10.1007/BF02291478; scipy.spatial.procrustes",
     cost=_COST,
     influence=lambda pair, *, rows: -2 * _similarity(pair) * _influence(pair, rows=rows),
+    floor=floor_of(lambda _, similarity: 1 - similarity**2),
 )
 def procrustes_disparity(pair: Pair) -> Tensor:
     r"""Sum of squares left after the best rotation and the best scaling, in [0, 1].
@@ -237,6 +243,7 @@ def procrustes_disparity(pair: Pair) -> Tensor:
     cost=_COST,
     per_input=_shares,
     influence=_influence,
+    floor=nuclear_floor,
 )
 def normalised_bures_similarity(pair: Pair) -> Tensor:
     r"""The normalised fidelity of two centred Gram matrices, in [0, 1].

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from math import nan, sqrt
 from typing import TYPE_CHECKING
 
 from samemind.lazy import LazyModule
-from samemind.measures.base import Invariance, Pair, measure
+from samemind.measures.base import Floor, Invariance, Pair, measure
+from samemind.measures.shuffling import nuclear_floor
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +44,19 @@ def _influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
     return pair.n_inputs * (pair.aligned_at(rows) - pair.nuclear_norm * scale)
 
 
+def floor_of(function: Callable[[Pair, float], float]) -> Callable[[Pair], Floor | None]:
+    """The floor of a monotone function of the nuclear norm, which hardly varies with shuffling."""
+
+    def floor(pair: Pair) -> Floor | None:
+        found = nuclear_floor(pair)
+        if found is None:
+            return None
+        mean, p95 = (function(pair, min(value, 1.0)) for value in (found.mean, found.p95))
+        return replace(found, mean=mean, p95=p95)
+
+    return floor
+
+
 def _influence_on_root(pair: Pair, *, rows: slice | Tensor) -> Tensor:
     distance = (2 - 2 * pair.nuclear_norm).clamp_min(0).sqrt()
     # At distance zero the root has no slope, and there is nothing that could vary either.
@@ -58,6 +74,7 @@ def _influence_on_root(pair: Pair, *, rows: slice | Tensor) -> Tensor:
     cost=_COST,
     per_input=_shares,
     influence=_influence,
+    floor=nuclear_floor,
     sees="what is left after the best rotation, small directions too",
     cannot_see="chance: it is high where units are many and inputs few, so read it beside its "
     "floor",
@@ -89,6 +106,7 @@ def procrustes_similarity(pair: Pair) -> Tensor:
     reference=_REFERENCE,
     cost=_COST,
     influence=_influence_on_root,
+    floor=floor_of(lambda _, similarity: 1 - sqrt((1 - similarity) / 2)),
 )
 def procrustes_similarity_root(pair: Pair) -> Tensor:
     r"""Equation 5 of the paper as printed: (2 - d) / 2 with the Procrustes distance d itself.

@@ -23,15 +23,25 @@ class Invariance(StrEnum):
 class Floor:
     """What a measure gives when the rows of one side are shuffled, so that nothing corresponds.
 
-    `p95` is the score that five in a hundred shuffles go beyond, towards "more alike". With
-    `is_closed_form` the mean is exact over all shuffles and `p95` follows from their variance by
-    the gamma or normal distribution; otherwise both come from `permutations` shuffles.
+    `p95` is the score that five in a hundred shuffles go beyond, towards "more alike". Where it
+    comes from:
+
+    - `permutations` shuffles; or
+    - `is_closed_form`: the mean is exact over all shuffles, and `p95` follows from their variance
+      by the gamma or normal distribution; or
+    - `is_limit`: the mean is that in the limit of many units, right to half a hundredth where it
+      is given, and `p95` follows from a bound on their variance, so it lies on the high side; or
+    - `n_pairs` pairs of an input of the one side with any of the other, drawn at random: `error`
+      is the standard error of the mean. With all pairs it is zero.
     """
 
     mean: float
     p95: float
     permutations: int
     is_closed_form: bool
+    is_limit: bool = False
+    n_pairs: int = 0
+    error: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from math import lgamma, sqrt
+from collections.abc import Callable
+from dataclasses import replace
+from math import lgamma, pi, sqrt
 from typing import TYPE_CHECKING
 
 from samemind.lazy import LazyModule
-from samemind.measures.base import Floor
-from samemind.measures.prepared import Side
+from samemind.measures import preprocessing
+from samemind.measures.prepared import Pair, Side
+from samemind.measures.promises import Floor
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from torch import Tensor
 else:
+    np = LazyModule("numpy")
     torch = LazyModule("torch")
 
 _ONE_SIDED = 1.6448536269514722  # 95 % of a normal distribution lies below this many deviations
@@ -125,3 +130,114 @@ def expected_overlap_moments(n_others: int, k: int) -> tuple[Tensor, Tensor]:
 
 def _log_choose(n: int, k: Tensor) -> Tensor:
     return lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)
+
+
+# --- means over inputs: a sample of the pairs (i, j) ------------------------------------------
+
+#: Up to this many inputs, all pairs of rows are taken.
+ALL_PAIRS_UP_TO = 64
+#: Otherwise this many, or half as many as there are inputs.
+FEWEST_PAIRS = 2048
+
+
+def paired_floor(
+    pair: Pair, values: Callable[[Pair], Tensor], *, larger_is_more_similar: bool
+) -> Floor:
+    """The floor of a mean over inputs of a value that is known from row i and row j alone.
+
+    Shuffled, every row of the one side meets every row of the other equally often, so the mean is
+    that over pairs (i, j). The variance over shuffles is that of the values less what row and
+    column have to do with it, which a contrast of two rows and two columns is free of.
+
+    **Arguments:** `values` gives the values of a pair row by row, `(rows,)`.
+
+    **Cost:** half a score, or `FEWEST_PAIRS` values where that is more.
+    """
+    n, device = pair.n_inputs, pair.a.device
+    if n <= ALL_PAIRS_UP_TO:
+        every = torch.arange(n, device=device)
+        table = values(pair.looking_at(every.repeat_interleave(n), every.repeat(n)))
+        table = table.double().reshape(n, n)
+        centred = table - table.mean(0) - table.mean(1, keepdim=True) + table.mean()
+        squares, error, n_pairs = centred.square().sum(), 0.0, n * n
+    else:
+        generator = torch.Generator().manual_seed(0)
+        count = max(FEWEST_PAIRS, n // 2) // 4
+        rows, columns = (_two_different(n, count, generator).to(device) for _ in range(2))
+        table = values(
+            pair.looking_at(rows[[0, 0, 1, 1]].flatten(), columns[[0, 1, 0, 1]].flatten())
+        )
+        table = table.double().reshape(4, count)
+        contrasts = table[0] - table[1] - table[2] + table[3]
+        squares = contrasts.square().mean() * (n - 1) ** 2 / 4
+        # Four values that share rows and columns count as one draw.
+        error, n_pairs = float(table.mean(0).std()) / sqrt(count), 4 * count
+    found = normal_floor(
+        float(table.mean()),
+        linear_statistic_variance(float(squares), n),
+        larger_is_more_similar=larger_is_more_similar,
+    )
+    return replace(found, is_closed_form=n <= ALL_PAIRS_UP_TO, n_pairs=n_pairs, error=error)
+
+
+def _two_different(n: int, count: int, generator: torch.Generator) -> Tensor:
+    first = torch.randint(n, (count,), generator=generator)
+    step = torch.randint(1, n, (count,), generator=generator)
+    return torch.stack([first, (first + step) % n])
+
+
+# --- nuclear norms: the limit of many units ----------------------------------------------------
+
+#: The limit is taken from this many directions on either side, and four times as many inputs.
+FEWEST_DIRECTIONS = 64
+_NODES = 64
+_STEPS = 40
+
+
+def nuclear_floor(pair: Pair) -> Floor | None:
+    """The floor of the nuclear norm of the cross-covariance, where its limit may be taken.
+
+    Shuffled, the directions in which the inputs of one side vary lie anywhere to those of the
+    other, while both spectra stay. The squared singular values are then those of a free product
+    (Voiculescu, 1987, J. Operator Theory 18), whose S-transform is the product of both. On the
+    negative axis that is one integral over inverse functions of sums over the spectra. The
+    deviation is bounded as that of a Gaussian cross-covariance with the same spectra (Poincaré's
+    inequality, with the largest inner product of both spectra).
+
+    **Cost:** the eigenvalues of the covariance once per model, then O(D) per pair.
+    """
+    n = pair.n_inputs - 1  # centred rows have so many dimensions
+    first, second = (_spectrum(side) for side in (pair.a, pair.b))
+    if min(len(first), len(second)) < FEWEST_DIRECTIONS or n < 4 * FEWEST_DIRECTIONS:
+        return None
+    nodes, weights = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(_NODES))
+    angles = (nodes + 1).to(first) * (pi / 4)
+    top = min(len(first), len(second), n) / n
+    share = top * angles.sin().square()
+    logs = _inverse_of_share(first, share * n) + _inverse_of_share(second, share * n)
+    integrand = (share / (1 - share)).sqrt() * (-logs / 2).exp() * top * (2 * angles).sin()
+    mean = float((integrand * weights.to(first)).sum()) * n / 2
+    size = min(len(first), len(second))
+    variance = float(first[:size] @ second[:size]) / n
+    return replace(normal_floor(min(mean, 1.0), variance), is_closed_form=False, is_limit=True)
+
+
+def _spectrum(side: Side) -> Tensor:
+    """The variances of the representation at norm one, descending, without those of rounding."""
+
+    def make(root: Side) -> Tensor:
+        values = preprocessing.symmetric_eigenvalues(root.covariance.double().clone()).flip(0)
+        return values[values > 1e-12 * values[0]]
+
+    return side.whole("spectrum", make)
+
+
+def _inverse_of_share(spectrum: Tensor, share: Tensor) -> Tensor:
+    """ln u where the sum over the spectrum of u x / (1 + u x) is `share`, for each of it."""
+    found = (share / spectrum.sum()).log()  # from below, where Newton's steps stay below
+    for _ in range(_STEPS):
+        products = found.exp()[:, None] * spectrum
+        parts = products / (1 + products)
+        total = parts.sum(1)
+        found = found + (share / total).log() * total / (parts / (1 + products)).sum(1)
+    return found
