@@ -2,16 +2,19 @@
 
 import os
 import pickle
+import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
+import dill
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
-import samemind
+import samemind.checkpoints
 from samemind.architectures.base import ARCHITECTURES
 from samemind.checkpoints.fitting import fit, load
 from samemind.checkpoints.layouts import layouts, named, state_dicts
@@ -284,6 +287,74 @@ def test_a_trusted_file_of_a_whole_network_gives_its_state(tmp_path, monkeypatch
         "1.weight": (2, 3),
         "1.bias": (2,),
     }
+
+
+def dilled(path, trace):
+    """A file as the robustness library writes it: with dill, and an object of the script's class.
+
+    The class goes into the file by value, as those of a script that is run do.
+    """
+
+    class Parameters:
+        """What a training script keeps of its command line."""
+
+        def __init__(self):
+            self.adv_train, self.eps, self.schedule = 1, "0.5", lambda epoch: 0.1**epoch
+
+    torch.manual_seed(0)
+    weights = ARCHITECTURES["digits_resnet"].build(10, 8).state_dict()
+    state = {f"module.model.{k}": v for k, v in weights.items()}
+    state |= {f"module.attacker.{k.removeprefix('module.')}": v for k, v in state.items()}
+    state["module.normalizer.new_mean"] = torch.tensor([0.25]).reshape(1, 1, 1)
+    state["module.normalizer.new_std"] = torch.tensor([0.5]).reshape(1, 1, 1)
+    held = {"model": state, "epoch": 150, "nat_prec1": torch.tensor(95.25), "args": Parameters()}
+    held |= {"gift": Gift(trace)} if trace else {}
+    torch.save(held, path, pickle_module=dill)
+    return weights
+
+
+def test_a_file_written_with_dill_is_refused_and_nothing_of_it_runs(tmp_path, store):
+    path, trace = tmp_path / "checkpoint.pt.best", tmp_path / "trace"
+    dilled(path, trace)
+    claims = Claims(dataset="digits", architecture="digits_resnet", epsilon=0.5)
+    with pytest.raises(CheckpointError, match=r"holds more than tensors: it asks for .*--trust"):
+        import_checkpoint(str(path), store, claims)
+    assert not trace.exists()
+    assert not list(store.root.glob("checkpoints/*"))
+
+
+def test_a_trusted_file_written_with_dill_gives_its_tensors_from_another_process(
+    tmp_path, store, monkeypatch
+):
+    path, trace = tmp_path / "checkpoint.pt.best", tmp_path / "trace"
+    weights = dilled(path, trace)
+    # What dill would run, it runs elsewhere.
+    for name in ("load", "loads", "Unpickler"):
+        monkeypatch.setattr(dill, name, None)
+        monkeypatch.setattr(pickle, name, None)
+    claims = Claims(dataset="digits", architecture="digits_resnet", epsilon=0.5, is_trusted=True)
+    recipe = import_checkpoint(str(path), store, claims)
+    assert trace.exists()
+    assert (recipe.mean, recipe.std) == ((0.25,), (0.5,))
+    held = store.open(recipe).arrays("weights.safetensors")
+    assert held.keys() == weights.keys()
+    assert all((held[k].reshape(v.shape) == v.numpy()).all() for k, v in weights.items())
+
+
+def test_a_trusted_file_written_with_dill_is_read_where_dill_is_not_installed(tmp_path):
+    path, out = tmp_path / "checkpoint.pt.best", tmp_path / "out.safetensors"
+    weights = dilled(path, None)
+    without = (
+        "import runpy, sys; sys.modules['dill'] = sys.modules['dill._dill'] = None; "
+        "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    script = Path(samemind.checkpoints.__file__).with_name("_trusted.py")
+    command = [sys.executable, "-I", "-c", without, str(script), str(path), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    held = load_file(out)
+    # Every weight twice, as the library writes them, its normaliser, and the accuracy.
+    assert len(held) == 2 * len(weights) + 2 + 1
 
 
 def test_damaged_and_foreign_files_are_named(tmp_path, resnet18):

@@ -34,14 +34,47 @@ class Absent:
         pass
 
 
-class Tolerant(pickle.Unpickler):
-    """An unpickler that goes on where a class cannot be found."""
+class Tolerant(pickle._Unpickler):
+    """An unpickler that goes on where a class cannot be found, or an object cannot be made.
+
+    The one written in Python, as that of C insists on classes where an absent function of dill
+    should have made one. The values of tensors do not go through it.
+    """
+
+    dispatch = dict(pickle._Unpickler.dispatch)  # noqa: RUF012 -- as in the class above it
 
     def find_class(self, module_name, global_name):
         try:
             return super().find_class(module_name, global_name)
         except (ImportError, AttributeError):
             return Absent
+
+    def load_reduce(self):
+        arguments = self.stack.pop()
+        function = self.stack[-1]
+        try:
+            self.stack[-1] = function(*arguments)
+        except Exception:
+            # Functions and classes of a script want its globals; a tensor must not be missing.
+            if str(getattr(function, "__module__", "")).startswith("torch"):
+                raise
+            self.stack[-1] = Absent()
+
+    def load_newobj(self):
+        arguments = self.stack.pop()
+        kind = self.stack.pop()
+        self.append(kind.__new__(kind, *arguments) if isinstance(kind, type) else Absent())
+
+    def load_newobj_ex(self):
+        named = self.stack.pop()
+        arguments = self.stack.pop()
+        kind = self.stack.pop()
+        is_there = isinstance(kind, type)
+        self.append(kind.__new__(kind, *arguments, **named) if is_there else Absent())
+
+    dispatch[pickle.REDUCE[0]] = load_reduce
+    dispatch[pickle.NEWOBJ[0]] = load_newobj
+    dispatch[pickle.NEWOBJ_EX[0]] = load_newobj_ex
 
 
 def tolerant_pickle():
