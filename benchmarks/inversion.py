@@ -2,32 +2,75 @@
 
     python benchmarks/inversion.py                                      ratios
     python benchmarks/inversion.py --figure docs/inversion-curves.png   and the curves as a figure
+    python benchmarks/inversion.py --networks FOLDER                    keep what was trained there
 
-CPU seconds of this process, one thread. Two networks (standard and robust) are trained on the
-digits first; their images are inverted by the textbook loop, by samemind with the same steps, and
-by samemind with images leaving when they have stopped improving. The ratio of the loops alone is
-also measured on ResNet-18 for CIFAR-10.
+CPU seconds of this process, one thread. Two networks (standard and robust) are trained on CIFAR-10
+where this machine has it, else on the digits; their images are inverted by the textbook loop, by
+samemind with the same steps, and by samemind with images leaving a batch that is refilled. The
+ratio of the loops alone is also measured on ResNet-18 for CIFAR-10.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import process_time
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from training import versions
+from pictures import cifar10
+from training import fresh, versions
 
 from samemind.architectures.base import ARCHITECTURES
 from samemind.attacks import Attack, L2Ball
 from samemind.classifier import Classifier, new_classifier
 from samemind.datasets.base import DATASETS
 from samemind.inversion import Descent, Until, draw_seeds, inversions, invert
-from samemind.training import Schedule, train
+from samemind.training import Schedule, accuracy, train
 
-UNTIL = Until(relative_loss=0.0005, patience=50, halvings=2)
+CPU = torch.device("cpu")
+UNTIL = Until(relative_loss=0.0001, patience=10, halvings=5)
+STEPS_SHOWN = (10, 50, 100, 200, 300, 500, 700, 1000)
+
+
+class Images(NamedTuple):
+    """What is trained on and what is inverted."""
+
+    name: str
+    train: tuple[torch.Tensor, torch.Tensor]
+    test: tuple[torch.Tensor, torch.Tensor]
+    network: Callable[[int], Classifier]
+    epochs: int
+
+
+def images() -> Images:
+    """CIFAR-10 where it is, else the digits, which come with a dependency."""
+    found = cifar10("train"), cifar10("test")
+    if found[0] and found[1]:
+        return Images(
+            "CIFAR-10, 32 px",
+            found[0],
+            found[1],
+            partial(fresh, "cifar_small_resnet", "cifar10"),
+            8,
+        )
+    digits = DATASETS["digits"]
+    train, test = (
+        (torch.from_numpy(split.read(range(len(split)))), torch.from_numpy(split.labels))
+        for split in (digits.split("train"), digits.split("test"))
+    )
+    return Images(
+        "digits, 8 px",
+        train,
+        test,
+        partial(fresh, "digits_resnet", "digits"),
+        20,
+    )
 
 
 def textbook(classifier: Classifier, targets, seeds, descent: Descent) -> torch.Tensor:
@@ -60,6 +103,12 @@ def textbook(classifier: Classifier, targets, seeds, descent: Descent) -> torch.
     return torch.where(better.reshape(-1, 1, 1, 1), x, best).detach()
 
 
+def in_batches(classifier: Classifier, targets, seeds, descent: Descent, size: int):
+    """The textbook loop on one batch after the other."""
+    parts = zip(targets.split(size), seeds.split(size), strict=True)
+    return torch.cat([textbook(classifier, t, s, descent) for t, s in parts])
+
+
 def timed(work):
     """The result of the work and its CPU seconds."""
     start = process_time()
@@ -67,21 +116,28 @@ def timed(work):
     return found, process_time() - start
 
 
-def trained(epsilon: float) -> Classifier:
-    """A small network that reads digits, standard or robust."""
-    split = DATASETS["digits"].split("train")
-    classifier = new_classifier(ARCHITECTURES["digits_resnet"], DATASETS["digits"], random_seed=0)
+def trained(chosen: Images, epsilon: float, folder: Path | None) -> Classifier:
+    """A small network, standard or robust; read from the folder where it was trained before."""
+    classifier = chosen.network(0)
+    kept = folder / f"{chosen.name.split(',')[0]}-{epsilon:g}.pt" if folder else None
+    if kept and kept.is_file():
+        classifier.load_state_dict(torch.load(kept, weights_only=True))
+        return classifier.eval()
     train(
         classifier,
-        torch.from_numpy(split.read(range(len(split)))),
-        torch.from_numpy(split.labels),
-        schedule=Schedule(epochs=20, batch_size=128, learning_rate=0.1, policy="one_cycle"),
+        *chosen.train,
+        schedule=Schedule(
+            epochs=chosen.epochs, batch_size=128, learning_rate=0.2, policy="one_cycle"
+        ),
         ball=L2Ball(epsilon) if epsilon else None,
         attack=Attack() if epsilon else None,
         random_seed=0,
-        device=torch.device("cpu"),
+        device=CPU,
     )
-    return classifier
+    if kept:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(classifier.state_dict(), kept)
+    return classifier.eval()
 
 
 def losses_of(classifier: Classifier, images, targets) -> np.ndarray:
@@ -96,69 +152,121 @@ def spread(values: np.ndarray) -> str:
     return f"median {np.median(values):.4f}, p95 {np.quantile(values, 0.95):.4f}"
 
 
-def compare_on_digits(rounds: int, count: int) -> dict[str, np.ndarray]:
-    """Prints the ratios on trained networks; returns the losses of every step."""
-    split = DATASETS["digits"].split("test")
-    targets = torch.from_numpy(split.read(range(count)))
-    seeds = torch.from_numpy(split.read(draw_seeds(split.labels[:count], split.labels, 0)))
-    curves = {}
-    for name, epsilon in (("standard", 0.0), ("robust, ε = 1", 1.0)):
-        classifier = trained(epsilon)
-        ratios: dict[str, list[float]] = {"same steps": [], "refilled": []}
-        for _ in range(rounds):
-            plain, slow = timed(lambda c=classifier: textbook(c, targets, seeds, Descent()))
-            ours, fast = timed(lambda c=classifier: invert(c, targets, seeds, descent=Descent()))
-            left, fastest = timed(
-                lambda c=classifier: invert(
-                    c, targets, seeds, descent=Descent(until=UNTIL), batch_size=128
-                )
-            )
-            ratios["same steps"].append(slow / fast)
-            ratios["refilled"].append(slow / fastest)
-        same = bool(torch.equal(plain, ours.images))
-        print(f"digits_resnet, {name}, {count} images, 1000 steps, n = {rounds} rounds:")
-        print(f"   textbook: {slow:.1f} CPU-s; {spread(losses_of(classifier, plain, targets))}")
-        print(
-            f"   samemind, same steps: {median(ratios['same steps']):.2f}x "
-            f"({min(ratios['same steps']):.2f} to {max(ratios['same steps']):.2f}); "
-            f"images bit-identical: {same}"
-        )
-        print(
-            f"   samemind, leaving: {median(ratios['refilled']):.2f}x "
-            f"({min(ratios['refilled']):.2f} to {max(ratios['refilled']):.2f}); "
-            f"{spread(losses_of(classifier, left.images, targets))}; "
-            f"{left.steps.float().mean():.0f} steps an image ({UNTIL})"
-        )
-        (done,) = inversions(
-            classifier,
-            targets,
-            seeds,
-            range(count),
-            descent=Descent(),
-            batch_size=count,
-            device=torch.device("cpu"),
-        )
-        curves[name] = done.losses
-    return curves
+def ratios_of(slow: list[float], fast: list[float]) -> str:
+    """The median ratio and its range over the rounds."""
+    found = [a / b for a, b in zip(slow, fast, strict=True)]
+    return f"{median(found):.2f}x ({min(found):.2f} to {max(found):.2f})"
 
 
-def compare_on_cifar(rounds: int) -> None:
+def compare(
+    chosen: Images, name: str, epsilon: float, *, rounds: int, count: int, size: int,
+    until: Until, folder: Path | None,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """Prints the ratios on one trained network; returns the losses of every step, both ways."""
+    classifier = trained(chosen, epsilon, folder)
+    pixels, labels = chosen.test
+    pixels = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
+    ball = L2Ball(epsilon or 0.5)
+    some = {"images": pixels[:1000], "labels": labels[:1000], "device": CPU}
+    clean, attacked = (
+        accuracy(classifier, **some),
+        accuracy(classifier, **some, ball=ball, attack=Attack()),
+    )
+    targets, seeds = pixels[:count], pixels[draw_seeds(labels[:count].numpy(), labels.numpy(), 0)]
+    # What a study inverts with; the textbook has the layout that a network has unless somebody
+    # changes it, and so has samemind where the bits are compared.
+    fast = copy.deepcopy(classifier).to(memory_format=torch.channels_last)
+    full, leaving = Descent(), Descent(until=until)
+    found = losses = steps = None
+    seconds: dict[str, list[float]] = {"textbook": [], "same": [], "leaving": []}
+    same = []
+    for _ in range(rounds):
+        first, taken = timed(lambda: in_batches(classifier, targets, seeds, full, size))
+        seconds["textbook"].append(taken)
+        second, taken = timed(lambda: all_done(classifier, targets, seeds, full, size))
+        seconds["same"].append(taken)
+        third, taken = timed(lambda: all_done(fast, targets, seeds, leaving, size))
+        seconds["leaving"].append(taken)
+        same.append(bool(torch.equal(first, second.images)))
+        found, losses, steps = first, (second.losses, third.losses), third.steps
+    assert losses is not None
+    assert steps is not None
+    print(
+        f"{chosen.name}, {name} (accuracy {clean:.1%}, under PGD-3 at ε = {ball.epsilon:g} "
+        f"{attacked:.1%}), {count} images in batches of {size}, {full.steps} steps, "
+        f"n = {rounds} rounds:"
+    )
+    print(
+        f"   textbook: {median(seconds['textbook']):.1f} CPU-s; "
+        f"{spread(losses_of(classifier, found, targets))}"
+    )
+    print(
+        f"   samemind, same steps: {ratios_of(seconds['textbook'], seconds['same'])}; images "
+        f"bit-identical: {all(same)}; {spread(losses[0].min(1))}"
+    )
+    print(
+        f"   samemind, refilled: {ratios_of(seconds['textbook'], seconds['leaving'])}; "
+        f"{spread(losses[1].min(1))}; {steps.mean():.0f} steps an image, "
+        f"p95 {np.quantile(steps, 0.95):.0f} ({until})"
+    )
+    for title, held in zip(("all steps", "refilled"), losses, strict=True):
+        best = np.minimum.accumulate(held, axis=1)
+        shown = "; ".join(f"{k}: {spread(best[:, k])}" for k in STEPS_SHOWN)
+        print(f"   best so far, {title}, after step {shown}", flush=True)
+    return {name: losses[0], f"{name}, refilled": losses[1]}
+
+
+class All(NamedTuple):
+    """What came of all images, in their order."""
+
+    images: torch.Tensor
+    losses: np.ndarray
+    steps: np.ndarray
+
+
+def all_done(classifier: Classifier, targets, seeds, descent: Descent, size: int) -> All:
+    """Every image inverted in a batch of a size, refilled where images leave."""
+    done = list(
+        inversions(
+            classifier, targets, seeds, range(len(seeds)), descent=descent, batch_size=size,
+            device=CPU,
+        )
+    )  # fmt: skip
+    order = np.argsort(np.concatenate([d.numbers for d in done]))
+    return All(
+        torch.cat([d.images for d in done])[torch.from_numpy(order)],
+        np.concatenate([d.losses for d in done])[order],
+        np.concatenate([d.steps for d in done])[order],
+    )
+
+
+def compare_on_resnet18(rounds: int) -> None:
     """Prints the ratio of the loops on ResNet-18 for CIFAR-10 with random weights and images."""
     classifier = new_classifier(
         ARCHITECTURES["cifar_resnet18"], DATASETS["cifar10"], random_seed=0
     ).eval()
+    fast = copy.deepcopy(classifier).to(memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(0)
     targets, seeds = torch.rand(2, 32, 3, 32, 32, generator=generator)
-    descent, ratios = Descent(steps=3), []
+    descent, same, same_fast = Descent(steps=3), [], []
+    seconds: dict[str, list[float]] = {"textbook": [], "same": [], "channels last": []}
     invert(classifier, targets[:2], seeds[:2], descent=descent)
     for _ in range(rounds):
-        plain, slow = timed(lambda: textbook(classifier, targets, seeds, descent))
-        ours, fast = timed(lambda: invert(classifier, targets, seeds, descent=descent))
-        ratios.append(slow / fast)
+        first, taken = timed(lambda: textbook(classifier, targets, seeds, descent))
+        seconds["textbook"].append(taken)
+        second, taken = timed(lambda: invert(classifier, targets, seeds, descent=descent))
+        seconds["same"].append(taken)
+        third, taken = timed(lambda: invert(fast, targets, seeds, descent=descent))
+        seconds["channels last"].append(taken)
+        same_fast.append(bool(torch.equal(first, third.images)))
+        same.append(bool(torch.equal(first, second.images)))
     print(
-        f"cifar_resnet18, 32 images, 3 steps, n = {rounds} rounds: {median(ratios):.2f}x "
-        f"({min(ratios):.2f} to {max(ratios):.2f}); "
-        f"images bit-identical: {bool(torch.equal(plain, ours.images))}"
+        f"cifar_resnet18, 32 images, 3 steps, n = {rounds} rounds: "
+        f"{ratios_of(seconds['textbook'], seconds['same'])}, images bit-identical: {all(same)}; "
+        f"channels last, as in studies: "
+        f"{ratios_of(seconds['textbook'], seconds['channels last'])}, "
+        f"bit-identical: {all(same_fast)}",
+        flush=True,
     )
 
 
@@ -166,30 +274,50 @@ def draw(curves: dict[str, np.ndarray], path: Path) -> None:
     """The relative loss over steps, median and the range of nine tenths of the images."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.2, 3.0), layout="constrained")
-    axis = figure.subplots()
-    for (name, losses), colour in zip(curves.items(), ("#0072b2", "#d55e00"), strict=True):
-        steps = np.arange(losses.shape[1])
-        low, middle, high = np.quantile(losses, (0.05, 0.5, 0.95), axis=0)
-        axis.plot(steps, middle, color=colour, label=name, linewidth=1.2)
-        axis.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0)
-    axis.set(xscale="symlog", yscale="log", xlabel="step", ylabel="relative loss")
-    axis.legend(frameon=False)
-    axis.spines[["top", "right"]].set_visible(False)
+    figure = Figure(figsize=(7.0, 3.0), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
+    models = [name for name in curves if not name.endswith(", refilled")]
+    for axis, model in zip(axes, models, strict=False):
+        ways = (("all 1000 steps", model, "#0072b2"), ("refilled", f"{model}, refilled", "#d55e00"))
+        for label, name, colour in ways:
+            best = np.minimum.accumulate(curves[name], axis=1)
+            low, middle, high = np.quantile(best, (0.05, 0.5, 0.95), axis=0)
+            steps = np.arange(best.shape[1])
+            axis.plot(steps, middle, color=colour, label=label, linewidth=1.2)
+            axis.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0)
+        axis.set(xscale="symlog", yscale="log", xlabel="step", title=model)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("relative loss of the best so far")
+    axes[0].legend(frameon=False)
     figure.savefig(path, dpi=150)
 
 
 def main() -> None:
     """Measures what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--images", type=int, default=256)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--until", default="0.0001,10,5", help="relative loss, patience, halvings")
+    parser.add_argument("--networks", type=Path, help="folder of trained networks, kept there")
+    parser.add_argument("--only", choices=["resnet18", "standard", "robust"])
     parser.add_argument("--figure", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     print(versions())
-    compare_on_cifar(asked.rounds)
-    curves = compare_on_digits(asked.rounds, asked.images)
+    if asked.only in (None, "resnet18"):
+        compare_on_resnet18(max(3, asked.rounds))
+    loss, patience, halvings = asked.until.split(",")
+    until = Until(relative_loss=float(loss), patience=int(patience), halvings=int(halvings))
+    chosen = images()
+    curves: dict[str, np.ndarray] = {}
+    for kind, epsilon in (("standard", 0.0), ("robust", 0.5)):
+        if asked.only in (None, kind):
+            name = f"robust, ε = {epsilon:g}" if epsilon else "standard"
+            curves |= compare(
+                chosen, name, epsilon, rounds=asked.rounds, count=asked.images,
+                size=asked.batch_size, until=until, folder=asked.networks,
+            )  # fmt: skip
     if asked.figure:
         draw(curves, asked.figure)
 

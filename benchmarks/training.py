@@ -1,11 +1,14 @@
 """Adversarial training against the textbook loop, interleaved in one run.
 
-    python benchmarks/training.py                throughput on ResNet-18, accuracy on the digits
+    python benchmarks/training.py                throughput on ResNet-18, accuracies of a small one
     python benchmarks/training.py --seeds 0      throughput only
+    python benchmarks/training.py --compile      also with torch.compile: its start takes minutes
 
 The textbook loop: float32, a DataLoader with worker processes, contiguous images, and an attack
 that calls `loss.backward()`. Same network, images, batch and attack (PGD-3, best iterate kept).
-CPU seconds of this process and of its loader processes, one thread.
+CPU seconds of this process and of its loader processes, one thread. Images are CIFAR-10's where
+this machine has them (see `pictures.py`), else random for the throughput and digits for the
+accuracies; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -14,9 +17,15 @@ import argparse
 import copy
 import platform
 import resource
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from statistics import mean, median, stdev
+from typing import NamedTuple
 
 import torch
+from pictures import cifar10, random_pictures
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -43,6 +52,11 @@ def cpu_seconds() -> float:
     """Of this process and of its children that have ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(u.ru_utime + u.ru_stime for u in used)
+
+
+def fresh(architecture: str, dataset: str, random_seed: int) -> Classifier:
+    """A new classifier of an architecture for a dataset, by their names."""
+    return new_classifier(ARCHITECTURES[architecture], DATASETS[dataset], random_seed=random_seed)
 
 
 def attacked(classifier: Classifier, images, labels):
@@ -88,7 +102,9 @@ def textbook(classifier: Classifier, images, labels, schedule: Schedule, random_
             step += 1
 
 
-def ours(classifier: Classifier, images, labels, schedule: Schedule, random_seed: int) -> None:
+def ours(
+    classifier: Classifier, images, labels, schedule: Schedule, random_seed: int, compiled=False
+) -> None:
     """The product's own loop."""
     train(
         classifier,
@@ -99,98 +115,135 @@ def ours(classifier: Classifier, images, labels, schedule: Schedule, random_seed
         attack=ATTACK,
         random_seed=random_seed,
         device=CPU,
+        compiled=compiled,
     )
 
 
-def cifar_like(count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Random images of the size of CIFAR-10: what is on them does not matter to the speed."""
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (count, 3, 32, 32), generator=generator).to(torch.uint8)
-    return images, torch.arange(count) % 10
-
-
-def compare_throughput(rounds: int, batch_size: int, steps: int) -> None:
+def compare_throughput(
+    architecture: str, rounds: int, batch_size: int, steps: int, *, compiled: bool
+) -> None:
     """Prints how many times the textbook loop costs for the same steps."""
-    images, labels = cifar_like(batch_size * steps)
-    start = new_classifier(ARCHITECTURES["cifar_resnet18"], DATASETS["cifar10"], random_seed=0)
+    count = batch_size * steps
+    found = cifar10("train")
+    images, labels = (x[:count] for x in found) if found else random_pictures(count)
+    start = fresh(architecture, "cifar10", 0)
     plain = Schedule(epochs=1, batch_size=batch_size, learning_rate=0.1)
-    half = Schedule(epochs=1, batch_size=batch_size, learning_rate=0.1, precision="bfloat16")
+    half = replace(plain, precision="bfloat16")
     ways = {
         "textbook": (textbook, plain),
         "samemind, float32": (ours, plain),
         "samemind, bfloat16": (ours, half),
     }
+    if compiled:
+        ways["samemind, bfloat16, compiled"] = (partial(ours, compiled=True), half)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for way, schedule in ways.values():  # warm up
-        way(copy.deepcopy(start), images[:8], labels[:8], schedule, 0)
+    for name, (way, schedule) in ways.items():  # warm up; what is compiled is kept by torch
+        began = time.monotonic()
+        way(copy.deepcopy(start), images[:batch_size], labels[:batch_size], schedule, 0)
+        if "compiled" in name:
+            print(f"   compiling and the first step took {time.monotonic() - began:.0f} s")
     for _ in range(rounds):
         for name, (way, schedule) in ways.items():
             classifier = copy.deepcopy(start)
             before = cpu_seconds()
             way(classifier, images, labels, schedule, 0)
             seconds[name].append((cpu_seconds() - before) / steps)
-    print(f"cifar_resnet18, batch {batch_size}, n = {rounds} rounds of {steps} steps:")
-    for name, found in seconds.items():
-        ratios = [t / f for t, f in zip(seconds["textbook"], found, strict=True)]
+    kind = "CIFAR-10" if found else "random images"
+    print(f"{architecture}, {kind}, batch {batch_size}, n = {rounds} rounds of {steps} steps:")
+    for name, taken in seconds.items():
+        ratios = [t / f for t, f in zip(seconds["textbook"], taken, strict=True)]
         print(
-            f"   {name}: {median(found):.2f} CPU-s a step, {median(ratios):.2f}x "
-            f"({min(ratios):.2f} to {max(ratios):.2f})"
+            f"   {name}: {median(taken):.2f} CPU-s a step, {median(ratios):.2f}x "
+            f"({min(ratios):.2f} to {max(ratios):.2f})",
+            flush=True,
         )
 
 
-def compare_accuracy(seeds: int, epochs: int) -> None:
-    """Prints clean and adversarial accuracies after equal epochs on the digits."""
-    dataset = DATASETS["digits"]
-    train_split, test_split = dataset.split("train"), dataset.split("test")
-    images, labels = (
-        torch.from_numpy(train_split.read(range(len(train_split)))),
-        torch.from_numpy(train_split.labels),
+class Accuracies(NamedTuple):
+    """What the accuracies are measured on."""
+
+    name: str
+    train: tuple[torch.Tensor, torch.Tensor]
+    test: tuple[torch.Tensor, torch.Tensor]
+    network: Callable[[int], Classifier]
+
+
+def learnable(count: int) -> Accuracies:
+    """CIFAR-10 where it is, else the digits, and a network that learns them in minutes."""
+    found = cifar10("train"), cifar10("test")
+    if found[0] and found[1]:
+        return Accuracies(
+            "cifar_small_resnet, CIFAR-10",
+            (found[0][0][:count], found[0][1][:count]),
+            (found[1][0][:1000], found[1][1][:1000]),
+            partial(fresh, "cifar_small_resnet", "cifar10"),
+        )
+    digits = DATASETS["digits"]
+    train, test = (
+        (torch.from_numpy(split.read(range(len(split)))), torch.from_numpy(split.labels))
+        for split in (digits.split("train"), digits.split("test"))
     )
-    test = (
-        torch.from_numpy(test_split.read(range(len(test_split)))),
-        torch.from_numpy(test_split.labels),
+    return Accuracies(
+        "digits_resnet, digits", train, test, partial(fresh, "digits_resnet", "digits")
     )
-    plain = Schedule(epochs=epochs, batch_size=128, learning_rate=0.1, policy="one_cycle")
-    half = Schedule(
-        epochs=epochs, batch_size=128, learning_rate=0.1, policy="one_cycle", precision="bfloat16"
-    )
+
+
+def compare_accuracy(seeds: int, epochs: int, count: int) -> None:
+    """Prints clean and adversarial accuracies after equal epochs, both ways."""
+    on = learnable(count)
+    plain = Schedule(epochs=epochs, batch_size=64, learning_rate=0.1, policy="one_cycle")
     ways = {
         "textbook": (textbook, plain),
         "samemind, float32": (ours, plain),
-        "samemind, bfloat16": (ours, half),
+        "samemind, bfloat16": (ours, replace(plain, precision="bfloat16")),
     }
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for seed in range(seeds):
         for name, (way, schedule) in ways.items():
-            classifier = new_classifier(ARCHITECTURES["digits_resnet"], dataset, random_seed=seed)
-            way(classifier, images, labels, schedule, seed)
-            clean = accuracy(classifier, *test, device=CPU)
+            classifier = on.network(seed)
+            way(classifier, *on.train, schedule, seed)
+            clean = accuracy(classifier, *on.test, device=CPU)
             found[name].append(
-                (clean, accuracy(classifier, *test, ball=BALL, attack=ATTACK, device=CPU))
+                (clean, accuracy(classifier, *on.test, ball=BALL, attack=ATTACK, device=CPU))
             )
-    print(f"digits_resnet, ε = 0.5, {epochs} epochs, n = {seeds} random seeds, mean ± deviation:")
+    print(
+        f"{on.name}, ε = {BALL.epsilon:g}, {len(on.train[0])} images, {epochs} epochs, "
+        f"{len(on.test[0])} test images, n = {seeds} random seeds, mean ± deviation:"
+    )
+    reference = list(zip(*found["textbook"], strict=True))
     for name, pairs in found.items():
-        clean, robust = zip(*pairs, strict=True)
-        print(
-            f"   {name}: clean {mean(clean):.2%} ± {stdev(clean):.2%}, "
-            f"adversarial {mean(robust):.2%} ± {stdev(robust):.2%}"
-        )
+        columns = list(zip(*pairs, strict=True))
+        texts = []
+        for kind, held, theirs in zip(("clean", "adversarial"), columns, reference, strict=True):
+            differences = [a - b for a, b in zip(held, theirs, strict=True)]
+            error = stdev(differences) / len(differences) ** 0.5
+            texts.append(
+                f"{kind} {mean(held):.2%} ± {stdev(held):.2%} "
+                f"(difference {mean(differences):+.2%}, standard error {error:.2%})"
+            )
+        print(f"   {name}: {', '.join(texts)}")
 
 
 def main() -> None:
     """Measures what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--architecture", default="cifar_resnet18", help="of the throughput")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--seeds", type=int, default=5, help="0 leaves the accuracies out")
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--seeds", type=int, default=3, help="0 leaves the accuracies out")
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--images", type=int, default=3000, help="to train on, of CIFAR-10")
+    parser.add_argument("--compile", action="store_true")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     print(versions())
-    compare_throughput(asked.rounds, asked.batch_size, asked.steps)
+    if asked.steps:
+        compare_throughput(
+            asked.architecture, asked.rounds, asked.batch_size, asked.steps, compiled=asked.compile
+        )
     if asked.seeds > 1:
-        compare_accuracy(asked.seeds, asked.epochs)
+        compare_accuracy(asked.seeds, asked.epochs, asked.images)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Real images: CIFAR-10 as published, photographs of ImageNet, small folders of class folders."""
 
+import csv
 import shutil
 import tarfile
 
@@ -67,6 +68,55 @@ def test_photographs_of_imagenet_are_read_from_class_folders(real_data, tmp_path
     # The mean of natural images lies near the declared one; forty of them vary by some 0.05.
     means = images.mean((0, 2, 3)) / 255
     np.testing.assert_allclose(means, DATASETS["imagenet1k"].mean, atol=0.1)
+
+
+def test_the_photographs_of_imagenet_are_what_torchvision_makes_of_them(real_data, tmp_path):
+    from torchvision.datasets import ImageFolder
+    from torchvision.transforms import v2
+
+    with tarfile.open(real_data / "imagenet-samples/imagenet-samples.tar") as archive:
+        archive.extractall(tmp_path / "all", filter="data")
+    paths = sorted((tmp_path / "all/imagenet-samples").glob("*.JPEG"))
+    for path in paths:
+        folder = tmp_path / "imagenet/train" / path.name.split("_")[0]
+        folder.mkdir(parents=True)
+        path.rename(folder / path.name)
+    ids = tuple(sorted(p.name for p in (tmp_path / "imagenet/train").iterdir()))
+    assert len(ids) == 938
+    split = imagenet_family._open(("imagenet",), ids, {"train": 938}, "train", tmp_path)
+    # Labels count in the order of the sorted ids, whose names are those of the index.
+    with (real_data / "imagenet-samples/index.csv").open() as index:
+        rows = {row["wnid"]: row for row in csv.DictReader(index)}
+    names = imagenet_family.imagenet_names()
+    assert [rows[wnid]["wnid"] for wnid in sorted(rows)] == list(names)
+    assert all(int(rows[wnid]["class_index"]) == i for i, wnid in enumerate(names))
+    theirs = ImageFolder(
+        str(tmp_path / "imagenet/train"),
+        v2.Compose([v2.Resize(255), v2.CenterCrop(224), v2.PILToTensor()]),
+    )
+    assert split.labels.tolist() == theirs.targets
+    assert [str(p) for p in split.paths] == [path for path, _ in theirs.samples]
+    some = range(0, 938, 9)
+    for found, i in zip(split.read(some), some, strict=True):
+        assert np.array_equal(found, theirs[i][0].numpy()), split.paths[i].name
+
+
+def test_tiny_imagenet_as_it_is_unpacked_is_a_data_set(real_data, tmp_path):
+    from torchvision.datasets import ImageFolder
+
+    with tarfile.open(real_data / "tiny-imagenet-32/train.tar.xz") as archive:
+        members = [m for m in archive if m.name.split("/")[1:2] < ["n01700000"]]
+        archive.extractall(tmp_path, members, filter="data")
+    # Its images lie one folder deeper than ImageNet's: train/n01443537/images/*.JPEG.
+    name = f"folder:{tmp_path}@32"
+    record = DATASETS[name]
+    theirs = ImageFolder(str(tmp_path / "train"))
+    assert list(record.classes) == theirs.classes
+    split = record.split("train")
+    assert len(split) == 150 * len(record.classes) > 0
+    assert split.labels.tolist() == theirs.targets
+    assert np.array_equal(split.read([7])[0].transpose(1, 2, 0), np.asarray(theirs[7][0]))
+    assert [c.fault for c in check(name) if c.fault] == []
 
 
 def test_satellite_tiles_in_class_folders_are_a_data_set(real_data, tmp_path):

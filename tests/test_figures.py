@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.collections import PathCollection
+from matplotlib.markers import MarkerStyle
 
 from samemind.errors import InvalidInput
 from samemind.figures._predictions import pair_bounds
@@ -173,6 +174,78 @@ def test_a_box_plot_shows_the_scores_of_the_table_and_no_others(inputs):
     wanted = rows[rows["measure"].isin(["agreement", "jensen_shannon_similarity"])]["score"]
     drawing = FIGURES[f"predictions_{inputs}"](study)
     assert drawn_scores(drawing) == pytest.approx(sorted(wanted))
+
+
+def crosses(drawing) -> list[float]:
+    """The heights of what is crossed out."""
+    cross = MarkerStyle("x")
+    cross = cross.get_path().transformed(cross.get_transform()).vertices
+    return sorted(
+        float(y)
+        for axis in drawing.axes
+        for points in axis.collections
+        if isinstance(points, PathCollection)
+        and points.get_paths()[0].vertices.shape == cross.shape
+        and np.allclose(points.get_paths()[0].vertices, cross)
+        for y in points.get_offsets()[:, 1]
+    )
+
+
+def with_a_weak_model(study: Results, name: str) -> Results:
+    models = study.models.assign(weak_below=0.28)
+    return replace(study, models=models.assign(is_weak=models["model"] == name))
+
+
+BOX_PLOTS = {
+    "predictions_natural": {"inputs": "natural"},
+    "predictions_inverted": {"inputs": "inverted"},
+    "mechanisms": {"inputs": "inverted", "measure": "linear_cka"},
+    "similarity_by_epsilon": {},
+    "neighbourhood_size": {"inputs": "inverted", "measure": list(K_SETTINGS)},
+}
+
+
+@pytest.mark.parametrize("name", sorted(BOX_PLOTS))
+def test_pairs_with_a_weak_model_are_crosses_in_every_box_plot(name):
+    measures = ("agreement",) if name.startswith("pred") else ("linear_cka", *K_SETTINGS)
+    study = simulated(architectures=("residual", "dense", "vgg"), measures=measures)
+    study = study.only(**BOX_PLOTS[name])
+    weak = "dense-eps1-seed0"
+    rows = study.scores[(study.scores["model_a"] == weak) | (study.scores["model_b"] == weak)]
+    assert len(rows)
+    assert crosses(FIGURES[name](study)) == []
+    drawing = FIGURES[name](with_a_weak_model(study, weak))
+    assert crosses(drawing) == pytest.approx(sorted(rows["score"]))
+    labels = [text.get_text() for text in drawing.legends[0].get_texts()]
+    assert "pair with a weak model" in labels
+
+
+def test_probes_and_subgroups_cross_out_pairs_with_a_weak_model():
+    study = simulated(architectures=("residual", "dense", "vgg"), has_extras=True)
+    weak = str(study.probes["model_a"].iloc[0])
+    for name, table in (("probes", study.probes), ("subgroups", study.subgroups)):
+        rows = table[(table["model_a"] == weak) | (table["model_b"] == weak)]
+        assert len(rows)
+        drawing = FIGURES[name](with_a_weak_model(study, weak))
+        assert crosses(drawing) == pytest.approx(sorted(rows["score"].dropna()))
+
+
+@pytest.mark.parametrize("name", sorted(FIGURES))
+def test_every_figure_names_the_weak_models_that_it_includes(name, full):
+    results = full.only(measure="linear_cka") if FIGURES[name].per_measure == "only" else full
+    weak = str(results.scores["model_a"].iloc[0])
+    title = FIGURES[name](with_a_weak_model(results, weak)).get_suptitle().replace("\n", " ")
+    assert f"Includes weak models (clean accuracy below 28 %): {weak}" in title
+    assert "weak" not in FIGURES[name](results).get_suptitle()
+
+
+def test_heat_maps_and_maps_mark_weak_models_at_their_epsilon():
+    study = with_a_weak_model(simulated(measures=("linear_cka",)), "vgg-eps1-seed0")
+    drawing = FIGURES["heat_maps"](study)
+    texts = {t.get_text() for axis in drawing.axes for t in axis.get_xticklabels()}
+    assert "vgg *1" in texts
+    assert not any("*" in text for text in texts - {"vgg *1"})
+    assert len(crosses(FIGURES["model_map"](study))) == 1
 
 
 def test_pairs_of_one_architecture_are_the_ceiling_and_in_no_box():

@@ -161,6 +161,14 @@ def test_weak_models_and_undefined_scores_are_counted_at_the_top(study, tmp_path
     assert "1 of 7 models are weak" in top
     assert "&lt;b&gt;constant&lt;/b&gt;" in top
     assert "*" in accuracies(harmed, "digits").texts()[0][2]
+    weak = models.loc[0, "model"]
+    for table in tables_of(harmed):
+        assert f"Includes weak models: {weak}." in table.caption
+    (summary,) = (t.frame for t in tables_of(harmed) if t.name == "scores-summary")
+    involved = (harmed.scores["model_a"] == weak) | (harmed.scores["model_b"] == weak)
+    assert summary["with a weak model"].sum() == involved.sum()
+    for table in tables_of(study):
+        assert "Includes weak" not in table.caption
 
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\u2028"

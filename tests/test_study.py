@@ -25,6 +25,7 @@ from samemind.reporting.embedded import embedded
 from samemind.reporting.report import write_data
 from samemind.reporting.tables import tables_of
 from samemind.running import advance
+from samemind.sections import Evaluation
 from samemind.study import Study, read_study, shipped_studies
 from samemind.training import load_checkpoint
 from samemind.verification import verify_scores
@@ -47,6 +48,13 @@ def test_every_study_that_ships_can_be_read_and_expands_to_distinct_recipes():
         study = read_study(name)
         names = [recipe.name for stage in study.stages for recipe in stage.recipes]
         assert len(names) == len(set(names)) > 0
+
+
+def test_a_model_is_weak_below_a_fifth_of_the_way_from_chance_unless_said():
+    assert Evaluation().weak_below_of(10) == pytest.approx(0.28)
+    assert Evaluation().weak_below_of(1000) == pytest.approx(0.2, abs=1e-3)
+    assert Evaluation(weak_below=0.5).weak_below_of(10) == 0.5
+    assert Evaluation(weak_below=0).weak_below_of(10) == 0
 
 
 def test_the_digits_study_has_the_grid_it_promises():

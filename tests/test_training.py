@@ -535,6 +535,17 @@ def test_training_with_augmentation_resumes_to_the_same_bits():
     assert_same_bits(weights(whole), weights(resumed))
 
 
+def test_compiling_without_a_compiler_says_what_is_missing(monkeypatch, tmp_path: Path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(InvalidInput, match=r"neither g\+\+ nor clang\+\+ is here.*--compile"):
+        Execution(device="cpu", compiled=True).start()
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(InvalidInput, match=r"'no-such-compiler' \(from CXX\)"):
+        Execution(device="cpu", compiled=True).start()
+    Execution(device="cpu").start()
+
+
 @pytest.mark.slow
 def test_a_compiled_training_is_the_same_to_rounding():
     images, labels = digits(64)

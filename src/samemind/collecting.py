@@ -98,6 +98,7 @@ def contributions(study: Study, finished: Sequence[Scores], store: Store) -> Con
 def table_of_models(study: Study, store: Store) -> pd.DataFrame:
     """A row per evaluated model: what it is and how accurate it is."""
     rows = []
+    weak_below = study.evaluation.weak_below_of(len(DATASETS[study.dataset].classes))
     for evaluation in study.evaluations:
         if not store.has(evaluation):
             continue
@@ -113,7 +114,8 @@ def table_of_models(study: Study, store: Store) -> pd.DataFrame:
                 **found,
                 "attack_epsilon": evaluation.ball.epsilon,
                 "attack": f"{evaluation.ball.norm} {evaluation.attack.summary}",
-                "is_weak": found["clean_accuracy"] < study.evaluation.weak_below,
+                "is_weak": found["clean_accuracy"] < weak_below,
+                "weak_below": weak_below,
             }
         )
     return pd.DataFrame(rows)

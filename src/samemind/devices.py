@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,20 @@ if TYPE_CHECKING:
     import torch
 else:
     torch = LazyModule("torch")
+
+
+def check_compiler() -> None:
+    """Raises `InvalidInput` unless there is the C++ compiler that torch.compile calls.
+
+    It is looked for as torch does: what CXX names, else g++ or clang++ on the path.
+    """
+    named = os.environ.get("CXX")
+    if not any(map(shutil.which, [named] if named else ["g++", "clang++"])):
+        found = f"'{named}' (from CXX) is not one" if named else "neither g++ nor clang++ is here"
+        raise InvalidInput(
+            f"Compiling networks needs a C++ compiler, and {found}. Install one (the packages are "
+            f"called g++ or build-essential), or leave out --compile."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +52,11 @@ class Execution:
     def start(self) -> torch.device:
         """Sets the number of threads and returns the device.
 
-        **Raises:** `InvalidInput` when the device is not there.
+        **Raises:** `InvalidInput` when the device is not there, or no compiler is where one is
+        needed.
         """
+        if self.compiled:
+            check_compiler()
         torch.set_num_threads(self.threads)
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -81,7 +81,7 @@ policy = "{policy}"  # "step" divides the rate by 10 every `step_epochs`; "one_c
 # epsilons = [0.25, 0.5, 1.0]  # of the robustness curve [every ε of the study]
 # strong_count = 1000  # images for the strong attack (more steps and restarts); 0: none
 # autoattack = false  # AutoAttack too; needs samemind[attacks]
-# weak_below = 0.0  # models below this clean accuracy are marked in every table and figure
+# weak_below = 0.28  # models below this clean accuracy are marked in every table and figure
 
 [inputs]  # the images that models are compared on; also the targets of inversion
 # dataset = "digits"  # another one than the models': out of distribution

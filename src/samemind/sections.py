@@ -158,6 +158,9 @@ class AttackSection(Section):
     keep_best: bool = True
 
 
+WEAK_SHARE = 0.2
+
+
 class Evaluation(Section):
     """What accuracies are measured on; standard models are attacked at `standard_epsilon`.
 
@@ -165,6 +168,8 @@ class Evaluation(Section):
     - `epsilons`: of the robustness curve; every ε of the study unless said.
     - `strong_*`: the strong attack, on `strong_count` images drawn at random (0: no such attack).
     - `autoattack`: also AutoAttack, on the same images; needs `samemind[attacks]`.
+    - `weak_below`: models below this clean accuracy are marked in every table and figure; a fifth
+      of the way from chance to certainty unless said.
     """
 
     split: str = "test"
@@ -176,7 +181,18 @@ class Evaluation(Section):
     strong_relative_step: Positive = STRONG_ATTACK.relative_step
     strong_restarts: Count = STRONG_ATTACK.restarts
     autoattack: bool = False
-    weak_below: Annotated[float, Field(ge=0, le=1)] = 0.0  # clean accuracy; marked in the report
+    weak_below: Annotated[float, Field(ge=0, le=1)] | None = None
+
+    def weak_below_of(self, classes: int) -> float:
+        """The clean accuracy below which a model with so many classes is weak.
+
+        Unless it is said: a fifth of the way from chance to certainty, which is 28 % for ten
+        classes and 20 % for a thousand.
+        """
+        if self.weak_below is not None:
+            return self.weak_below
+        chance = 1 / classes
+        return chance + WEAK_SHARE * (1 - chance)
 
     @property
     def strong_attack(self) -> Attack | None:

@@ -13,7 +13,7 @@ from samemind.datasets.images import (
     FileSplit,
     ImageSize,
     class_folders,
-    images_below,
+    images_of_class,
     split_of_folders,
 )
 from samemind.errors import DataError, InvalidInput
@@ -81,7 +81,7 @@ def _size(text: str, asked: str) -> ImageSize:
 
 
 def _count(place: Path, classes: tuple[str, ...]) -> int:
-    return sum(len(images_below(place / name)) for name in classes)
+    return sum(len(images_of_class(place / name)) for name in classes)
 
 
 DATASETS.register_prefix("folder", from_folder)

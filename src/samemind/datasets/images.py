@@ -135,6 +135,14 @@ def images_below(folder: Path) -> list[Path]:
     return [folder / n for n in names if Path(n).suffix.lower() in SUFFIXES]
 
 
+def images_of_class(folder: Path) -> list[Path]:
+    """The image files of a folder and of those in it, as torchvision's ImageFolder orders them."""
+    found = []
+    for place, _, names in sorted(os.walk(folder, followlinks=True)):
+        found += [Path(place) / n for n in sorted(names) if Path(n).suffix.lower() in SUFFIXES]
+    return found
+
+
 def split_of_folders(folder: Path, classes: Sequence[str], size: ImageSize) -> FileSplit:
     """The images of a folder of class folders; labels count in the order of `classes`.
 
@@ -143,7 +151,7 @@ def split_of_folders(folder: Path, classes: Sequence[str], size: ImageSize) -> F
     paths: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        found = images_below(folder / name) if (folder / name).is_dir() else []
+        found = images_of_class(folder / name) if (folder / name).is_dir() else []
         if not found:
             state = "is empty" if (folder / name).is_dir() else "is missing"
             raise DataError(

@@ -1,8 +1,8 @@
 """Box plots over ε: the drawing that most figures share.
 
 Each box holds one score per pair of models; every pair is drawn as a point, because boxes of
-twelve points hide that they are twelve. Pairs of one architecture with other random seeds are
-kept out of the boxes and give the ceiling instead.
+twelve points hide that they are twelve, and crossed out where one of its models is weak. Pairs of
+one architecture with other random seeds are kept out of the boxes and give the ceiling instead.
 """
 
 from __future__ import annotations
@@ -130,16 +130,25 @@ def _levels(rows: pd.DataFrame) -> Iterator[tuple[float, pd.DataFrame]]:
 
 
 def _draw_level(axis: Axes, position: float, group: Group, rows: pd.DataFrame) -> None:
-    scores = across_architectures(rows)["score"].to_numpy(dtype=float)
+    shown = across_architectures(rows)
+    scores = shown["score"].to_numpy(dtype=float)
     hatch = HATCH if group.is_out_of_distribution else ""
-    draw_box(axis, position, scores, COLOUR[group.inputs], hatch)
+    draw_box(axis, position, scores, COLOUR[group.inputs], hatch, weak=shown["is_weak"].to_numpy())
     _mark_level(axis, position, rows["floor"].to_numpy(dtype=float), "floor", (0, (2, 1.5)))
     ceiling = across_random_seeds(rows)["score"].to_numpy(dtype=float)
     _mark_level(axis, position, ceiling, "ceiling", "solid")
 
 
-def draw_box(axis: Axes, position: float, scores: np.ndarray, colour: str, hatch: str = "") -> None:
-    """Draws one box with all its points."""
+def draw_box(
+    axis: Axes,
+    position: float,
+    scores: np.ndarray,
+    colour: str,
+    hatch: str = "",
+    *,
+    weak: np.ndarray,
+) -> None:
+    """Draws one box with all its points; those of pairs with a weak model are crosses."""
     box = axis.boxplot(
         scores,
         positions=[position],
@@ -156,7 +165,13 @@ def draw_box(axis: Axes, position: float, scores: np.ndarray, colour: str, hatch
     # A fixed pattern instead of a random one: the same results give the same figure.
     spread = ((np.arange(len(scores)) * 0.618034) % 1 - 0.5) * 0.42
     size = 5 if len(scores) < MANY_POINTS else 1.5
-    axis.scatter(position + spread, scores, s=size, color=colour, alpha=0.6, linewidths=0, zorder=3)
+    x = position + spread
+    axis.scatter(x[~weak], scores[~weak], s=size, color=colour, alpha=0.6, linewidths=0, zorder=3)
+    if weak.any():
+        axis.scatter(
+            x[weak], scores[weak], s=2.5 * size, color=COLOUR["ink"], marker="x", linewidths=0.7,
+            zorder=3.5,
+        )  # fmt: skip
 
 
 def _mark_level(
@@ -194,7 +209,19 @@ def legend_handles(rows: pd.DataFrame) -> list:
         )
     if len(across_random_seeds(rows)):
         handles.append(Line2D([], [], color=COLOUR["ceiling"], label="ceiling (other random seed)"))
-    return handles
+    return handles + weak_handles(rows)
+
+
+def weak_handles(rows: pd.DataFrame) -> list:
+    """The legend of the crosses, where `rows` bring some."""
+    from matplotlib.lines import Line2D
+
+    if not rows["is_weak"].any():
+        return []
+    return [
+        Line2D([], [], linestyle="", marker="x", markersize=4, color=COLOUR["ink"],
+               label="pair with a weak model")
+    ]  # fmt: skip
 
 
 def measures_in(rows: pd.DataFrame, wanted: Callable[[str], bool] = bool) -> list[str]:

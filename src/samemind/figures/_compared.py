@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from samemind.figures._boxes import draw_box
+from samemind.figures._boxes import draw_box, weak_handles
 from samemind.figures._style import epsilon_text, legend_below, letter, measure_label, panels
 
 if TYPE_CHECKING:
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 def draw_compared(
     table: pd.DataFrame, column: str, colours: Mapping[str, str]
 ) -> matplotlib.figure.Figure:
-    """A panel per measure and kind of input; at each ε a box for each value of `column`."""
+    """A panel per measure and kind of input; at each ε a box for each value of `column`.
+
+    `table` says which pairs are weak, see `Results.with_weak`.
+    """
     from matplotlib.patches import Patch
 
     table = table[table["score"].notna()]
@@ -30,7 +33,8 @@ def draw_compared(
                 chosen = part[(part["epsilon"] == level) & (part[column] == value)]
                 if len(chosen):
                     scores = chosen["score"].to_numpy(dtype=float)
-                    draw_box(axis, 2.6 * place + shift, scores, colour)
+                    weak = chosen["is_weak"].to_numpy()
+                    draw_box(axis, 2.6 * place + shift, scores, colour, weak=weak)
         axis.set_xticks(
             [2.6 * place + (len(colours) - 1) / 2 for place in range(len(levels))],
             [epsilon_text(level) for level in levels],
@@ -44,7 +48,7 @@ def draw_compared(
     handles = [
         Patch(edgecolor=colour, facecolor=colour + "40", label=value + _size(table, column, value))
         for value, colour in colours.items()
-    ]
+    ] + weak_handles(table)
     legend_below(drawing, handles)
     return drawing
 

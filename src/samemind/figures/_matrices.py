@@ -9,6 +9,8 @@ from samemind.lazy import LazyModule
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+    from samemind.figures.base import Results
 else:
     np = LazyModule("numpy")
 
@@ -19,6 +21,18 @@ def short_names(rows: pd.DataFrame, side: str, *, has_seeds: bool) -> list[str]:
     if has_seeds:
         names = names + " #" + rows[f"random_seed_{side}"].astype(str)
     return names.tolist()
+
+
+def weak_names(results: Results, rows: pd.DataFrame, *, has_seeds: bool) -> set[tuple[str, float]]:
+    """(short name, ε) of the weak models among those of the rows."""
+    found = set()
+    for side in "ab":
+        names = short_names(rows, side, has_seeds=has_seeds)
+        models = zip(rows["dataset"], rows[f"model_{side}"], strict=True)
+        for name, model, level in zip(names, models, rows["epsilon"], strict=True):
+            if model in results.weak_models:
+                found.add((name, float(level)))
+    return found
 
 
 def has_several_seeds(rows: pd.DataFrame) -> bool:

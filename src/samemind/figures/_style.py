@@ -228,6 +228,21 @@ def looks_of(architectures: Iterable[str]) -> dict[str, dict[str, Any]]:
     }
 
 
+def note_above(figure: Figure, text: str) -> None:
+    """Puts a sentence above a figure, which grows by the lines that it takes."""
+    import textwrap
+
+    width, height = figure.get_size_inches()
+    # A name that is broken cannot be copied.
+    lines = textwrap.wrap(
+        text, max(30, int(width * 19)), break_on_hyphens=False, break_long_words=False
+    )
+    figure.set_size_inches(width, height + 0.12 * len(lines))
+    title = figure.get_suptitle()
+    above = {"fontsize": 6} if not title else {}
+    figure.suptitle("\n".join([*filter(None, [title]), *lines]), x=0.01, ha="left", **above)
+
+
 def as_picture(image: np.ndarray) -> np.ndarray:
     """An image as matplotlib shows it: (H, W) or (H, W, 3), in [0, 1]."""
     import numpy as np

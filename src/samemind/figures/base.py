@@ -174,10 +174,10 @@ class Results:
         """The rows of `scores` of the penultimate layer and the logits.
 
         Rows of other layers count only where a study has no others: a box that mixed layers
-        would say nothing about models.
+        would say nothing about models. `is_weak` tells pairs of which a model is weak.
         """
         main = self.scores[self.scores["layer"].isin(["penultimate", "logits"])]
-        return main if len(main) else self.scores
+        return self.with_weak(main if len(main) else self.scores)
 
     @cached_property
     def defined(self) -> pd.DataFrame:
@@ -187,9 +187,26 @@ class Results:
     @cached_property
     def inner(self) -> pd.DataFrame:
         """The rows of `scores` of other layers, where `main` has none of them."""
-        return self.scores[~self.scores["layer"].isin(["penultimate", "logits"])].iloc[
-            : None if len(self.main) < len(self.scores) else 0
+        rows = self.scores[~self.scores["layer"].isin(["penultimate", "logits"])]
+        return self.with_weak(rows.iloc[: None if len(self.main) < len(self.scores) else 0])
+
+    def with_weak(self, pairs: pd.DataFrame) -> pd.DataFrame:
+        """The table of pairs with a column `is_weak`: whether one of the two models is weak."""
+        weak = [
+            (dataset, a) in self.weak_models or (dataset, b) in self.weak_models
+            for dataset, a, b in zip(
+                pairs["dataset"], pairs["model_a"], pairs["model_b"], strict=True
+            )
         ]
+        return pairs.assign(is_weak=np.array(weak, dtype=bool))
+
+    @cached_property
+    def weak_below(self) -> dict[str, float]:
+        """The clean accuracy that each dataset's models should have, where a study states one."""
+        if "weak_below" not in self.models.columns:
+            return {}
+        stated = self.models.dropna(subset="weak_below").groupby("dataset", sort=False)
+        return {str(name): float(part["weak_below"].max()) for name, part in stated}
 
     @cached_property
     def weak_models(self) -> frozenset[tuple[str, str]]:
@@ -287,6 +304,29 @@ NEEDS: dict[str, tuple[Callable[[Results], bool], str]] = {
 }
 
 
+def weak_note(results: Results) -> str:
+    """What every table and figure says where some of its models are weak; else nothing."""
+    weak = results.weak_models
+    pairs = results.scores
+    if len(pairs):
+        shown = {
+            *zip(pairs["dataset"], pairs["model_a"], strict=True),
+            *zip(pairs["dataset"], pairs["model_b"], strict=True),
+        }
+        weak = weak & shown
+    if not weak:
+        return ""
+    stated = sorted({f"{100 * value:.3g} %" for value in results.weak_below.values()})
+    below = f" (clean accuracy below {', '.join(stated)})" if stated else ""
+    several = results.models["dataset"].nunique() > 1
+    names = sorted(f"{name} ({dataset})" if several else name for dataset, name in weak)
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"Includes weak models{below}: {', '.join(names[:MOST_NAMED])}{more}."
+
+
+MOST_NAMED = 4
+
+
 def families_of(datasets: Iterable[str]) -> dict[str, list[str]]:
     """Datasets that differ by the number in their name only, by what they share of it.
 
@@ -335,10 +375,14 @@ class Figure:
                 f"The figure '{self.name}' cannot be drawn from '{results.name}': "
                 f"{'; '.join(missing)}. Add that to the study and run it again."
             )
-        from samemind.figures._style import house_style
+        from samemind.figures._style import house_style, note_above
 
         with house_style():
-            return self.draw(results)
+            drawing = self.draw(results)
+            note = weak_note(results)
+            if note:
+                note_above(drawing, note)
+            return drawing
 
 
 FIGURES: Registry[Figure] = Registry("figure", "samemind.figures")

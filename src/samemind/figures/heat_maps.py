@@ -10,6 +10,7 @@ from samemind.figures._matrices import (
     matrix_of,
     short_names,
     symmetric,
+    weak_names,
 )
 from samemind.figures._style import epsilon_text, measure_label, new_figure
 from samemind.figures.base import Results, figure
@@ -31,7 +32,7 @@ MOST_CELLS_WITH_NUMBERS = 150
     "Heat maps of pairs",
     shows="One measure for every pair of models at each ε, models ordered so that alike ones "
     "stand together (one order for all panels). On inverted inputs the column is the model whose "
-    "inverted images both saw.",
+    "inverted images both saw. A star names the ε at which a model is weak.",
     needs=("scores", "several_models"),
     per_measure="only",
 )
@@ -57,13 +58,19 @@ def heat_maps(results: Results) -> matplotlib.figure.Figure:
     finite = np.concatenate([m[np.isfinite(m)] for m in matrices.values()])
     scale = {"vmin": float(min(0, finite.min())), "vmax": float(max(1, finite.max()))}
     has_numbers = finite.size <= MOST_CELLS_WITH_NUMBERS
+    weak = weak_names(results, rows, has_seeds=has_seeds)
     picture = None
     for row, kind in enumerate(kinds):
         for column, level in enumerate(levels):
             axis = axes[row, column]
             shown = matrices[kind, level][np.ix_(order, order)]
             picture = axis.imshow(shown, cmap="cividis", **scale)
-            _label(axis, shown, [names[i] for i in order], scale, has_numbers)
+            # Names stand at the outer panels for all levels: a star says at which they are weak.
+            labels = [
+                names[i] + "".join(f" *{e:g}" for e in levels if (names[i], float(e)) in weak)
+                for i in order
+            ]
+            _label(axis, shown, labels, scale, has_numbers)
             axis.label_outer()
             if row == 0:
                 axis.set_title(f"ε = {epsilon_text(level)}", loc="center")

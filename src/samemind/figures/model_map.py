@@ -10,6 +10,7 @@ from samemind.figures._matrices import (
     matrix_of,
     short_names,
     symmetric,
+    weak_names,
 )
 from samemind.figures._style import epsilon_text, legend_below, looks_of, measure_label, new_figure
 from samemind.figures.base import Results, figure
@@ -28,7 +29,7 @@ else:
     "Map of the models",
     shows="Models in the plane so that distances come near 1 − similarity (classical "
     "multidimensional scaling), a panel for each ε, all on one scale. The percentage says how "
-    "much of the distances the plane keeps.",
+    "much of the distances the plane keeps; weak models are crossed out.",
     needs=("scores", "several_models"),
     per_measure="only",
 )
@@ -47,6 +48,7 @@ def model_map(results: Results) -> matplotlib.figure.Figure:
     looks = looks_of([*own["architecture"], *sorted(there)])
     drawing = new_figure(max(3.3, 1.75 * len(levels)), 2.6)
     axes = drawing.subplots(1, len(levels), squeeze=False)[0]
+    weak = weak_names(results, rows, has_seeds=has_seeds)
     extent = 0.0
     for axis, level in zip(axes, levels, strict=True):
         part = rows[rows["epsilon"] == level]
@@ -60,6 +62,8 @@ def model_map(results: Results) -> matplotlib.figure.Figure:
         positions, kept = classical_map(matrix)
         for name, (x, y) in zip(names, positions, strict=True):
             axis.scatter(x, y, s=22, **looks[architecture_of[name]], linewidths=0)
+            if (name, float(level)) in weak:
+                axis.scatter(x, y, s=40, marker="x", color="black", linewidths=0.9, zorder=4)
         axis.set_title(f"ε = {epsilon_text(level)} ({kept:.0%} kept)", loc="center", fontsize=7.5)
         axis.grid(True)
         axis.tick_params(labelsize=6)

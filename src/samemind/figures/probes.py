@@ -23,4 +23,4 @@ COLOURS = {"original": "#0072B2", "probe": "#009E73"}
 def probes(results: Results) -> matplotlib.figure.Figure:
     """Boxes of the original heads beside those of linear probes."""
     assert results.probes is not None
-    return draw_compared(results.probes, "heads", COLOURS)
+    return draw_compared(results.with_weak(results.probes), "heads", COLOURS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from samemind.figures._boxes import measures_in
+from samemind.figures._boxes import measures_in, weak_handles
 from samemind.figures._style import (
     COLOUR,
     MARKERS,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-PAIR = ["dataset", "inputs_dataset", "inputs", "epsilon", "model_a", "model_b"]
+PAIR = ["dataset", "inputs_dataset", "inputs", "epsilon", "model_a", "model_b", "is_weak"]
 
 
 @figure(
@@ -70,6 +70,10 @@ def _scatter(
                 chosen[measure], chosen[prediction], s=9, color=COLOUR[kind], alpha=0.6,
                 marker=MARKERS[levels.index(level) % len(MARKERS)], linewidths=0,
             )  # fmt: skip
+        weak = part[part["is_weak"]]
+        axis.scatter(
+            weak[measure], weak[prediction], s=22, marker="x", color=COLOUR["ink"], linewidths=0.7
+        )
         rho = rank_correlations(part[[measure, prediction]].to_numpy(dtype=float))[0, 1]
         if rho == rho:
             notes.append((f"ρ = {rho:.2f}".replace("-", "−"), COLOUR[kind]))
@@ -95,4 +99,4 @@ def _handles(table: pd.DataFrame, levels: list[float]) -> list:
                color=COLOUR["floor"], label=f"ε = {epsilon_text(level)}")
         for i, level in enumerate(levels)
     ]  # fmt: skip
-    return colours + shapes
+    return colours + shapes + weak_handles(table)

@@ -183,7 +183,6 @@ def inversions(
     - `batch`: one that `after_step` got, to go on from there; its images are not in `numbers`.
     """
     waiting = list(numbers)
-    classifier.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     passes = Passes(classifier, descent.precision, batch_size)
     with frozen_for_attack(classifier), torch.no_grad():
         while waiting or batch is not None:
@@ -297,7 +296,7 @@ class Passes:
 
     def _relative_loss(self, images: Tensor, wanted: Tensor, scale: Tensor) -> Tensor:
         # One layout whatever the steps before left: the layout may decide how sums are rounded.
-        images = images.contiguous(memory_format=torch.channels_last)
+        images = images.contiguous()
         with mixed_precision(self.precision, images.device):
             found = self.classifier(images).representation
         return torch.linalg.vector_norm(found.to(wanted.dtype) - wanted, dim=1) / scale

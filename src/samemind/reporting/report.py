@@ -133,7 +133,7 @@ def _fill(
 def write_data(draft: Path, study: Results) -> None:
     """Writes the tables of the results as they are, and what says where they are from."""
     # Inner layers last, so that the rows of the page's data are the first of the file.
-    scores = pd.concat([study.main, study.inner], ignore_index=True)
+    scores = pd.concat([study.main, study.inner], ignore_index=True).drop(columns="is_weak")
     scores.to_parquet(draft / "scores.parquet", index=False)
     study.models.to_parquet(draft / "models.parquet", index=False)
     optional = {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samemind.figures.base import Results
+from samemind.figures.base import Results, weak_note
 from samemind.figures.evidence import trend_table
 from samemind.lazy import LazyModule
 
@@ -58,6 +58,9 @@ def tables_of(results: Results) -> list[Table]:
         layers(results),
     ]
     found += flips(results)
+    note = weak_note(results)
+    if note:
+        found = [replace(table, caption=f"{table.caption} {note}") for table in found]
     return [table for table in found if len(table.frame)]
 
 
@@ -82,7 +85,7 @@ def accuracies(results: Results, dataset: str) -> Table:
     radius = models[models["epsilon"] == 0]["attack_epsilon"].dropna().unique()
     standard = f" Models with ε = 0 are attacked at ε = {radius[0]:g}." if len(radius) else ""
     mean = " Means over the random seeds." if several else ""
-    weak = " * marks models below the accuracy that the study states." if _has_weak(models) else ""
+    weak = " * marks weak models." if _has_weak(models) else ""
     return Table(
         f"accuracies-{dataset}",
         f"Accuracies: {dataset}",
@@ -125,7 +128,8 @@ def parameters(results: Results) -> Table:
     return Table(
         "models",
         "Models",
-        "Every model of the study. A weak model is below the accuracy that the study states.",
+        "Every model of the study. A weak model is below the clean accuracy that the study states, "
+        "which is a fifth of the way from chance to certainty unless said.",
         frame,
         {
             "ε": "g", "Parameters": ",", "Representation": ",", "Attack ε": "g",
@@ -138,6 +142,7 @@ def summary(results: Results) -> Table:
     """The distribution of each measure over pairs: a row per (dataset, ε, inputs, measure)."""
     keys = ["dataset", "inputs_dataset", "inputs", "measure", "epsilon"]
     rows = []
+    has_weak = bool(results.weak_models)
     for key, part in results.main.groupby(keys, sort=True):
         scores = part["score"]
         rows.append(
@@ -145,6 +150,7 @@ def summary(results: Results) -> Table:
             | {
                 "pairs": int(scores.notna().sum()),
                 "undefined": int(scores.isna().sum()),
+                **({"with a weak model": int(part["is_weak"].sum())} if has_weak else {}),
                 "mean": scores.mean(),
                 "lower quartile": scores.quantile(0.25),
                 "median": scores.median(),
