@@ -233,6 +233,8 @@ def test_probes_and_subgroups_cross_out_pairs_with_a_weak_model():
 @pytest.mark.parametrize("name", sorted(FIGURES))
 def test_every_figure_names_the_weak_models_that_it_includes(name, full):
     results = full.only(measure="linear_cka") if FIGURES[name].per_measure == "only" else full
+    if FIGURES[name].missing(results):
+        pytest.skip("This study has nothing for it.")
     weak = str(results.scores["model_a"].iloc[0])
     title = FIGURES[name](with_a_weak_model(results, weak)).get_suptitle().replace("\n", " ")
     assert f"Includes weak models (clean accuracy below 28 %): {weak}" in title
