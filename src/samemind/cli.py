@@ -16,6 +16,7 @@ from rich.console import Console
 
 from samemind import __version__
 from samemind.artifacts import Store
+from samemind.commands import completing
 from samemind.commands.compare import compare
 from samemind.commands.data import app as data
 from samemind.commands.engines import Engine, executor_on, to_draw_on
@@ -41,7 +42,9 @@ console = Console(highlight=False)
 StudyName = Annotated[
     str,
     typer.Argument(
-        metavar="STUDY", help="A study that ships (see `list studies`) or a .toml file."
+        metavar="STUDY",
+        help="A study that ships (see `list studies`) or a .toml file.",
+        autocompletion=completing.studies,
     ),
 ]
 StorePath = Annotated[
@@ -200,6 +203,7 @@ def report(
         typer.Argument(
             metavar="STUDY...",
             help="Studies that ship (see `list studies`) or .toml files; several make one report.",
+            autocompletion=completing.studies,
         ),
     ],
     store: StorePath = DEFAULT_STORE,

@@ -8,13 +8,27 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from samemind.commands import completing
+
 console = Console(highlight=False)
 
 
 def figure(
-    name: Annotated[str, typer.Argument(metavar="FIGURE", help="A name from `list figures`.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="FIGURE",
+            help="A name from `list figures`.",
+            autocompletion=completing.figures,
+        ),
+    ],
     study: Annotated[
-        str, typer.Argument(metavar="STUDY", help="A study that ships, or a .toml file.")
+        str,
+        typer.Argument(
+            metavar="STUDY",
+            help="A study that ships, or a .toml file.",
+            autocompletion=completing.studies,
+        ),
     ],
     store: Annotated[
         Path,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from samemind.commands import completing
 from samemind.commands.rows import print_rows
 from samemind.errors import InvalidInput
 
@@ -19,10 +20,21 @@ FAMILIES = (
 
 
 def list_members(
-    family: Annotated[str, typer.Argument(metavar="FAMILY", help=f"One of {', '.join(FAMILIES)}.")],
+    family: Annotated[
+        str,
+        typer.Argument(
+            metavar="FAMILY",
+            help=f"One of {', '.join(FAMILIES)}.",
+            autocompletion=completing.families,
+        ),
+    ],
     of: Annotated[
         str | None,
-        typer.Argument(metavar="[ARCHITECTURE]", help="Whose layers, for `list layers`."),
+        typer.Argument(
+            metavar="[ARCHITECTURE]",
+            help="Whose layers, for `list layers`.",
+            autocompletion=completing.architectures,
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
