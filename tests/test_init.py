@@ -8,10 +8,15 @@ import torch
 from typer.testing import CliRunner
 
 from samemind.architectures.base import ARCHITECTURES
+from samemind.artifacts import Store
 from samemind.cli import app
-from samemind.errors import InvalidInput
+from samemind.collecting import collect
+from samemind.datasets.base import DATASETS
+from samemind.errors import CheckpointError, InvalidInput
+from samemind.executors import InProcess
 from samemind.initialising import study_text
 from samemind.recognising import norm_and_epsilon, recognise
+from samemind.running import advance
 from samemind.study import Study, read_study
 from samemind.training import Schedule
 
@@ -94,19 +99,106 @@ def test_keys_confirm_or_refute_what_a_name_suggests(tmp_path: Path) -> None:
     assert "digits_vgg_bn is nearest" in broken.problem
 
 
-def test_init_from_checkpoints_takes_their_grid(tmp_path: Path) -> None:
-    for name, epsilon in (("digits_vit", "0"), ("digits_resnet", "0.5"), ("digits_vit", "0.5")):
-        torch.save(ARCHITECTURES[name].build(10, 8).state_dict(),
-                   tmp_path / f"{name}_l2_eps{epsilon}.pt")  # fmt: skip
-    path = tmp_path / "mine.toml"
-    done = CliRunner().invoke(
-        app, ["init", str(path), "--models", f"{tmp_path}/*.pt"], catch_exceptions=False
-    )
+def trained(name: str, *, random_seed: int, steps: int = 150) -> dict[str, torch.Tensor]:
+    """The weights of a network that has learnt the digits, in a second."""
+    digits = DATASETS["digits"]
+    torch.manual_seed(random_seed)
+    network = ARCHITECTURES[name].build(10, 8)
+    split = digits.split("train")
+    images = (torch.from_numpy(split.read(range(len(split)))) - digits.mean[0]) / digits.std[0]
+    labels = torch.from_numpy(split.labels)
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.003)
+    for rows in torch.randint(len(labels), (steps, 64)):
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(network(images[rows]), labels[rows]).backward()
+        optimiser.step()
+    return network.state_dict()
+
+
+def init(*arguments: object) -> str:
+    done = CliRunner().invoke(app, ["init", *map(str, arguments)], catch_exceptions=False)
     assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_init_from_checkpoints_writes_a_study_of_these_files_that_runs(
+    tmp_path: Path, execution
+) -> None:
+    folder = tmp_path / "ckpts"
+    folder.mkdir()
+    for i, name in enumerate(("digits_vit_l2_eps0", "digits_resnet_l2_eps0", "digits_vit_late")):
+        architecture = "_".join(name.split("_")[:2])
+        weights = trained(architecture, random_seed=i)
+        torch.save({"state_dict": {f"module.{k}": v for k, v in weights.items()}},
+                   folder / f"{name}.pt")  # fmt: skip
+    torch.save({"a": torch.ones(3)}, folder / "zzz.pt")
+    path = tmp_path / "studies" / "mine.toml"
+    path.parent.mkdir()
+    told = init(path, "--models", folder / "*.pt")
+    assert "digits_vit_l2_eps0.pt: digits_vit, 10 classes, ε = 0 (L2)" in told
+    assert "digits_vit_late.pt: ε is not in its name: 0, standard training, is a guess" in told
+    assert "Left out:" in told
+    text = path.read_text()
+    assert text.count("\n[[imported]]") == 3
     study = read_study(path)
-    assert study.architectures == ("digits_resnet", "digits_vit")
-    assert study.epsilons == (0, 0.5)
-    assert "digits_vit_l2_eps0.pt: digits_vit, 10 classes, ε = 0 (L2)" in path.read_text()
+    assert (study.architectures, study.epsilons, study.dataset) == ((), (0,), "digits")
+    # Two runs of one kind are told apart.
+    assert [m.random_seed for m in study.imported if m.architecture == "digits_vit"] == [0, 1]
+    small = {
+        "steps = 100": "steps = 5",
+        "# count = 1000  # so many at": "count = 60  # so many at",
+        "# strong_count = 1000": "strong_count = 0",
+    }
+    for old, new in small.items():
+        assert old in text
+        text = text.replace(old, new, 1)
+    path.write_text(text)
+    store = Store(tmp_path / "store")
+    done = advance(read_study(path), store, InProcess(), execution)
+    assert (done.failed, done.blocked) == ((), 0)
+    results = collect(read_study(path), store)
+    assert (results.models["clean_accuracy"] > 0.8).all()
+    assert len(results.scores) == 6 * 3 + 6 * 6  # six measures: 3 pairs, 6 ordered pairs
+    assert results.scores["score"].notna().all()
+
+
+def test_a_file_that_was_changed_after_init_is_refused(tmp_path: Path, execution) -> None:
+    for i in range(2):
+        torch.manual_seed(i)
+        torch.save(ARCHITECTURES["digits_vit"].build(10, 8).state_dict(), tmp_path / f"{i}_std.pt")
+    path = tmp_path / "mine.toml"
+    init(path, "--models", tmp_path / "*.pt")
+    torch.save(ARCHITECTURES["digits_vit"].build(10, 8).state_dict(), tmp_path / "1_std.pt")
+    with pytest.raises(CheckpointError, match="is not the file that the study was written for"):
+        advance(read_study(path), Store(tmp_path / "store"), InProcess(), execution)
+
+
+def test_files_of_another_norm_or_of_no_known_dataset_are_left_out_and_said(tmp_path: Path) -> None:
+    for name in ("digits_vit_linf_eps8", "digits_vit_l2_eps1", "digits_resnet_l2_eps0.5"):
+        architecture = "_".join(name.split("_")[:2])
+        torch.save(ARCHITECTURES[architecture].build(10, 8).state_dict(), tmp_path / f"{name}.pt")
+    told = init(tmp_path / "mine.toml", "--models", tmp_path / "*.pt")
+    assert "its norm is Linf, the others' is L2" in told
+    study = read_study(tmp_path / "mine.toml")
+    assert (study.norm, study.epsilons) == ("L2", (0.5, 1))
+    torch.save({"a": torch.ones(3)}, tmp_path / "alone.pth")
+    with pytest.raises(InvalidInput, match="--architecture and --dataset"):
+        init(tmp_path / "other.toml", "--models", tmp_path / "alone.pth")
+
+
+@pytest.mark.data
+def test_init_from_published_files_of_foreign_networks_writes_a_study(real_data: Path, tmp_path):
+    path = tmp_path / "mine.toml"
+    told = init(
+        path, "--models", real_data / "models" / "cifar_marabou_small.pth",
+        "--architecture", "python:their_networks:marabou_small", "--dataset", "cifar10",
+    )  # fmt: skip
+    assert "mean and std are those of cifar10" in told
+    (model,) = read_study(path).imported
+    assert model.source == "cifar_marabou_small.pth"
+    assert (path.parent / model.file).resolve() == (
+        real_data / "models" / "cifar_marabou_small.pth"
+    ).resolve()
 
 
 def test_a_pattern_without_files_is_said(tmp_path: Path) -> None:

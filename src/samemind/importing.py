@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +81,17 @@ def import_checkpoint(source: str, store: Store, claims: Claims) -> Imported:
 
     **Cost:** reads the file, hashes it, and writes the weights once more.
     """
+    recipe, loaded = read_checkpoint(source, claims)
+    if not store.has(recipe):
+        _write(recipe, loaded, store)
+    return recipe
+
+
+def read_checkpoint(source: str, claims: Claims) -> tuple[Imported, Loaded]:
+    """The recipe of a checkpoint from elsewhere and its network, without writing anything.
+
+    Arguments and errors are those of `import_checkpoint`.
+    """
     found = _published(source) if _is_name(source) else _of_file(_path_of(source), claims)
     dataset = DATASETS[_dataset_of(source, claims)]
     suggested = named(Path(found.name).stem)
@@ -107,9 +119,7 @@ def import_checkpoint(source: str, store: Store, claims: Claims) -> Imported:
         random_seed=claims.random_seed,
     )
     _check_normalisation(recipe, architecture)
-    if not store.has(recipe):
-        _write(recipe, loaded, store)
-    return recipe
+    return recipe, loaded
 
 
 def _is_name(source: str) -> bool:
@@ -229,16 +239,7 @@ def build_imported(recipe: Imported, store: Store, execution: Execution) -> None
     del execution
     if missing := import_lacks(recipe):
         raise CheckpointError(missing)
-    claims = Claims(
-        dataset=recipe.dataset,
-        architecture=recipe.architecture,
-        norm=recipe.ball.norm if recipe.ball else None,
-        epsilon=recipe.epsilon,
-        mean=recipe.mean,
-        std=recipe.std,
-        random_seed=recipe.random_seed,
-    )
-    found = import_checkpoint(recipe.source, store, claims)
+    found = import_checkpoint(recipe.source, store, _claims_of(recipe))
     if found != recipe:
         raise CheckpointError(
             f"{recipe.source} now has the SHA-256 {found.sha256[:16]}…, but the study asks for "
@@ -258,6 +259,39 @@ def import_lacks(recipe: Imported) -> str:
     )
 
 
+def _claims_of(recipe: Imported) -> Claims:
+    return Claims(
+        dataset=recipe.dataset,
+        architecture=recipe.architecture,
+        norm=recipe.ball.norm if recipe.ball else None,
+        epsilon=recipe.epsilon,
+        mean=recipe.mean,
+        std=recipe.std,
+        random_seed=recipe.random_seed,
+    )
+
+
+def bring_in(recipe: Imported, file: Path, store: Store) -> None:
+    """Imports the file that a study names, which must be the one that its recipe is of.
+
+    **Raises:** `CheckpointError` if it is another one.
+    """
+    sha256, _, part = recipe.sha256.partition(":")
+    if checksum(file) != sha256:
+        raise CheckpointError(
+            f"{file} is not the file that the study was written for: its SHA-256 is "
+            f"{checksum(file)[:16]}…, not {sha256[:16]}…. Put that file there, or write the study "
+            f"anew with `samemind init --models`."
+        )
+    claims = replace(_claims_of(recipe), part=int(part) if part else None)
+    found = import_checkpoint(str(file), store, claims)
+    if found != recipe:
+        raise CheckpointError(
+            f"{file} does not import as the study says: its recipe would be {found.name}. Compare "
+            f"the study's lines with those of `{command_of(recipe)}`."
+        )
+
+
 def command_of(recipe: Imported) -> str:
     """The command line that imports a checkpoint as its recipe says."""
     norm = f" --norm {recipe.ball.norm}" if recipe.ball else ""
@@ -267,8 +301,8 @@ def command_of(recipe: Imported) -> str:
     )
 
 
-def section_of(recipe: Imported) -> str:
-    """The lines that name an imported checkpoint in a study file."""
+def section_of(recipe: Imported, file: Path | str | None = None) -> str:
+    """The lines that name an imported checkpoint in a study file, and where its file lies."""
     lines = [
         "[[imported]]",
         f'source = "{recipe.source}"',
@@ -278,6 +312,8 @@ def section_of(recipe: Imported) -> str:
         f"mean = {list(recipe.mean)}",
         f"std = {list(recipe.std)}",
     ]
+    if file is not None:
+        lines.append(f"file = {json.dumps(str(file), ensure_ascii=False)}")
     if recipe.random_seed:
         lines.append(f"random_seed = {recipe.random_seed}")
     return "\n".join(lines)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samemind.errors import InvalidInput
+from samemind.datasets.base import DATASETS
+from samemind.errors import CheckpointError, InvalidInput
 from samemind.study import Study, read_study, study_path
 
 if TYPE_CHECKING:
     from samemind.recognising import Recognised
+    from samemind.training import Imported
 
 # Lines that begin with "# key = value" hold the default: take off the "# " to change it. A test
 # compares them with the schema, so that none is missing and none is out of date.
@@ -34,14 +38,15 @@ architectures = [{architectures}]
 # within one ε.
 epsilons = [{epsilons}]
 # random_seeds = [0]
-# norm = "L2"
+{norm}
 
 # To leave a model out:
 # [[exclude]]
 # architecture = "{first}"
 # epsilons = [1.0]
 
-# To compare checkpoints from elsewhere, which `samemind import` brings in (it prints these lines):
+# To compare checkpoints from elsewhere (`samemind import` and `init --models` write these lines;
+# with `file`, the path from this folder, a run brings one in by itself):
 # [[imported]]
 # source = "resnet18_l2_eps1.ckpt"
 # sha256 = "…"
@@ -49,7 +54,7 @@ epsilons = [{epsilons}]
 # epsilon = 1.0
 # mean = [0.485, 0.456, 0.406]
 # std = [0.229, 0.224, 0.225]
-
+{imported}
 [training]
 # preset = "paper"  # or "fast"; what is set below then differs from the preset
 epochs = {epochs}
@@ -118,13 +123,13 @@ steps = {steps}  # the paper's code takes 1000; 0 leaves inversion out
 """
 
 
-def study_text(name: str, *, source: str | None = None, models: Sequence[Recognised] = ()) -> str:
+def study_text(name: str, *, source: str | None = None, models: Sequence[Suggested] = ()) -> str:
     """The text of a new study file: the commented template, or a shipped study to change.
 
     **Arguments:**
 
     - `source`: a study that ships, or a study file, whose text is the start.
-    - `models`: checkpoints that were recognised; the grid is theirs, and they are listed.
+    - `models`: checkpoints to compare, from `suggested`; the grid is theirs.
 
     **Raises:** `UnknownName` or `InvalidInput` where there is no such study.
     """
@@ -139,7 +144,8 @@ def study_text(name: str, *, source: str | None = None, models: Sequence[Recogni
     text = TEMPLATE.format(
         name=name,
         title=f'title = "{name}"',
-        models=_listed(models),
+        models="",
+        imported=_imported(models),
         measures=", ".join(f'"{m}"' for m in STUDY_MEASURES),
         **grid,
     )
@@ -177,26 +183,24 @@ def _toml(value: object) -> str:
     return "...  # not set" if value is None else str(value)
 
 
-def _grid(models: Sequence[Recognised]) -> dict[str, str]:
-    known = [m for m in models if m.architecture]
-    if models and not known:
-        raise InvalidInput(
-            "None of the checkpoints fits an architecture that samemind knows "
-            "(`samemind list architectures`). Compare them with `samemind compare` and "
-            "--architecture timm:NAME or torchvision:NAME."
-        )
-    architectures = sorted({m.architecture for m in known if m.architecture})
-    epsilons = sorted({m.epsilon for m in known if m.epsilon is not None})
-    if not known:
-        architectures, epsilons = ["digits_resnet", "digits_vgg_bn", "digits_vit"], [0, 0.5, 1]
-    sizes = {m.image_size for m in known}
-    dataset = next((m.dataset for m in known if m.dataset), "digits")
-    is_large = bool(sizes) and max(s or 0 for s in sizes) >= 32
+def _grid(models: Sequence[Suggested]) -> dict[str, str]:
+    architectures = ["digits_resnet", "digits_vgg_bn", "digits_vit"]
+    epsilons, dataset, norm = [0, 0.5, 1], "digits", '# norm = "L2"'
+    if models:
+        recipes = [m.recipe for m in models]
+        architectures = list(dict.fromkeys(r.architecture for r in recipes))
+        epsilons = sorted({r.epsilon for r in recipes})
+        dataset = recipes[0].dataset
+        norms = {r.ball.norm for r in recipes if r.ball}
+        norm = f'norm = "{norms.pop()}"' if norms else norm
+    is_large = DATASETS[dataset].image_size >= 32
     return {
         "dataset": dataset,
-        "architectures": ", ".join(f'"{a}"' for a in architectures),
+        # These very files are compared: what is listed here would be trained as well.
+        "architectures": "" if models else ", ".join(f'"{a}"' for a in architectures),
         "first": architectures[0],
-        "epsilons": ", ".join(f"{e:g}" for e in epsilons or [0]),
+        "epsilons": ", ".join(repr(e) for e in epsilons),
+        "norm": norm,
         "epochs": "90" if is_large else "20",
         "batch_size": "512" if is_large else "128",
         "learning_rate": "0.1",
@@ -205,28 +209,97 @@ def _grid(models: Sequence[Recognised]) -> dict[str, str]:
     }
 
 
-def _listed(models: Sequence[Recognised]) -> str:
+@dataclass(frozen=True)
+class Suggested:
+    """A checkpoint file as a study names it, and what of that was only guessed."""
+
+    recipe: Imported
+    file: str
+    guesses: tuple[str, ...] = ()
+
+
+def suggested(
+    models: Sequence[Recognised],
+    *,
+    folder: Path,
+    dataset: str | None = None,
+    architecture: str | None = None,
+) -> tuple[list[Suggested], list[str]]:
+    """What a study can compare of some checkpoint files, and why it cannot the others.
+
+    **Arguments:**
+
+    - `folder`: of the study file, from which their paths are written.
+    - `dataset`, `architecture`: of files that do not say; the architecture of those whose keys
+      are of none that samemind knows.
+
+    **Raises:** `InvalidInput` if there is none left, or they do not belong to one dataset and norm.
+
+    **Cost:** reads, hashes and fits each file.
+    """
+    found: list[Suggested] = []
+    refused: list[str] = []
+    norms = [m.norm for m in models if m.norm]
+    norm = max(norms, key=norms.count, default="L2")
+    dataset = dataset or next((m.dataset for m in models if m.dataset), None)
+    for model in models:
+        name = model.architecture or architecture
+        if name is None or dataset is None:
+            which = model.problem or "its dataset is not known: --dataset"
+            refused.append(f"{model.path}: {which}")
+            continue
+        if model.norm not in (None, norm):
+            refused.append(f"{model.path}: its norm is {model.norm}, the others' is {norm}")
+            continue
+        try:
+            found.append(_suggestion(model, name, dataset, norm, folder, found))
+        except (CheckpointError, InvalidInput) as error:
+            refused.append(str(error))
+    if not found:
+        raise InvalidInput(
+            "None of the checkpoints can be compared in a study:\n  "
+            + "\n  ".join(refused)
+            + "\nState what they do not say with --architecture and --dataset."
+        )
+    return found, refused
+
+
+def _suggestion(
+    model: Recognised,
+    architecture: str,
+    dataset: str,
+    norm: str,
+    folder: Path,
+    others: Sequence[Suggested],
+) -> Suggested:
+    from samemind.importing import Claims, read_checkpoint
+
+    guesses = []
+    if model.epsilon is None:
+        guesses.append("ε is not in its name: 0, standard training, is a guess")
+    claims = Claims(
+        dataset=dataset, architecture=architecture, epsilon=model.epsilon or 0.0, norm=norm
+    )
+    recipe, loaded = read_checkpoint(str(model.path), claims)
+    if loaded.mean is None:
+        guesses.append(f"mean and std are those of {dataset}: the file does not say its own")
+    alike = [o for o in others if (o.recipe.architecture, o.recipe.epsilon)
+             == (recipe.architecture, recipe.epsilon)]  # fmt: skip
+    path = Path(os.path.relpath(model.path.resolve(), folder.resolve())).as_posix()
+    # Runs of one kind are told apart by their seeds in tables and figures.
+    return Suggested(replace(recipe, random_seed=len(alike)), path, tuple(guesses))
+
+
+def _imported(models: Sequence[Suggested]) -> str:
     if not models:
         return ""
-    lines = ["#", "# Found, with what their names suggest and their keys confirm:"]
-    lines += [f"#   {model.sentence}" for model in models]
-    lines += [
-        "#",
-        "# The grid below trains models like these. To compare these very files,",
-    ]
-    known = [m for m in models if m.architecture]
-    if len(known) > 1:
-        lines.append(f"#   samemind compare {' '.join(str(m.path) for m in known)} --inputs DATA")
-    for model in known:
-        radius = "" if model.epsilon is None else f" --epsilon {model.epsilon:g}"
-        lines.append(
-            f"#   samemind import {model.path} --architecture {model.architecture}"
-            f"{radius} --dataset {model.dataset or 'DATASET'}"
-        )
-    lines.append(
-        "# (`import` prints lines to put here; leave `architectures` out to train nothing.)"
-    )
-    return "\n".join(lines) + "\n"
+    from samemind.importing import section_of
+
+    parts = ["\n# What is compared: names suggested it, keys and shapes confirmed it.\n"]
+    for model in models:
+        lines = [f"# {guess}" for guess in model.guesses]
+        parts.append("\n".join([*lines, section_of(model.recipe, model.file)]) + "\n")
+    return "\n".join(parts)
 
 
 def write_study(path: Path, text: str, *, replace: bool = False) -> None:

@@ -19,6 +19,7 @@ NORM = re.compile(r"(?<![a-z0-9])(l_?2|l_?inf)(?![a-z0-9])", re.IGNORECASE)
 STANDARD = re.compile(r"(?<![a-z])(standard|natural|nat|std|clean)(?![a-z])", re.IGNORECASE)
 NEAR = 0.2  # of keys and shapes; less is chance
 DATASET_OF_CLASSES = {"digits": "digits", "cifar": "cifar10"}
+IMAGENETS = {1000: "imagenet1k", 100: "imagenet100", 50: "imagenet50"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,7 @@ class Recognised:
     def dataset(self) -> str | None:
         """The dataset that samemind's architectures of this family are trained on, if one."""
         family = (self.architecture or "").partition("_")[0]
-        return DATASET_OF_CLASSES.get(family)
+        return DATASET_OF_CLASSES.get(family) or IMAGENETS.get(self.classes or 0)
 
     @property
     def sentence(self) -> str:

@@ -12,6 +12,7 @@ from samemind.building import Ended, build, shares, upstream
 from samemind.devices import Execution
 from samemind.errors import DamagedArtifact, StoreError
 from samemind.executors import Executor, Outcome
+from samemind.importing import bring_in
 from samemind.layerwise import check_layers
 from samemind.study import Stage, Study
 
@@ -62,6 +63,9 @@ def advance(
             is_shared=not isinstance(study.comparison.layers, dict),
         )
     store.sweep()
+    for recipe, file in study.files.items():
+        if not store.has(recipe) and file.is_file():
+            bring_in(recipe, file, store)
     while True:
         failed: list[Outcome[Recipe]] = []
         blocked = 0

@@ -207,9 +207,10 @@ class Evaluation(Section):
 
 
 class ImportedModel(Section):
-    """A checkpoint that was brought in by `samemind import`, which prints these lines.
+    """A checkpoint from elsewhere; `samemind import` and `init --models` write these lines.
 
-    It is trained on the study's dataset, and its ε is in the study's norm.
+    It is trained on the study's dataset, and its ε is in the study's norm. Where `file` says where
+    it lies (from the folder of the study file), a run brings it into the store by itself.
     """
 
     source: str
@@ -219,6 +220,7 @@ class ImportedModel(Section):
     mean: tuple[float, ...]
     std: tuple[Positive, ...]
     random_seed: int = 0
+    file: str | None = None
 
     @field_validator("architecture")
     @classmethod

@@ -21,16 +21,34 @@ def init(
         list[str] | None,
         typer.Option(help="Checkpoints, as 'ckpts/*.pt': what they are is suggested and checked."),
     ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="That the checkpoints were trained on, if they do not say.")
+    ] = None,
+    architecture: Annotated[
+        str | None,
+        typer.Option(
+            help="Of checkpoints whose keys are of none that is known: timm:NAME, "
+            "torchvision:NAME, module.path:function."
+        ),
+    ] = None,
 ) -> None:
     """Write a commented study file, from nothing, another study or a folder of checkpoints."""
-    from samemind.initialising import study_text, write_study
+    from samemind.initialising import study_text, suggested, write_study
 
-    found = []
+    found, refused = [], []
     if models:
         from samemind.recognising import recognise_all
 
-        found = recognise_all(models)
+        recognised = recognise_all(models)
+        for model in recognised:
+            console.print(model.sentence, markup=False, soft_wrap=True)
+        found, refused = suggested(
+            recognised, folder=study.parent, dataset=dataset, architecture=architecture
+        )
         for model in found:
-            console.print(model.sentence)
+            for guess in model.guesses:
+                console.print(f"To check: {model.file}: {guess}.", markup=False, soft_wrap=True)
     write_study(study, study_text(study.stem, source=source, models=found))
+    for why in refused:
+        console.print(f"Left out: {why}", markup=False, soft_wrap=True)
     console.print(f"{study} is written. `samemind plan {study}` says what it takes.")

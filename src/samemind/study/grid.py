@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
@@ -72,6 +73,7 @@ class Study(Section):
     probes: Probes = Probes()
     cluster: Cluster = Cluster()
     _text: str = PrivateAttr(default="")  # the study file as it was read
+    _folder: Path = PrivateAttr(default=Path())  # where it lies
 
     @field_validator("dataset")
     @classmethod
@@ -139,11 +141,19 @@ class Study(Section):
                     yield self._checkpoint(architecture, epsilon, random_seed)
         for model in self.imported:
             if model.epsilon == epsilon:
-                yield Imported(
-                    dataset=self.dataset,
-                    ball=ball_of(self.norm, epsilon) if epsilon else None,
-                    **model.model_dump(exclude={"epsilon"}),
-                )
+                yield self._imported(model)
+
+    def _imported(self, model: ImportedModel) -> Imported:
+        return Imported(
+            dataset=self.dataset,
+            ball=ball_of(self.norm, model.epsilon) if model.epsilon else None,
+            **model.model_dump(exclude={"epsilon", "file"}),
+        )
+
+    @property
+    def files(self) -> dict[Imported, Path]:
+        """Where the imported checkpoints lie that say so, by their recipes."""
+        return {self._imported(m): self._folder / m.file for m in self.imported if m.file}
 
     def _is_excluded(self, architecture: str, epsilon: float) -> bool:
         return any(

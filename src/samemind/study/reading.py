@@ -37,6 +37,7 @@ def read_study(source: str | Path) -> Study:
     except ValidationError as error:
         raise InvalidInput(_explained(path, error)) from None
     study._text = text
+    study._folder = path.parent
     return study
 
 
