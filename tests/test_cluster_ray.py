@@ -141,9 +141,16 @@ def test_a_task_that_no_node_can_take_is_refused_at_once(cluster):
 # -- GPUs and fractions of them
 
 
-def occupy(folder: Path, item: int) -> None:
-    """Holds what Ray gave to this task for a while, and writes down what that was and when."""
+def occupy(folder: Path, others: int, item: int) -> None:
+    """Holds what Ray gave to this task until so many have begun; writes down what it was, and when.
+
+    All of them can only have begun where so many are at work at once. A second more shows whether
+    there are too many.
+    """
     began = time.time()
+    (folder / f"{item}.began").touch()
+    while len(list(folder.glob("*.began"))) < others and time.time() < began + 120:
+        time.sleep(0.05)
     time.sleep(1)
     held = {"gpus": os.environ["CUDA_VISIBLE_DEVICES"], "began": began, "ended": time.time()}
     (folder / f"{item}.json").write_text(json.dumps(held))
@@ -158,10 +165,9 @@ def most_at_once(held: list[dict]) -> int:
 )
 def test_tasks_share_gpus_as_their_fraction_says(two_gpus, tmp_path, gpus, at_once, on_each):
     executor = OnRay(gpus=gpus)
-    list(executor.map(partial(occupy, tmp_path), range(4)))  # starts the workers
-    outcomes = list(executor.map(partial(occupy, tmp_path), range(4, 12)))
+    outcomes = list(executor.map(partial(occupy, tmp_path, at_once), range(6)))
     assert not [o.error for o in outcomes if o.error]
-    held = [json.loads((tmp_path / f"{i}.json").read_text()) for i in range(4, 12)]
+    held = [json.loads((tmp_path / f"{i}.json").read_text()) for i in range(6)]
     assert most_at_once(held) == at_once
     devices = {"0,1"} if gpus == 2 else {"0", "1"}
     assert {h["gpus"] for h in held} == devices
@@ -209,6 +215,8 @@ def test_builds_that_share_an_input_set_are_done_in_one_place_which_loads_it_onc
 ):
     study = read_study(torture.TINY)
     extraction = next(s for s in study.stages if s.name == "extraction").recipes
+    # By model, so that whoever takes them as they come meets another input set each time.
+    extraction = sorted(extraction, key=lambda a: a.checkpoint.name)
     sets = {a.inputs.name.partition("/")[2] for a in extraction}
     store = Store(tmp_path / "store")
     assert not advance(study, store, InProcess(), EXECUTION).failed
