@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from samemind.errors import UnknownName
+from samemind.errors import DataError, UnknownName
 from samemind.registry import Registry, did_you_mean
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ class Dataset:
     citation: str
     open_split: Callable[[str, Path | None], Split]
     """(split, data folder or None for the usual one) → the split. Call `split` instead."""
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    """Split → fingerprint of its files, where these are not fixed by having been published."""
     lacks: Callable[[str, Path | None], str] = lambda *_: ""
     """(split, data folder or None) → what is missing and where to put it, or '' where the files are
     there. Looks for names only: `samemind data check` looks into the files."""
@@ -79,6 +81,16 @@ class Dataset:
                 f"{did_you_mean(name, list(self.splits))}Known: {', '.join(self.splits)}."
             )
         return self.open_split(name, root)
+
+    def check_fingerprint(self, split: str, expected: str) -> None:
+        """Raises `DataError` where a split does not hold what it did when a recipe was made."""
+        found = self.fingerprints.get(split, "")
+        if expected and found != expected:
+            raise DataError(
+                f"The files of '{split}' in {self.name} are not those that this study began with "
+                f"(fingerprint {found or 'none'}, not {expected}). Run the study again, which "
+                f"takes them as new data, or put the files back."
+            )
 
 
 DATASETS: Registry[Dataset] = Registry("dataset", "samemind.datasets")

@@ -1,13 +1,15 @@
 """Any folder of class folders: `folder:PATH`, or `folder:PATH@SIZE` for a size of its own.
 
 `PATH/train`, `PATH/val` and `PATH/test` are the splits, those of them that are there; a folder
-that holds the class folders themselves is one split called 'all'.
+that holds the class folders themselves is one split called 'all'. What the files hold belongs to
+the identity of everything made from them: another image in the folder is another data set.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from samemind.datasets._fingerprints import fingerprint
 from samemind.datasets.base import DATASETS, Dataset
 from samemind.datasets.images import (
     FileSplit,
@@ -28,7 +30,8 @@ def from_folder(text: str) -> Dataset:
     **Raises:** `DataError` where there is no such folder or it has no classes; `InvalidInput`
     for a size that is no number.
 
-    **Cost:** lists the folder and the folders of its classes once.
+    **Cost:** lists the folders, and reads every image the first time, for its fingerprint; then
+    only images that changed.
     """
     before, _, after = text.rpartition("@")
     has_size = bool(before) and "/" not in after
@@ -51,6 +54,8 @@ def from_folder(text: str) -> Dataset:
                 f"{', '.join(differing[:5])} {'is' if len(differing) == 1 else 'are'} in one only."
             )
 
+    files = {name: _files(place, classes[first]) for name, place in splits.items()}
+
     def open_split(name: str, _root: Path | None) -> FileSplit:
         return split_of_folders(splits[name], classes[first], size)
 
@@ -62,7 +67,8 @@ def from_folder(text: str) -> Dataset:
         # Nothing is known of these images; the constants of ImageNet serve natural ones.
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
-        splits={name: _count(place, classes[first]) for name, place in splits.items()},
+        splits={name: len(files[name]) for name in splits},
+        fingerprints={name: fingerprint(place, files[name]) for name, place in splits.items()},
         preprocessing=str(size),
         licence="unknown",
         citation="",
@@ -80,8 +86,8 @@ def _size(text: str, asked: str) -> ImageSize:
     return ImageSize(resize=255 if crop == IMAGENET_SIZE else crop, crop=crop)
 
 
-def _count(place: Path, classes: tuple[str, ...]) -> int:
-    return sum(len(images_of_class(place / name)) for name in classes)
+def _files(place: Path, classes: tuple[str, ...]) -> list[Path]:
+    return [image for name in classes for image in images_of_class(place / name)]
 
 
 DATASETS.register_prefix("folder", from_folder)

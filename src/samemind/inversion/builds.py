@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from samemind.artifacts import Recipe, Store
-from samemind.datasets.base import DATASETS
+from samemind.datasets.base import DATASETS, Split
 from samemind.devices import Execution
 from samemind.errors import InvalidInput
 from samemind.inversion.descent import Batch, Done, inversions
@@ -47,17 +47,23 @@ def draw_seeds(target_labels: np.ndarray, labels: np.ndarray, random_seed: int) 
 def build_natural(recipe: Natural, store: Store, execution: Execution) -> None:
     """Copies the chosen images of a dataset into the store."""
     del execution
-    split = DATASETS[recipe.dataset].split(recipe.split)
+    split = _split_of(recipe)
     _write_images(
         recipe, store, split, draw(len(split), recipe.count, recipe.random_seed, "inputs")
     )
+
+
+def _split_of(recipe: Natural) -> Split:
+    dataset = DATASETS[recipe.dataset]
+    dataset.check_fingerprint(recipe.split, recipe.fingerprint)
+    return dataset.split(recipe.split)
 
 
 def build_seeds(recipe: Seeds, store: Store, execution: Execution) -> None:
     """Draws a seed image for each target and copies it into the store."""
     del execution
     labels = store.open(recipe.targets).arrays(INPUTS_FILE)["labels"]
-    split = DATASETS[recipe.targets.dataset].split(recipe.targets.split)
+    split = _split_of(recipe.targets)
     _write_images(recipe, store, split, draw_seeds(labels, split.labels, recipe.random_seed))
 
 

@@ -14,6 +14,7 @@ class Natural(Recipe):
     """Images of a dataset as they are: all of a split in order, or `count` drawn at random.
 
     - `preprocessing`: what the dataset's record does to each image, in its words.
+    - `fingerprint`: of the files of the split, where the dataset's record has one.
     """
 
     kind: ClassVar[str] = "inputs"
@@ -23,6 +24,7 @@ class Natural(Recipe):
     count: int | None
     random_seed: int
     preprocessing: str = later("")
+    fingerprint: str = later("")
 
     @property
     def label(self) -> str:

@@ -19,7 +19,7 @@ from samemind.architectures.base import ARCHITECTURES
 from samemind.artifacts import Recipe
 from samemind.attacks import Attack, ball_of
 from samemind.comparison import Scores
-from samemind.datasets.base import DATASETS
+from samemind.datasets.base import DATASETS, Dataset
 from samemind.extraction import Activations
 from samemind.inversion import Inverted, Natural, Seeds
 from samemind.layerwise import LayerScores
@@ -161,17 +161,20 @@ class Study(Section):
             for e in self.exclude
         )
 
+    @cached_property
+    def _data(self) -> Dataset:
+        return DATASETS[self.dataset]
+
     def _checkpoint(self, architecture: str, epsilon: float, random_seed: int) -> Trained:
         return Trained(
             dataset=self.dataset,
             architecture=architecture,
             ball=ball_of(self.norm, epsilon) if epsilon else None,
             attack=Attack(**self.attack.model_dump()) if epsilon else None,
-            schedule=self.training.schedule(
-                architecture, epsilon, DATASETS[self.dataset].image_size
-            ),
+            schedule=self.training.schedule(architecture, epsilon, self._data.image_size),
             random_seed=random_seed,
-            preprocessing=DATASETS[self.dataset].preprocessing,
+            preprocessing=self._data.preprocessing,
+            fingerprint=self._data.fingerprints.get("train", ""),
         )
 
     @cached_property
@@ -181,6 +184,7 @@ class Study(Section):
                 checkpoint=checkpoint,
                 split=self.evaluation.split,
                 count=self.evaluation.count,
+                fingerprint=self._data.fingerprints.get(self.evaluation.split, ""),
                 ball=checkpoint.ball or ball_of(self.norm, self.evaluation.standard_epsilon),
                 attack=Attack(**self.attack.model_dump()),
                 random_seed=0,
@@ -199,12 +203,14 @@ class Study(Section):
 
     @cached_property
     def natural(self) -> Natural:
+        data = DATASETS[self.inputs.dataset] if self.inputs.dataset else self._data
         return Natural(
-            dataset=self.inputs.dataset or self.dataset,
+            dataset=data.name,
             split=self.inputs.split,
             count=self.inputs.count,
             random_seed=self.inputs.random_seed,
-            preprocessing=DATASETS[self.inputs.dataset or self.dataset].preprocessing,
+            preprocessing=data.preprocessing,
+            fingerprint=data.fingerprints.get(self.inputs.split, ""),
         )
 
     @cached_property
@@ -277,7 +283,8 @@ class Study(Section):
             split=self.probes.split,
             count=self.probes.count,
             random_seed=self.probes.random_seed,
-            preprocessing=DATASETS[self.dataset].preprocessing,
+            preprocessing=self._data.preprocessing,
+            fingerprint=self._data.fingerprints.get(self.probes.split, ""),
         )
 
     @cached_property

@@ -79,6 +79,7 @@ def build_checkpoint(recipe: Trained, store: Store, execution: Execution) -> Non
 
 def _training_images(recipe: Trained, dataset: Dataset) -> Split:
     """The training images of a recipe: the same for all models of a random seed."""
+    dataset.check_fingerprint("train", recipe.fingerprint)
     split, wanted = dataset.split("train"), recipe.schedule.count
     if wanted is None:
         return split
@@ -191,7 +192,9 @@ def build_evaluation(recipe: Evaluated, store: Store, execution: Execution) -> N
     """Measures the accuracies of a checkpoint and writes them down."""
     device = execution.start()
     classifier = load_checkpoint(recipe.checkpoint, store)
-    split = DATASETS[recipe.checkpoint.dataset].split(recipe.split)
+    dataset = DATASETS[recipe.checkpoint.dataset]
+    dataset.check_fingerprint(recipe.split, recipe.fingerprint)
+    split = dataset.split(recipe.split)
     if recipe.count is not None:
         chosen = draw(len(split), recipe.count, recipe.random_seed, "evaluation images")
         split = PartOfSplit(split, chosen)

@@ -123,6 +123,7 @@ class Trained(Recipe):
     schedule: Schedule
     random_seed: int
     preprocessing: str = later("")  # of the dataset's images, in the words of its record
+    fingerprint: str = later("")  # of its training images, where the record has one
 
     @property
     def epsilon(self) -> float:
@@ -186,6 +187,7 @@ class Evaluated(Recipe):
 
     - `ball`, `attack`: of the accuracy on the split, as in the paper's tables.
     - `count`: so many images of the split, drawn at random, instead of all.
+    - `fingerprint`: of the files of the split, where the dataset's record has one.
     - `strong_attack`: a second attack, in the same ball, on `strong_count` images drawn at
       random (None: all of them).
     - `epsilons`: the radii of the robustness curve, which the stronger of the two attacks makes.
@@ -204,6 +206,7 @@ class Evaluated(Recipe):
     epsilons: tuple[float, ...] = later(())
     autoattack: bool = later(False)
     count: int | None = later(None)
+    fingerprint: str = later("")
 
     @property
     def label(self) -> str:
