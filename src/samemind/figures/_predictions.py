@@ -12,6 +12,7 @@ from samemind.figures._boxes import (
     legend_handles,
     measures_in,
 )
+from samemind.figures._needs import on_predictions
 from samemind.figures._style import COLOUR, legend_below, letter, measure_label
 from samemind.figures.base import Results
 from samemind.lazy import LazyModule
@@ -24,17 +25,14 @@ if TYPE_CHECKING:
 else:
     pd = LazyModule("pandas")
 
-PREDICTIONS = ("agreement", "jensen_shannon_similarity")
-
 
 def draw_predictions(
     results: Results, inputs: str, *, has_bounds: bool
 ) -> matplotlib.figure.Figure:
     """Agreement and JSDSim of all pairs on one kind of input, a panel for each."""
-    rows = results.defined
-    rows = rows[(rows["inputs"] == inputs) & (rows["inputs_dataset"] == rows["dataset"])]
-    measures = measures_in(rows, PREDICTIONS.__contains__)
-    drawing, axes = box_panels(rows[rows["measure"].isin(measures)], most=2, height=2.4)
+    rows = on_predictions(results.defined, inputs)
+    measures = measures_in(rows)
+    drawing, axes = box_panels(rows, most=2, height=2.4)
     handles = legend_handles(rows)
     for axis, measure in zip(axes, measures, strict=True):
         groups = groups_of(rows[rows["measure"] == measure])

@@ -35,8 +35,3 @@ def draw_representations(
     letter(axes)
     legend_below(drawing, legend_handles(rows))
     return drawing
-
-
-def on_representations(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of measures on representations."""
-    return rows[rows["layer"] != "logits"]

@@ -7,13 +7,13 @@ figure is not there. Nothing here imports matplotlib or pandas before a figure i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from samemind.errors import InvalidInput
-from samemind.figures._style import dataset_label
+from samemind.figures._needs import NEEDS
 from samemind.lazy import LazyModule
 from samemind.registry import Registry
 
@@ -234,74 +234,33 @@ class Results:
             counts = models.groupby(["architecture", "random_seed"])["epsilon"].nunique()
             common |= {(dataset, *key) for key in counts[counts == levels].index}
 
-        def is_common(table: pd.DataFrame, suffix: str) -> list[bool]:
-            columns = [f"architecture{suffix}", f"random_seed{suffix}"]
-            keys = zip(table["dataset"], table[columns[0]], table[columns[1]], strict=True)
-            return [key in common for key in keys]
+        facts = self.models[["dataset", "architecture", "random_seed"]]
+        keys = facts.itertuples(index=False, name=None)
+        models = self.models[np.array([key in common for key in keys], dtype=bool)]
+        names = set(zip(models["dataset"], models["model"], strict=True))
 
-        scores = self.scores[is_common(self.scores, "_a")]
+        def among(table: pd.DataFrame | None) -> pd.DataFrame | None:
+            if table is None:
+                return None
+            pairs = table[["dataset", "model_a", "model_b"]].itertuples(index=False, name=None)
+            both = [(d, a) in names and (d, b) in names for d, a, b in pairs]
+            return table[np.array(both, dtype=bool)]
+
+        scores = among(self.scores)
+        assert scores is not None
         return replace(
             self,
-            scores=scores[is_common(scores, "_b")],
-            models=self.models[is_common(self.models, "")],
+            scores=scores,
+            models=models,
+            probes=among(self.probes),
+            subgroups=among(self.subgroups),
         )
 
 
 PerMeasure = Literal["", "also", "only"]
 Draw = Callable[[Results], "matplotlib.figure.Figure"]
 
-# What a figure can need, as a test on the results and as the words for its absence.
-NEEDS: dict[str, tuple[Callable[[Results], bool], str]] = {
-    "scores": (lambda r: len(r.defined) > 0, "no pair has a score"),
-    "natural": (lambda r: bool((r.defined["inputs"] == "natural").any()), "no natural inputs"),
-    "inverted": (lambda r: bool((r.defined["inputs"] == "inverted").any()), "no inverted inputs"),
-    "predictions": (
-        lambda r: bool((r.defined["layer"] == "logits").any()),
-        "no measure on predictions",
-    ),
-    "representations": (
-        lambda r: bool((r.defined["layer"] != "logits").any()),
-        "no measure on representations",
-    ),
-    "several_epsilons": (lambda r: r.defined["epsilon"].nunique() > 1, "only one ε"),
-    "several_measures": (lambda r: r.defined["measure"].nunique() > 1, "only one measure"),
-    "several_models": (
-        lambda r: pd.concat([r.defined["model_a"], r.defined["model_b"]]).nunique() > 2,
-        "fewer than three models",
-    ),
-    "dataset_family": (
-        lambda r: bool(families_of(r.defined["dataset"].unique())),
-        "no two datasets of one family, such as imagenet1k and imagenet100",
-    ),
-    "neighbourhood_sizes": (
-        lambda r: sum(m.startswith("knn_jaccard") for m in r.defined["measure"].unique()) > 1,
-        "k-NN Jaccard at one k only",
-    ),
-    "out_of_distribution": (
-        lambda r: bool((r.defined["inputs_dataset"] != r.defined["dataset"]).any()),
-        "no inputs from another dataset than the models were trained on",
-    ),
-    "floors": (lambda r: bool(r.defined["floor"].notna().any()), "no floors"),
-    "gallery": (lambda r: len(r.gallery) > 0, "no gallery of inverted images"),
-    "models": (lambda r: len(r.models) > 0, "no table of models"),
-    "contributions": (
-        lambda r: r.contributions is not None and len(r.contributions.table) > 0,
-        "no contributions of single inputs",
-    ),
-    "probes": (lambda r: r.probes is not None and len(r.probes) > 0, "no linear probes"),
-    "layers": (
-        lambda r: r.layers is not None and bool(r.layers["score"].notna().any()),
-        "no comparison layer by layer",
-    ),
-    "sets": (
-        lambda r: r.sets is not None and bool(r.sets["score"].notna().any()),
-        "no measure of sets of models",
-    ),
-    "subgroups": (
-        lambda r: r.subgroups is not None and len(r.subgroups) > 0,
-        "no comparison by agreement",
-    ),
-}
+MOST_NAMED = 4  # weak models, in a note
 
 
 def weak_note(results: Results) -> str:
@@ -322,22 +281,6 @@ def weak_note(results: Results) -> str:
     names = sorted(f"{name} ({dataset})" if several else name for dataset, name in weak)
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return f"Includes weak models{below}: {', '.join(names[:MOST_NAMED])}{more}."
-
-
-MOST_NAMED = 4
-
-
-def families_of(datasets: Iterable[str]) -> dict[str, list[str]]:
-    """Datasets that differ by the number in their name only, by what they share of it.
-
-    >>> families_of(["imagenet1k", "cifar10", "imagenet50"])
-    {'imagenet': ['imagenet1k', 'imagenet50']}
-    """
-    found: dict[str, list[str]] = {}
-    for name in datasets:
-        stem = dataset_label(str(name)).rstrip("k").rstrip("0123456789")
-        found.setdefault(stem, []).append(str(name))
-    return {stem: names for stem, names in found.items() if len(names) > 1}
 
 
 @dataclass(frozen=True)

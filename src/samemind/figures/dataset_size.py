@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samemind.figures._boxes import Group, groups_of
-from samemind.figures._representations import draw_representations, on_representations
-from samemind.figures.base import Results, families_of, figure
+from samemind.figures._needs import families_of, on_inverted
+from samemind.figures._representations import draw_representations
+from samemind.figures.base import Results, figure
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -18,17 +19,15 @@ if TYPE_CHECKING:
     "Effect of dataset size",
     shows="Linear CKA, Procrustes similarity and k-NN Jaccard on inverted inputs, by ε, for "
     "datasets of one family (such as ImageNet with 1000, 100 and 50 classes), largest first.",
-    needs=("inverted", "representations", "dataset_family"),
+    needs=("dataset_family",),
     paper="Figure 5",
     is_by_epsilon=True,
 )
 def dataset_size(results: Results) -> matplotlib.figure.Figure:
     """Three measures on inverted inputs, datasets in the order of their number of classes."""
-    rows = on_representations(results.defined)
+    rows = on_inverted(results.defined)
     families = families_of(rows["dataset"].unique())
     members = {name for names in families.values() for name in names}
-    rows = rows[rows["dataset"].isin(members) & (rows["inputs"] == "inverted")]
-    rows = rows[rows["inputs_dataset"] == rows["dataset"]]
 
     def largest_first(part: pd.DataFrame) -> list[Group]:
         return sorted(
@@ -36,4 +35,4 @@ def dataset_size(results: Results) -> matplotlib.figure.Figure:
             key=lambda group: -results.classes.get(str(group.rows["dataset"].iloc[0]), 0),
         )
 
-    return draw_representations(rows, largest_first)
+    return draw_representations(rows[rows["dataset"].isin(members)], largest_first)

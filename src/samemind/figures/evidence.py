@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from samemind.figures._boxes import across_architectures
+from samemind.figures._needs import PREDICTIONS
 from samemind.figures._predictions import pair_bounds
 from samemind.figures._style import measure_label
 from samemind.figures.base import Results
@@ -28,7 +29,6 @@ else:
 
 SETTING = ["dataset", "inputs_dataset", "inputs", "measure"]
 ALL, COMMON = "all", "present at every ε"
-PREDICTIONS = ("agreement", "jensen_shannon_similarity")
 NAN = float("nan")
 
 

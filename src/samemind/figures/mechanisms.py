@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from samemind.figures._representations import draw_representations, on_representations
+from samemind.figures._needs import on_inverted
+from samemind.figures._representations import draw_representations
 from samemind.figures.base import Results, figure
 
 if TYPE_CHECKING:
@@ -16,13 +17,10 @@ if TYPE_CHECKING:
     "Similarity of representation mechanisms",
     shows="Linear CKA, Procrustes similarity and k-NN Jaccard of all ordered pairs on inverted "
     "inputs, by ε, a group of boxes for each dataset.",
-    needs=("inverted", "representations"),
+    needs=("inverted_representations",),
     paper="Figure 4",
     is_by_epsilon=True,
 )
 def mechanisms(results: Results) -> matplotlib.figure.Figure:
     """Three measures on inverted inputs of the models' own dataset."""
-    rows = on_representations(results.defined)
-    own = rows["inputs_dataset"] == rows["dataset"]
-    chosen = rows[(rows["inputs"] == "inverted") & own]
-    return draw_representations(chosen if len(chosen) else rows[rows["inputs"] == "inverted"])
+    return draw_representations(on_inverted(results.defined))

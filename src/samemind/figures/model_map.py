@@ -49,7 +49,7 @@ def model_map(results: Results) -> matplotlib.figure.Figure:
     drawing = new_figure(max(3.3, 1.75 * len(levels)), 2.6)
     axes = drawing.subplots(1, len(levels), squeeze=False)[0]
     weak = weak_names(results, rows, has_seeds=has_seeds)
-    extent = 0.0
+    extent = 1e-3  # models that are all alike lie on one point
     for axis, level in zip(axes, levels, strict=True):
         part = rows[rows["epsilon"] == level]
         architecture_of = dict(

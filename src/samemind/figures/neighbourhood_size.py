@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samemind.figures._boxes import box_panels, draw_groups, groups_of, legend_handles, measures_in
+from samemind.figures._needs import on_inverted, on_neighbours
 from samemind.figures._style import legend_below, letter, measure_label, neighbours_of
 from samemind.figures.base import Results, figure
 
@@ -16,16 +17,13 @@ if TYPE_CHECKING:
     "neighbourhood_size",
     "Jaccard similarity by neighbourhood size",
     shows="k-NN Jaccard on inverted inputs, by ε, a panel for each number of neighbours k.",
-    needs=("inverted", "representations", "neighbourhood_sizes"),
+    needs=("neighbourhood_sizes",),
     paper="Figure 7",
     is_by_epsilon=True,
 )
 def neighbourhood_size(results: Results) -> matplotlib.figure.Figure:
     """k-NN Jaccard on inverted inputs at every k that the study has."""
-    rows = results.defined
-    rows = rows[(rows["inputs"] == "inverted") & rows["measure"].str.startswith("knn_jaccard")]
-    own = rows[rows["inputs_dataset"] == rows["dataset"]]
-    rows = own if len(own) else rows
+    rows = on_neighbours(on_inverted(results.defined))
     measures = sorted(measures_in(rows), key=neighbours_of)
     drawing, axes = box_panels(rows)
     for axis, measure in zip(axes, measures, strict=True):

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samemind.figures._boxes import Group, groups_of
-from samemind.figures._representations import draw_representations, on_representations
+from samemind.figures._needs import on_inverted
+from samemind.figures._representations import draw_representations
 from samemind.figures.base import Results, figure
+from samemind.lazy import LazyModule
 
 if TYPE_CHECKING:
     import matplotlib.figure
     import pandas as pd
+else:
+    pd = LazyModule("pandas")
 
 
 @figure(
@@ -18,16 +22,15 @@ if TYPE_CHECKING:
     "Out of distribution",
     shows="Linear CKA, Procrustes similarity and k-NN Jaccard on inverted inputs made from "
     "another dataset (hatched), by ε, beside those of the models' own dataset where they exist.",
-    needs=("inverted", "representations", "out_of_distribution"),
+    needs=("out_of_distribution",),
     paper="Figure 6",
     is_by_epsilon=True,
 )
 def out_of_distribution(results: Results) -> matplotlib.figure.Figure:
     """Three measures on inverted inputs of a foreign dataset."""
-    rows = on_representations(results.defined)
-    rows = rows[rows["inputs"] == "inverted"] if (rows["inputs"] == "inverted").any() else rows
-    away = rows[rows["inputs_dataset"] != rows["dataset"]]
-    return draw_representations(rows[rows["dataset"].isin(away["dataset"])], _by_dataset)
+    own, away = (on_inverted(results.defined, is_foreign=kind) for kind in (False, True))
+    beside = own[own["dataset"].isin(away["dataset"])]
+    return draw_representations(pd.concat([beside, away]), _by_dataset)
 
 
 def _by_dataset(rows: pd.DataFrame) -> list[Group]:

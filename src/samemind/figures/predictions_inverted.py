@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     "Predictions on inverted inputs",
     shows="Agreement and JSDSim of all ordered pairs, both models seeing the inverted images of "
     "the first, by ε.",
-    needs=("inverted", "predictions"),
+    needs=("inverted_predictions",),
     paper="Figure 3",
     is_by_epsilon=True,
 )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     "Predictions on natural inputs",
     shows="Agreement and JSDSim of all pairs on natural inputs, by ε, with the mean of the "
     "bounds that the two models' accuracies impose on their agreement.",
-    needs=("natural", "predictions"),
+    needs=("natural_predictions",),
     paper="Figure 1",
     is_by_epsilon=True,
 )

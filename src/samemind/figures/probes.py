@@ -19,6 +19,7 @@ COLOURS = {"original": "#0072B2", "probe": "#009E73"}
     shows="Similarity of the predictions of all pairs with their original heads, and with a "
     "linear probe trained for each model on its frozen representation of the same inputs, by ε.",
     needs=("probes",),
+    is_by_epsilon=True,
 )
 def probes(results: Results) -> matplotlib.figure.Figure:
     """Boxes of the original heads beside those of linear probes."""

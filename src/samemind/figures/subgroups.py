@@ -20,6 +20,7 @@ COLOURS = {"agree": "#0072B2", "disagree": "#CC79A7"}
     "those it does not, by ε. The groups differ in size, and scores of few inputs are high or low "
     "by chance.",
     needs=("subgroups",),
+    is_by_epsilon=True,
 )
 def subgroups(results: Results) -> matplotlib.figure.Figure:
     """Boxes of the inputs where a pair agrees beside those where it disagrees."""
