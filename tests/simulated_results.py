@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from samemind.figures.base import Contributions, GalleryItem, Results
+from samemind.figures.base import SET_COLUMNS, Contributions, GalleryItem, Results
 
 FLOORS = {
     "agreement": 0.1,
@@ -178,8 +178,11 @@ def with_extras(results: Results, draws) -> Results:
     layers = first.merge(stages.rename(columns={"layer": "layer_a"}), how="cross")
     layers = layers.merge(stages.rename(columns={"layer": "layer_b"}), how="cross")
     layers = layers.assign(measure="debiased_linear_cka", score=draws.random(len(layers)))
+    cells = results.scores[list(SET_COLUMNS[:5])].drop_duplicates()
+    sets = cells.assign(measure="multi_way_agreement", score=draws.random(len(cells)))
     return replace(
         results,
+        sets=sets,
         contributions=Contributions(table, images),
         probes=probes,
         subgroups=subgroups,
