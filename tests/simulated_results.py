@@ -179,7 +179,7 @@ def with_extras(results: Results, draws) -> Results:
     layers = layers.merge(stages.rename(columns={"layer": "layer_b"}), how="cross")
     layers = layers.assign(measure="debiased_linear_cka", score=draws.random(len(layers)))
     cells = results.scores[list(SET_COLUMNS[:5])].drop_duplicates()
-    sets = cells.assign(measure="multi_way_agreement", score=draws.random(len(cells)))
+    sets = cells.assign(measure="multi_way_agreement", n_models=3, score=draws.random(len(cells)))
     return replace(
         results,
         sets=sets,

@@ -42,7 +42,9 @@ MODEL_COLUMNS = (
 CONTRIBUTION_COLUMNS = (*PAIR_COLUMNS, "input", "contribution")
 PROBE_COLUMNS = (*PAIR_COLUMNS, "heads", "score")
 LAYER_COLUMNS = ("model_a", "model_b", "layer_a", "layer_b", "measure", "score")
-SET_COLUMNS = ("dataset", "epsilon", "inputs", "inputs_dataset", "inverted_by", "measure", "score")
+SET_COLUMNS = (
+    "dataset", "epsilon", "inputs", "inputs_dataset", "inverted_by", "measure", "n_models", "score",
+)
 SUBGROUP_COLUMNS = (*PAIR_COLUMNS, "group", "score", "n_inputs")
 # fmt: on
 
