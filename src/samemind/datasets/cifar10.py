@@ -58,16 +58,15 @@ DAMAGE = (
 class ArraysOnly(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIssue]
     """Reads pickles of NumPy arrays and plain types; anything else is refused, not executed."""
 
-    def find_class(self, module_name: str, global_name: str) -> Any:
-        if (global_name, module_name) not in ARRAYS:
+    def find_class(self, module: str, name: str) -> Any:
+        if (name, module) not in ARRAYS:
             raise pickle.UnpicklingError(
-                f"it asks for {module_name}.{global_name}, and only NumPy arrays and plain types "
-                f"are admitted"
+                f"it asks for {module}.{name}, and only NumPy arrays and plain types are admitted"
             )
-        if global_name == "_reconstruct":
+        if name == "_reconstruct":
             # Old pickles name a module that NumPy 2 has renamed, and warns about.
             return np.ndarray.__reduce__(np.empty(0))[0]
-        return getattr(np, global_name)
+        return getattr(np, name)
 
 
 def read_arrays(content: bytes, path: Path) -> dict[str, Any]:
