@@ -34,7 +34,6 @@ from samemind.inversion import Descent, Until, draw_seeds, inversions, invert
 from samemind.training import Schedule, accuracy, train
 
 CPU = torch.device("cpu")
-UNTIL = Until(relative_loss=0.0001, patience=10, halvings=5)
 STEPS_SHOWN = (10, 50, 100, 200, 300, 500, 700, 1000)
 
 
@@ -127,7 +126,11 @@ def trained(chosen: Images, epsilon: float, folder: Path | None) -> Classifier:
         classifier,
         *chosen.train,
         schedule=Schedule(
-            epochs=chosen.epochs, batch_size=128, learning_rate=0.2, policy="one_cycle"
+            epochs=chosen.epochs,
+            batch_size=128,
+            learning_rate=0.2,
+            policy="one_cycle",
+            precision="bfloat16",
         ),
         ball=L2Ball(epsilon) if epsilon else None,
         attack=Attack() if epsilon else None,
@@ -298,7 +301,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--until", default="0.0001,10,5", help="relative loss, patience, halvings")
+    parser.add_argument("--until", default="0.0001,20,2", help="relative loss, patience, halvings")
     parser.add_argument("--networks", type=Path, help="folder of trained networks, kept there")
     parser.add_argument("--only", choices=["resnet18", "standard", "robust"])
     parser.add_argument("--figure", type=Path)
