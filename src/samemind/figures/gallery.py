@@ -21,8 +21,8 @@ MOST_ARCHITECTURES = 2
     "Seed, target and inverted images",
     shows="For a standard and a robust model, the seed image the inversion starts from, the "
     "target image, and the inverted image that the model represents like the target. Chosen by "
-    "rule: the study's first two architectures, at their lowest and highest ε, and the first target "
-    "of each of the first classes.",
+    "rule: the study's first two architectures, at their lowest and highest ε, and the first "
+    "target of each of the first classes.",
     needs=("gallery",),
     paper="Figure 2",
 )
