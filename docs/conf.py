@@ -14,7 +14,8 @@ import samemind  # noqa: E402
 project = "samemind"
 version = release = samemind.__version__
 copyright = "the samemind contributors"
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "mathml"]
+html_math_renderer = "mathml"  # no script from elsewhere: the site works offline
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 html_theme = "furo"

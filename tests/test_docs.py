@@ -169,3 +169,28 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     assert (tmp_path / "html" / "measures.html").is_file()
     assert "linear_cka" in (tmp_path / "html" / "measure-reference.html").read_text()
+    pages = {p: p.read_text(encoding="utf-8") for p in (tmp_path / "html").rglob("*.html")}
+    assert any("<math" in text for text in pages.values())
+    for page, text in pages.items():
+        # The site works offline: nothing that a page needs comes from elsewhere.
+        fetched = re.findall(
+            r"<(?:script|img|link|iframe)\b[^>]*(?:src|href)=[\"'](?:https?:)?//", text
+        )
+        assert not fetched, (page.name, fetched)
+
+
+def test_every_formula_in_a_docstring_can_be_drawn() -> None:
+    draw = load("mathml").mathml
+    found = 0
+    for file in (ROOT / "src" / "samemind").rglob("*.py"):
+        for doc in docstrings(file):
+            for tex in re.findall(r"\$\$(.+?)\$\$", doc, re.DOTALL):
+                assert draw(tex.strip(), as_block=True).startswith("<math"), (file.name, tex)
+                found += 1
+    assert found > 40
+
+
+def docstrings(file: Path) -> list[str]:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    kinds = (ast.FunctionDef, ast.ClassDef, ast.Module)
+    return [ast.get_docstring(n) or "" for n in ast.walk(tree) if isinstance(n, kinds)]

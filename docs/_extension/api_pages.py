@@ -10,6 +10,7 @@ MODULES = {
     "In one place": ["samemind"],
     "Comparing": [
         "samemind.comparison", "samemind.comparing.run", "samemind.comparing.models",
+        "samemind.comparing.loading",
         "samemind.comparing.images", "samemind.comparing.arrays", "samemind.statistics.swaps",
     ],
     "Measures": [

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from samemind.architectures.base import ARCHITECTURES, Architecture
 from samemind.architectures.own import found_in, function_named
 from samemind.checkpoints.published import looks_published, published_file
+from samemind.comparing.loading import Loading, Model, classifier_of, n_channels
+from samemind.comparing.published import from_timm, from_torchvision, timm_preprocessing
 from samemind.datasets.base import NORMALISATIONS, normalisation
-from samemind.errors import CheckpointError, InvalidInput, UnknownName
+from samemind.errors import InvalidInput
 from samemind.lazy import LazyModule
 from samemind.registry import did_you_mean
+
+__all__ = ["Loading", "Model", "load_model", "open_model", "open_models"]
 
 if TYPE_CHECKING:
     import torch
@@ -22,57 +26,6 @@ if TYPE_CHECKING:
     from samemind.classifier import Classifier
 else:
     torch = LazyModule("torch")
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Model:
-    """A classifier that is ready to be compared, and what is known of it.
-
-    - `image_size`: the pixels that it must be given; None where any size will do.
-    - `crop`: the share of the resized image that its crop keeps, for image folders.
-    - `note`: what a reader of the result must know, such as "random weights".
-    """
-
-    name: str
-    reference: str
-    classifier: Classifier
-    architecture: str
-    image_size: int | None = None
-    crop: float = 1.0
-    channels: int = 3
-    note: str = ""
-
-    @property
-    def n_parameters(self) -> int:
-        return sum(p.numel() for p in self.classifier.network.parameters())
-
-
-@dataclass(frozen=True, kw_only=True)
-class Loading:
-    """How references become models.
-
-    - `architecture`: of checkpoint files: a name from `samemind list architectures`, `timm:NAME`
-      or `torchvision:NAME`; None recognises those of samemind by their keys.
-    - `classes`: of checkpoint files; None reads it from the file.
-    - `normalise`: 'imagenet', 'cifar10', 'inception', a dataset's name, 'none', or None for what
-      the source says.
-    - `dataset`: of the inputs; files of registered architectures are taken to be trained on it.
-    - `has_random_weights`: random weights where a name has no weights at hand, instead of an
-      error.
-    - `allows_download`: whether timm and torchvision may fetch weights.
-    - `is_trusted`, `part`: of checkpoint files; see `samemind.checkpoints.reading.read_weights`.
-    """
-
-    architecture: str | None = None
-    classes: int | None = None
-    image_size: int | None = None
-    normalise: str | None = None
-    dataset: str | None = None
-    has_random_weights: bool = False
-    allows_download: bool = False
-    is_trusted: bool = False
-    part: int | None = None
-    random_seed: int = 0
 
 
 def open_models(references: Sequence[str], loading: Loading) -> list[Model]:
@@ -143,9 +96,9 @@ def open_model(reference: str, loading: Loading | None = None) -> Model:
     name, _, given = reference.rpartition("=")
     source, _, rest = given.partition(":")
     if source == "timm" and rest:
-        model = _from_timm(rest, loading)
+        model = from_timm(rest, loading)
     elif source == "torchvision" and rest:
-        model = _from_torchvision(rest, loading)
+        model = from_torchvision(rest, loading)
     elif Path(given).is_file():
         model = _from_file(Path(given), loading)
     elif looks_published(given):
@@ -169,13 +122,6 @@ def _what_it_may_be(given: str) -> str:
     )
 
 
-def n_channels(classifier: Classifier) -> int:
-    """The number of channels that a classifier normalises."""
-    mean = classifier.mean
-    assert isinstance(mean, torch.Tensor)
-    return mean.shape[1]
-
-
 def _check_normalisation(model: Model) -> None:
     n = n_channels(model.classifier)
     if n != model.channels:
@@ -183,167 +129,6 @@ def _check_normalisation(model: Model) -> None:
             f"'{model.name}' reads {model.channels} channel(s), but its normalisation has {n}. "
             f"Choose another one with --normalise ({', '.join(NORMALISATIONS)}, a dataset, none)."
         )
-
-
-def _classifier(
-    network: nn.Module,
-    loading: Loading,
-    *,
-    shape: tuple[int, int, int],
-    head: str | None = None,
-    usual: tuple[Sequence[float], Sequence[float]] | None = None,
-) -> Classifier:
-    """The network with its normalisation; its head is found and verified where not known."""
-    from samemind.architectures.heads import find_head
-    from samemind.classifier import Classifier, check_head
-
-    mean, std = usual or normalisation("none", shape[0])
-    if loading.normalise:
-        mean, std = normalisation(loading.normalise, shape[0])
-    images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
-    network = network.eval()
-    classifier = Classifier(network, head=head or find_head(network, images), mean=mean, std=std)
-    if n_channels(classifier) == shape[0]:
-        check_head(classifier, images)
-    return classifier.eval()
-
-
-# -- timm and torchvision
-
-
-def _from_timm(name: str, loading: Loading) -> Model:
-    import timm
-    from timm.data.config import resolve_model_data_config
-
-    if not timm.is_model(name):
-        near = did_you_mean(name.split(".")[0], timm.list_models())
-        raise UnknownName(
-            f"timm has no model '{name}'. {near}`timm.list_models('*{name[:6]}*')` shows some."
-        )
-    network, note = _with_weights(
-        name,
-        loading,
-        pretrained=lambda: timm.create_model(name, pretrained=True),
-        random=lambda: timm.create_model(name, pretrained=False, num_classes=_classes(name)),
-        where="timm",
-    )
-    config: dict[str, Any] = resolve_model_data_config(network)
-    channels, size, _ = config["input_size"]
-    # The record's own word for the head is verified like a guess: some models have two heads.
-    return Model(
-        name=name,
-        reference=f"timm:{name}",
-        classifier=_classifier(
-            network, loading, shape=(channels, size, size), usual=(config["mean"], config["std"])
-        ),
-        architecture=f"timm:{name.split('.')[0]}",
-        image_size=loading.image_size or size,
-        crop=config.get("crop_pct") or 1.0,
-        channels=channels,
-        note=note,
-    )
-
-
-def _timm_preprocessing(network: nn.Module) -> tuple[float, tuple[Any, Any]]:
-    from timm.data.config import resolve_model_data_config
-
-    config: dict[str, Any] = resolve_model_data_config(network)
-    return config.get("crop_pct") or 1.0, (config["mean"], config["std"])
-
-
-def _classes(name: str) -> int:
-    import timm
-
-    # Without this a model takes its default tag's classes (tiny_vit_5m_224: 21,841).
-    config = timm.get_pretrained_cfg(name)
-    return config.num_classes if config and "." in name else 1000
-
-
-def _from_torchvision(name: str, loading: Loading) -> Model:
-    from torchvision import models
-
-    if name not in models.list_models(module=models):
-        near = did_you_mean(name, models.list_models(module=models))
-        raise UnknownName(
-            f"torchvision has no classification model '{name}'. {near}"
-            f"`torchvision.models.list_models()` shows them."
-        )
-    weights: Any = models.get_model_weights(name).DEFAULT  # pyright: ignore[reportAttributeAccessIssue]
-    network, note = _with_weights(
-        name,
-        loading,
-        pretrained=lambda: models.get_model(name, weights=weights),
-        random=lambda: models.get_model(name, weights=None),
-        where="torchvision",
-    )
-    presets = weights.transforms()
-    size = presets.crop_size[0]
-    return Model(
-        name=name,
-        reference=f"torchvision:{name}",
-        classifier=_classifier(
-            network, loading, shape=(3, size, size), usual=(presets.mean, presets.std)
-        ),
-        architecture=f"torchvision:{name}",
-        image_size=loading.image_size or size,
-        crop=size / presets.resize_size[0],
-        note=note,
-    )
-
-
-def _with_weights(
-    name: str,
-    loading: Loading,
-    *,
-    pretrained: Callable[[], nn.Module],
-    random: Callable[[], nn.Module],
-    where: str,
-) -> tuple[nn.Module, str]:
-    """The network with published weights, or random ones where that was asked for."""
-    if loading.has_random_weights:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(loading.random_seed)
-            return random(), f"random weights, seed {loading.random_seed}"
-    try:
-        with _offline(not loading.allows_download):
-            return pretrained(), ""
-    except Exception as error:
-        raise CheckpointError(
-            f"The published weights of {where}:{name} are not on this machine"
-            f"{'' if loading.allows_download else ', and downloading was not asked for'} "
-            f"({type(error).__name__}). --download fetches them; --random-weights compares the "
-            f"untrained network; or give a checkpoint file with --architecture {where}:{name}."
-        ) from error
-
-
-class _offline:
-    """While it lasts, timm and torchvision use what is cached and fetch nothing."""
-
-    def __init__(self, wanted: bool) -> None:
-        self.wanted = wanted
-
-    def __enter__(self) -> None:
-        if not self.wanted:
-            return
-        from huggingface_hub import constants
-        from torch import hub
-
-        self.offline, self.download = constants.HF_HUB_OFFLINE, hub.download_url_to_file
-        constants.HF_HUB_OFFLINE = True
-        hub.download_url_to_file = _refuse  # pyright: ignore[reportAttributeAccessIssue]
-
-    def __exit__(self, *_: object) -> None:
-        if not self.wanted:
-            return
-        from huggingface_hub import constants
-        from torch import hub
-
-        constants.HF_HUB_OFFLINE = self.offline
-        hub.download_url_to_file = self.download
-
-
-def _refuse(*_: object, **__: object) -> None:
-    raise OSError("downloading is off")
 
 
 # -- functions
@@ -365,7 +150,7 @@ def _from_function(module: str, function: str, loading: Loading) -> Model:
         classifier, channels = network.eval(), n_channels(network)
     else:
         shape = (channels, size or 32, size or 32)
-        classifier = _classifier(network, loading, shape=shape)
+        classifier = classifier_of(network, loading, shape=shape)
     return Model(
         name=function,
         reference=f"{module}:{function}",
@@ -413,7 +198,7 @@ def _from_file(path: Path, loading: Loading) -> Model:
     source = record.name.partition(":")[0]
     crop, usual = (size / 255 if size >= 224 else 1.0), None
     if source == "timm":
-        crop, usual = _timm_preprocessing(loaded.network)
+        crop, usual = timm_preprocessing(loaded.network)
     elif source == "torchvision":
         crop, usual = 224 / 256, NORMALISATIONS["imagenet"]
     if loaded.mean and loaded.std:
@@ -421,7 +206,7 @@ def _from_file(path: Path, loading: Loading) -> Model:
     return Model(
         name=path.stem,
         reference=str(path),
-        classifier=_classifier(
+        classifier=classifier_of(
             loaded.network,
             loading,
             shape=(record.channels, size, size),

@@ -1,0 +1,99 @@
+"""A model that is ready to be compared, and how a network becomes one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from samemind.datasets.base import normalisation
+from samemind.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from samemind.classifier import Classifier
+else:
+    torch = LazyModule("torch")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Model:
+    """A classifier that is ready to be compared, and what is known of it.
+
+    - `image_size`: the pixels that it must be given; None where any size will do.
+    - `crop`: the share of the resized image that its crop keeps, for image folders.
+    - `note`: what a reader of the result must know, such as "random weights".
+    """
+
+    name: str
+    reference: str
+    classifier: Classifier
+    architecture: str
+    image_size: int | None = None
+    crop: float = 1.0
+    channels: int = 3
+    note: str = ""
+
+    @property
+    def n_parameters(self) -> int:
+        return sum(p.numel() for p in self.classifier.network.parameters())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loading:
+    """How references become models.
+
+    - `architecture`: of checkpoint files: a name from `samemind list architectures`, `timm:NAME`
+      or `torchvision:NAME`; None recognises those of samemind by their keys.
+    - `classes`: of checkpoint files; None reads it from the file.
+    - `normalise`: 'imagenet', 'cifar10', 'inception', a dataset's name, 'none', or None for what
+      the source says.
+    - `dataset`: of the inputs; files of registered architectures are taken to be trained on it.
+    - `has_random_weights`: random weights where a name has no weights at hand, instead of an
+      error.
+    - `allows_download`: whether timm and torchvision may fetch weights.
+    - `is_trusted`, `part`: of checkpoint files; see `samemind.checkpoints.reading.read_weights`.
+    """
+
+    architecture: str | None = None
+    classes: int | None = None
+    image_size: int | None = None
+    normalise: str | None = None
+    dataset: str | None = None
+    has_random_weights: bool = False
+    allows_download: bool = False
+    is_trusted: bool = False
+    part: int | None = None
+    random_seed: int = 0
+
+
+def n_channels(classifier: Classifier) -> int:
+    """The number of channels that a classifier normalises."""
+    mean = classifier.mean
+    assert isinstance(mean, torch.Tensor)
+    return mean.shape[1]
+
+
+def classifier_of(
+    network: nn.Module,
+    loading: Loading,
+    *,
+    shape: tuple[int, int, int],
+    head: str | None = None,
+    usual: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> Classifier:
+    """The network with its normalisation; its head is found and verified where not known."""
+    from samemind.architectures.heads import find_head
+    from samemind.classifier import Classifier, check_head
+
+    mean, std = usual or normalisation("none", shape[0])
+    if loading.normalise:
+        mean, std = normalisation(loading.normalise, shape[0])
+    images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
+    network = network.eval()
+    classifier = Classifier(network, head=head or find_head(network, images), mean=mean, std=std)
+    if n_channels(classifier) == shape[0]:
+        check_head(classifier, images)
+    return classifier.eval()
