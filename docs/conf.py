@@ -20,14 +20,7 @@ myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 html_theme = "furo"
 html_title = "samemind"
-exclude_patterns = [
-    "_build",
-    "_extension",
-    "measures-table.md",
-    "set-measures-table.md",
-    "mechanism-measures-table.md",
-    "figures-table.md",
-]
+exclude_patterns = ["_build", "_extension", "*-table.md"]  # tables are parts of pages
 # Docstrings begin their own sections below the name they belong to.
 suppress_warnings = ["myst.header"]
 
@@ -38,7 +31,7 @@ NAMED = ("index", "more", *(DOCS / "index.md").read_text(encoding="utf-8").split
 def write_more() -> None:
     """A page that lists every page which index.md does not name."""
     others = [p.stem for p in sorted(DOCS.glob("*.md")) if p.stem not in NAMED]
-    pages = "\n".join(o for o in others if f"{o}.md" not in exclude_patterns)
+    pages = "\n".join(o for o in others if not o.endswith("-table"))
     toctree = f"```{{toctree}}\n:maxdepth: 1\n\n{pages}\n```\n" if pages else ""
     text = "# Promises and results\n\nWhat samemind promises, and what was measured.\n\n"
     (DOCS / "more.md").write_text(text + toctree, encoding="utf-8")
