@@ -385,3 +385,15 @@ def test_a_layer_that_no_model_has_is_answered_with_a_suggestion(weights) -> Non
             *weights, "--architecture", "digits_vgg_bn", "--inputs", "digits", "--count", 20,
             "--permutations", 0, "--layers", "clasifier",
         )  # fmt: skip
+
+
+def test_files_of_two_architectures_are_compared_with_one_for_each(tmp_path: Path, weights) -> None:
+    torch.save(ARCHITECTURES["digits_vit"].build(10, 8).state_dict(), tmp_path / "vit.pt")
+    common = ["--inputs", "digits", "--count", 20, "--permutations", 0, "--json"]
+    told = run(weights[0], tmp_path / "vit.pt", "--architecture", "digits_vgg_bn, digits_vit",
+               *common)  # fmt: skip
+    assert [m["architecture"] for m in json.loads(told)["models"]] == [
+        "digits_vgg_bn", "digits_vit",
+    ]  # fmt: skip
+    with pytest.raises(InvalidInput, match="2 architectures were given for 1 models"):
+        run(weights[0], "--architecture", "digits_vgg_bn,digits_vit", *common)

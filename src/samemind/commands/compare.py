@@ -66,7 +66,8 @@ def compare(
     architecture: Annotated[
         str | None,
         typer.Option(
-            help="Of checkpoint files: from `list architectures`, timm:, torchvision:, python:."
+            help="Of checkpoint files: from `list architectures`, timm:, torchvision:, python:; "
+            "one for all, or one for each with commas between."
         ),
     ] = None,
     classes: Annotated[

@@ -45,7 +45,8 @@ class Model:
 class Loading:
     """How references become models.
 
-    - `architecture`: of checkpoint files: a name from `samemind list architectures`, `timm:NAME`
+    - `architecture`: of checkpoint files (one for each with commas between, where they differ):
+      a name from `samemind list architectures`, `timm:NAME`, `python:MODULE:FUNCTION`
       or `torchvision:NAME`; None recognises those of samemind by their keys.
     - `classes`: of checkpoint files; None reads it from the file.
     - `normalise`: 'imagenet', 'cifar10', 'inception', a dataset's name, 'none', or None for what

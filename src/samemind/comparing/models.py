@@ -33,7 +33,17 @@ def open_models(references: Sequence[str], loading: Loading) -> list[Model]:
 
     **Raises:** what `open_model` raises.
     """
-    models = [open_model(reference, loading) for reference in references]
+    named = (loading.architecture or "").split(",")
+    if len(named) not in (1, len(references)):
+        raise InvalidInput(
+            f"{len(named)} architectures were given for {len(references)} models. Give one for "
+            f"all, or one for each in their order, with commas between."
+        )
+    each = named if len(named) > 1 else named * len(references)
+    models = [
+        open_model(reference, replace(loading, architecture=name.strip() or None))
+        for reference, name in zip(references, each, strict=True)
+    ]
     names = [m.name for m in models]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
@@ -181,8 +191,8 @@ def _from_file(path: Path, loading: Loading) -> Model:
         if found.architecture is None:
             raise InvalidInput(
                 f"What network {path} holds the weights of is not known: {found.problem}. Name "
-                f"it: --architecture NAME (`samemind list architectures`), timm:NAME or "
-                f"torchvision:NAME."
+                f"it: --architecture NAME (`samemind list architectures`), timm:NAME, "
+                f"torchvision:NAME, or python:MODULE:FUNCTION for a network of your own."
             )
         name = found.architecture
     record: Architecture = ARCHITECTURES[name]
