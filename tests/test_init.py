@@ -189,12 +189,14 @@ def test_files_of_another_norm_or_of_no_known_dataset_are_left_out_and_said(tmp_
 @pytest.mark.data
 def test_init_from_published_files_of_foreign_networks_writes_a_study(real_data: Path, tmp_path):
     path = tmp_path / "mine.toml"
+    known = ("marabou_small", "marabou_medium")
     told = init(
-        path, "--models", real_data / "models" / "cifar_marabou_small.pth",
-        "--architecture", "python:their_networks:marabou_small", "--dataset", "cifar10",
+        path, "--models", real_data / "models" / "cifar_marabou_*.pth", "--dataset", "cifar10",
+        "--architecture", ",".join(f"python:their_networks:{n}" for n in known),
     )  # fmt: skip
     assert "mean and std are those of cifar10" in told
-    (model,) = read_study(path).imported
+    medium, model = read_study(path).imported
+    assert medium.architecture == "python:their_networks:marabou_medium"
     assert model.source == "cifar_marabou_small.pth"
     assert (path.parent / model.file).resolve() == (
         real_data / "models" / "cifar_marabou_small.pth"

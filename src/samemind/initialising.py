@@ -231,7 +231,8 @@ def suggested(
 
     - `folder`: of the study file, from which their paths are written.
     - `dataset`, `architecture`: of files that do not say; the architecture of those whose keys
-      are of none that samemind knows.
+      are of none that samemind knows, or several with commas between, of which the first that
+      fits is taken.
 
     **Raises:** `InvalidInput` if there is none left, or they do not belong to one dataset and norm.
 
@@ -239,22 +240,28 @@ def suggested(
     """
     found: list[Suggested] = []
     refused: list[str] = []
+    others = [name.strip() for name in (architecture or "").split(",") if name.strip()]
     norms = [m.norm for m in models if m.norm]
     norm = max(norms, key=norms.count, default="L2")
     dataset = dataset or next((m.dataset for m in models if m.dataset), None)
     for model in models:
-        name = model.architecture or architecture
-        if name is None or dataset is None:
+        names = [model.architecture] if model.architecture else others
+        if not names or dataset is None:
             which = model.problem or "its dataset is not known: --dataset"
             refused.append(f"{model.path}: {which}")
             continue
         if model.norm not in (None, norm):
             refused.append(f"{model.path}: its norm is {model.norm}, the others' is {norm}")
             continue
-        try:
-            found.append(_suggestion(model, name, dataset, norm, folder, found))
-        except (CheckpointError, InvalidInput) as error:
-            refused.append(str(error))
+        trouble = ""
+        for name in names:
+            try:
+                found.append(_suggestion(model, name, dataset, norm, folder, found))
+                break
+            except (CheckpointError, InvalidInput) as error:
+                trouble = trouble or str(error)
+        else:
+            refused.append(trouble)
     if not found:
         raise InvalidInput(
             "None of the checkpoints can be compared in a study:\n  "

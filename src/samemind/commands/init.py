@@ -28,7 +28,7 @@ def init(
         str | None,
         typer.Option(
             help="Of checkpoints whose keys are of none that is known: timm:NAME, "
-            "torchvision:NAME, module.path:function."
+            "torchvision:NAME, python:MODULE:FUNCTION; of several with commas, the first that fits."
         ),
     ] = None,
 ) -> None:
