@@ -149,6 +149,41 @@ def test_the_heat_map_has_every_pair_of_its_epsilon(opened, scores):
     assert len(wanted) == 42
 
 
+def test_the_map_has_the_models_of_its_epsilon_and_names_them(opened, scores):
+    page = opened.page
+    page.select_option("#heat-epsilon", "0.5")
+    spots = page.locator("#map .spot")
+    cell = scores[scores["epsilon"] == 0.5]
+    wanted = {*cell["model_a"], *cell["model_b"]}
+    assert set(spots.evaluate_all("all => all.map(s => s.dataset.model)")) == wanted
+    assert len(wanted) == 7
+    page.locator("#map svg").focus()
+    page.keyboard.press("ArrowRight")
+    assert spots.first.get_attribute("data-model") in page.locator("#tip").inner_text()
+    assert "clean accuracy" in page.locator("#tip").inner_text()
+    before = spots.first.get_attribute("transform")
+    page.select_option("#measure", "knn_jaccard")
+    assert spots.first.get_attribute("transform") != before
+    page.locator("#architectures label", has_text="vgg").click()
+    assert spots.count() == 6
+
+
+def test_names_in_the_heat_map_are_not_cut_off(browser, tmp_path):
+    names = ("cifar_wide_resnet50_4_imagenet_stem", "cifar_resnext50_32x4d_imagenet_stem", "vgg")
+    study = simulated(architectures=names, measures=("agreement",), epsilons=(0.0,))
+    page = write_report(study, tmp_path / "report")
+    for width in (390, 1280):
+        watched = Watched(browser, page.as_uri(), viewport={"width": width, "height": 800})
+        outside = watched.page.evaluate(
+            "(() => { const box = document.querySelector('#heat svg').getBoundingClientRect();"
+            " return [...document.querySelectorAll('#heat .name')].filter(t => {"
+            " const b = t.getBoundingClientRect();"
+            " return b.left < box.left - 1 || b.top < box.top - 1; }).length; })()"
+        )
+        assert outside == 0
+        watched.context.close()
+
+
 def test_the_scatter_plot_has_every_pair(opened, scores):
     marks = opened.page.locator("#scatter .point").evaluate_all(
         "all => all.map(m => m.dataset.row)"

@@ -13,7 +13,7 @@ from samemind.figures.evidence import levels_of
 from samemind.figures.gallery import KINDS
 from samemind.lazy import LazyModule
 from samemind.reporting.sheets import Sheets, sheets_of
-from samemind.statistics import cluster_order, normalised
+from samemind.statistics import classical_map, cluster_order, normalised
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +35,7 @@ MODEL_FACTS = [
     "representation_size", "clean_accuracy", "adversarial_accuracy", "is_weak",
 ]  # fmt: skip
 EXTREMES = 6
+FEWEST_ON_A_MAP = 3
 SHOWN_NEIGHBOURS = 3
 MOST_IMAGE_CHARACTERS = 4_000_000  # so that the page stays below 15 MB whatever the images are
 
@@ -51,6 +52,7 @@ def embedded(study: Results) -> dict[str, Any]:
         "cells": {"|".join(key_texts(key)): cell for key, cell in cells.items()},
         "labels": {name: measure_label(name) for name in measures_in(rows)},
         "orders": orders_of(study),
+        "maps": maps_of(study),
         "has_seeds": has_several_seeds(rows),
         "models": [
             dict(zip(MODEL_FACTS, map(plain_value, record), strict=True))
@@ -144,6 +146,28 @@ def orders_of(study: Results) -> dict[str, list[str]]:
         mean = np.where(counts > 0, np.nansum(matrices, axis=0) / np.maximum(counts, 1), np.nan)
         place = dataset if dataset == inputs_dataset else f"{dataset} on {inputs_dataset}"
         found[f"{place}|{measure}"] = [names[i] for i in cluster_order(mean)]
+    return found
+
+
+def maps_of(study: Results) -> dict[str, dict[str, Any]]:
+    """For each cell of three models or more, where its models lie on the map of the figures."""
+    found = {}
+    for key, part in study.defined.groupby(CELL, sort=False):
+        names = sorted({*part["model_a"], *part["model_b"]})
+        if len(names) < FEWEST_ON_A_MAP:
+            continue
+        place = {name: i for i, name in enumerate(names)}
+        matrix = np.full((len(names), len(names)), np.nan)
+        pairs = part[["model_a", "model_b", "score"]].itertuples(index=False, name=None)
+        for a, b, score in pairs:
+            matrix[place[b], place[a]] = score
+        positions, kept = classical_map(symmetric(matrix))
+        found["|".join(key_texts(list(key)))] = {  # pyright: ignore[reportArgumentType]
+            "models": names,
+            "x": [round(float(x), 4) for x in positions[:, 0]],
+            "y": [round(float(y), 4) for y in positions[:, 1]],
+            "kept": plain_value(kept),
+        }
     return found
 
 

@@ -96,20 +96,20 @@ function points(drawing, marks) {
     at = (next + marks.length) % marks.length;
     marks[at].mark.classList.add("on");
     const box = marks[at].mark.getBoundingClientRect();
-    tip(describe(marks[at].row), box.right, box.top);
+    tip(marks[at].text ?? describe(marks[at].row), box.right, box.top);
   };
   drawing.addEventListener("keydown", (event) => {
     if (event.key === "ArrowRight" || event.key === "ArrowDown") { go(at + 1); event.preventDefault(); }
     if (event.key === "ArrowLeft" || event.key === "ArrowUp") { go(at - 1); event.preventDefault(); }
     // Without this the same key press would close the dialog that it opens.
-    if (event.key === "Enter" && at >= 0) { event.preventDefault(); openPair(marks[at].row); }
+    if (event.key === "Enter" && at >= 0 && marks[at].row) { event.preventDefault(); openPair(marks[at].row); }
     if (event.key === "Escape") untip();
   });
   drawing.addEventListener("blur", () => { marks[at]?.mark.classList.remove("on"); untip(); });
-  for (const { mark, row } of marks) {
-    mark.addEventListener("pointerenter", (event) => tip(describe(row), event.clientX, event.clientY));
+  for (const { mark, row, text } of marks) {
+    mark.addEventListener("pointerenter", (event) => tip(text ?? describe(row), event.clientX, event.clientY));
     mark.addEventListener("pointerleave", untip);
-    mark.addEventListener("click", () => openPair(row));
+    if (row) mark.addEventListener("click", () => openPair(row));
   }
 }
 function describe(row) {
@@ -189,24 +189,37 @@ function colour(share) {
   const at = Math.max(0, Math.min(1, share)) * (STOPS.length - 1), low = Math.min(Math.floor(at), STOPS.length - 2);
   return STOPS[low].map((v, i) => Math.round(v + (STOPS[low + 1][i] - v) * (at - low)));
 }
+function halved(name, longest) {
+  // A long name in two lines, at the underscore or hyphen next to its middle.
+  if (name.length <= longest) return [name];
+  const places = [...name.matchAll(/[_-]/g)].map((match) => match.index + 1);
+  if (!places.length) return [name];
+  const at = places.reduce((a, b) => Math.abs(b - name.length / 2) < Math.abs(a - name.length / 2) ? b : a);
+  return [name.slice(0, at), name.slice(at)];
+}
+const kindOf = (rows) => state.inputs || (rows.some((row) => row.inputs === "natural") ? "natural" : "inverted");
 function drawHeat(rows) {
   const box = $("heat"), level = Number($("heat-epsilon").value);
-  const kind = state.inputs || (rows.some((row) => row.inputs === "natural") ? "natural" : "inverted");
+  const kind = kindOf(rows);
   const part = rows.filter((row) => row.epsilon === level && row.inputs === kind && value(row) !== null);
   const name = (row, side) => DATA.has_seeds ? `${row["architecture_" + side]} #${row["random_seed_" + side]}` : row["architecture_" + side];
   const present = new Set(part.flatMap((row) => [name(row, "a"), name(row, "b")]));
   const order = (DATA.orders[`${state.place}|${state.measure}`] || []).filter((n) => present.has(n));
   for (const n of present) if (!order.includes(n)) order.push(n);
   const width = Math.max(280, Math.round(box.clientWidth || 420));
-  const side = Math.min(150, 18 + 6.3 * Math.max(0, ...order.map((n) => n.length)));
+  const lines = order.map((n) => halved(n, 20));
+  const side = 18 + 6.3 * Math.max(0, ...lines.flat().map((line) => line.length));
   const size = (width - side - 6) / Math.max(1, order.length), height = side + size * order.length + 8;
   const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", tabindex: 0,
     "aria-label": `Heat map of ${label(state.measure)} for every pair at ε = ${level}, ${kind} inputs.` });
   const [low, high] = [Math.min(0, ...part.map(value)), Math.max(1, ...part.map(value))];
   order.forEach((n, i) => {
     const middle = (i + 0.5) * size;
-    drawing.append(svg("text", { x: side - 5, y: side + middle + 4, "text-anchor": "end", "font-size": 11 }, n),
-      svg("text", { transform: `translate(${side + middle + 4} ${side - 5}) rotate(-90)`, "font-size": 11 }, n));
+    lines[i].forEach((line, j) => {
+      const shift = 4 + 11 * (j - (lines[i].length - 1) / 2);
+      drawing.append(svg("text", { class: "name", x: side - 5, y: side + middle + shift, "text-anchor": "end" }, line),
+        svg("text", { class: "name", transform: `translate(${side + middle + shift} ${side - 5}) rotate(-90)` }, line));
+    });
   });
   const marks = [];
   const place = (row, column, line) => {
@@ -226,6 +239,33 @@ function drawHeat(rows) {
   points(drawing, marks);
   const note = kind === "inverted" ? "Inverted inputs; the column is the model whose inverted images both saw." : "Natural inputs.";
   box.replaceChildren(drawing, node("p", { class: "hint" }, `${note} Dark is ${number(low, 1)}, bright is ${number(high, 1)}.`));
+}
+
+// -- a map of the models of one ε: near means alike
+function drawMap(rows) {
+  const box = $("map"), level = Number($("heat-epsilon").value), kind = kindOf(rows);
+  const cell = rows.find((row) => row.epsilon === level && row.inputs === kind);
+  const map = cell && DATA.maps[cellKey(cell)];
+  if (!map) return box.replaceChildren(node("p", { class: "hint" }, `Fewer than three models at ε = ${level} on ${kind} inputs.`));
+  const { drawing, width, height } = frame(box, 380, `Map of ${map.models.length} models at ε = ${level} by ${label(state.measure)}, ${kind} inputs.`);
+  // One scale for every ε, so that maps can be compared.
+  const reach = 1.12 * Math.max(1e-3, ...Object.entries(DATA.maps).filter(([key]) => key.startsWith(cellKey({ ...cell, epsilon: "" }))).flatMap(([, m]) => [...m.x, ...m.y].map(Math.abs)));
+  const unit = Math.min(width, height) / 2 / reach, x = (v) => width / 2 + v * unit, y = (v) => height / 2 - v * unit;
+  drawing.append(svg("line", { class: "grid", x1: 0, x2: width, y1: y(0), y2: y(0) }), svg("line", { class: "grid", x1: x(0), x2: x(0), y1: 0, y2: height }));
+  const names = distinct(DATA.models.map((m) => m.architecture)), marks = [], shown = new Set();
+  map.models.forEach((name, i) => {
+    const model = DATA.models.find((m) => m.model === name && m.dataset === cell.dataset);
+    if (!model || !state.architectures.has(model.architecture)) return;
+    const mark = svg("g", { class: `spot ${kind}`, "data-model": name, transform: `translate(${x(map.x[i])} ${y(map.y[i])})` },
+      [svg("circle", { class: "box", r: 10 }), svg("text", { "text-anchor": "middle", y: 4 }, String(names.indexOf(model.architecture) + 1))]);
+    drawing.append(mark);
+    shown.add(model.architecture);
+    marks.push({ mark, text: `${name}\nclean accuracy ${fact("clean_accuracy", model.clean_accuracy)}\nadversarial accuracy ${fact("adversarial_accuracy", model.adversarial_accuracy)}` });
+  });
+  points(drawing, marks);
+  box.replaceChildren(drawing,
+    node("p", { class: "key" }, [...shown].map((name) => node("span", {}, `${names.indexOf(name) + 1} ${name}`))),
+    node("p", { class: "hint" }, `ε = ${level}, ${kind} inputs. Distances come near 1 − similarity; the plane keeps ${Math.round(100 * map.kept)} % of them.`));
 }
 
 // -- one measure against another
@@ -379,6 +419,7 @@ function render() {
   $("count").textContent = `${pairs} pairs, ${rows.length} scores of ${label(state.measure)}` + (empty ? `, ${empty} of them undefined.` : ".");
   drawBoxes(rows);
   drawHeat(rows);
+  drawMap(rows);
   drawScatter(rows);
   drawPairs(rows);
 }
