@@ -17,7 +17,7 @@ from time import perf_counter
 
 import torch
 from measures_cell import WIDTHS, make_cell, measures_for, run_ours, timed, versions
-from measures_growth import write_growth
+from measures_growth import PIECES, write_growth
 from measures_public_way import exact_scores, public_scores
 from threadpoolctl import threadpool_limits
 
@@ -105,12 +105,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--inputs", type=int, default=10_000, help="N, the number of inputs")
     parser.add_argument("--growth", type=Path, help="write the table of cost to this file instead")
+    parser.add_argument(
+        "--pieces", nargs="+", choices=PIECES, default=PIECES, help="write these parts of it only"
+    )
     parser.add_argument("--gpu", action="store_true", help="time the cell on a GPU instead")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with threadpool_limits(1):
         if arguments.growth:
-            write_growth(arguments.growth)
+            write_growth(arguments.growth, arguments.pieces)
         elif arguments.gpu:
             time_on_gpu(arguments.inputs)
         else:

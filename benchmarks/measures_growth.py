@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from measures_cell import MEASURES, make_cell, run_ours, timed, versions
@@ -13,40 +14,70 @@ from samemind.measures import Floor, Pair, Side
 BESIDE = (*MEASURES, "mean_cca", "svcca", "linear_regression_r2", "gulp_distance")
 
 
-def write_growth(path: Path) -> None:
-    """Writes the table of cost over the number of inputs, units and models."""
-    base = {"inputs": 2000, "units": 512, "models": 4}
-    steps = {
-        "inputs": (1000, 2000, 4000, 8000),
-        "units": (256, 512, 1024, 2048),
-        "models": (2, 4, 8, 16),
-    }
-    lines = [
-        "# What measures cost as the work grows",
-        "",
-        "Written by `python benchmarks/measures.py --growth docs/measures-cost.md`; the ratio to",
-        "public packages on a cell of the paper's size is what `make bench-measures` prints.",
-        f"One cell, all pairs, {len(MEASURES)} measures: {', '.join(f'`{m}`' for m in MEASURES)}.",
-        "Made-up representations, float32; logits of 1,000 classes. CPU seconds, one thread.",
-        f"Where nothing else is said: {base['inputs']:,} inputs, {base['units']:,} units,",
-        f"{base['models']} models.",
-        "",
-        versions(),
-    ]
-    for what, values in steps.items():
-        lines += ["", f"| {what} | pairs | CPU seconds | per pair |", "|--:|--:|--:|--:|"]
-        for value in values:
-            size = base | {what: value}
-            widths = {f"model {i}": size["units"] for i in range(size["models"])}
-            arrays = make_cell(size["inputs"], widths)
-            _, seconds = timed(lambda arrays=arrays: run_ours(arrays, "cpu"))
-            n_pairs = size["models"] * (size["models"] - 1) // 2
-            lines.append(f"| {value:,} | {n_pairs} | {seconds:.2f} | {seconds / n_pairs:.2f} |")
-            print(lines[-1], flush=True)
-    lines += ["", GROWTH_RULES, *beside_a_score(2 * base["inputs"], 2 * base["units"])]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines))
+BASE = {"inputs": 5000, "units": 1024, "models": 4}
+STEPS = {
+    "inputs": (2500, 5000, 10_000, 20_000),
+    "units": (512, 1024, 2048, 4096),
+    "models": (2, 4, 8, 16),
+}
+#: What can be measured on its own; each takes some minutes.
+PIECES = (*STEPS, "beside")
 
+
+def write_growth(path: Path, pieces: Sequence[str]) -> None:
+    """Measures these pieces and puts them into the page, which keeps what it has of the others."""
+    found = _pieces_of(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for piece in pieces:
+        lines = growth_over(piece) if piece in STEPS else beside_a_score(4000, 1024)
+        found[piece] = "\n".join([versions(), "", *lines])
+        page = [INTRODUCTION]
+        for name in PIECES:
+            if name == "beside":
+                page.append(GROWTH_RULES)
+            page.append(f"{_mark(name)}\n\n{found.get(name, 'Not measured yet.')}\n")
+        path.write_text("\n".join([*page, BESIDE_RULES]), encoding="utf-8")
+
+
+def _mark(piece: str) -> str:
+    return f"<!-- {piece} -->"
+
+
+def _pieces_of(page: str) -> dict[str, str]:
+    found = {}
+    ends = dict.fromkeys(PIECES, GROWTH_RULES) | {"beside": BESIDE_RULES}
+    for name in PIECES:
+        _, is_there, rest = page.partition(f"{_mark(name)}\n\n")
+        for end in (*(_mark(other) for other in PIECES), ends[name]):
+            rest = rest.partition(end)[0]
+        if is_there:
+            found[name] = rest.rstrip("\n")
+    return found
+
+
+def growth_over(what: str) -> list[str]:
+    """The table of a cell's cost over one of its sizes."""
+    lines = [f"| {what} | pairs | CPU seconds | per pair |", "|--:|--:|--:|--:|"]
+    for value in STEPS[what]:
+        size = BASE | {what: value}
+        widths = {f"model {i}": size["units"] for i in range(size["models"])}
+        arrays = make_cell(size["inputs"], widths)
+        _, seconds = timed(lambda arrays=arrays: run_ours(arrays, "cpu"))
+        n_pairs = size["models"] * (size["models"] - 1) // 2
+        lines.append(f"| {value:,} | {n_pairs} | {seconds:.2f} | {seconds / n_pairs:.2f} |")
+        print(lines[-1], flush=True)
+    return lines
+
+
+INTRODUCTION = f"""\
+# What measures cost as the work grows
+
+Written by `python benchmarks/measures.py --growth docs/measures-cost.md`, or a piece at a time with
+`--pieces` ({", ".join(PIECES)}); the ratio to public packages on a cell of the paper's size is what
+`make bench-measures` prints. One cell, all pairs, {len(MEASURES)} measures:
+{", ".join(f"`{m}`" for m in MEASURES)}. Made-up representations, float32; logits of 1,000 classes.
+CPU seconds, one thread, one run. Where nothing else is said: {BASE["inputs"]:,} inputs,
+{BASE["units"]:,} units, {BASE["models"]} models.
+"""
 
 GROWTH_RULES = """\
 How it must grow, with N inputs, D and D' units, C classes:
@@ -94,7 +125,7 @@ def beside_a_score(n: int, width: int) -> list[str]:
             f"| {kind} |"
         )
         print(lines[-1], flush=True)
-    return [*lines, "", BESIDE_RULES]
+    return lines
 
 
 def origin(floor: Floor | None) -> str:
@@ -111,10 +142,14 @@ def origin(floor: Floor | None) -> str:
 
 
 BESIDE_RULES = """\
-Multiples of scores that take a few milliseconds are multiples of fixed costs. Elsewhere, where more
-than 1.5 times the score is paid, theory asks for it: the share of input i in linear CKA is a
-product of row i with the cross-covariance and the other row i, N D D' operations, as many as the
-cross-covariance itself. The shares in Procrustes need the rotation, so singular vectors where the
-score needs singular values only, and two more products. A shuffle changes what depends on the
-pair, so each costs a score. Nothing of this is made unless it is asked for.
+Multiples of scores that take a few milliseconds are multiples of fixed costs. Elsewhere, the
+standard error of more than 2,048 inputs comes from the influences of a random 2,048, so what it
+adds to linear CKA falls with the number of inputs. Where theory asks for more than 1.5 times the
+score: the shares in Procrustes need the best rotation, so singular vectors where the score needs
+singular values only, in a problem that does not become smaller with fewer inputs; whitened measures
+need singular vectors likewise, and products in float64. The contributions of *all* inputs in linear
+CKA take N D D' operations, as many as the cross-covariance itself. Floors in closed form, in the
+limit of many units or from pairs of rows cost a part of a score; for other measures a shuffle
+changes what depends on the pair, so each of the shuffles costs a score. Nothing of this is made
+unless it is asked for.
 """

@@ -10,6 +10,7 @@ from samemind.figures.base import FIGURES
 from samemind.measures.base import MEASURES, Measure
 from samemind.measures.mechanism import MECHANISM_MEASURES
 from samemind.measures.of_sets import SET_MEASURES
+from samemind.measures.streaming import OF_MOMENTS
 
 DOCS = Path(__file__).parents[1]
 
@@ -62,6 +63,11 @@ def what_measures_see() -> str:
     return "\n".join(lines) + "\n"
 
 
+def streamed_measures() -> str:
+    """The measures for which rows can be read in chunks."""
+    return ", ".join(f"`{name}`" for name in sorted(OF_MOMENTS)) + ".\n"
+
+
 def set_measures() -> str:
     """Every measure of a set of models."""
     lines = [
@@ -100,6 +106,7 @@ TABLES = {
     "mechanism-measures-table.md": mechanism_measures,
     "figures-table.md": figures,
     "measures-see-table.md": what_measures_see,
+    "streamed-measures.md": streamed_measures,
 }
 README = DOCS.parent / "README.md"
 BEGIN, END = "<!-- made by make tables -->", "<!-- end -->"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from samemind.errors import InvalidInput
 from samemind.lazy import LazyModule
-from samemind.measures import preprocessing
+from samemind.measures import polar, preprocessing
 from samemind.measures.sides import Prepared, Side
 from samemind.measures.streaming import StreamedSide
 
@@ -83,28 +83,20 @@ class Pair(Prepared):
         )
 
     @property
-    def cross_singular_values(self) -> Tensor:
-        """The singular values of the cross-covariance, ascending, in float64."""
-        if self.expects_vectors and "polar_factor" not in self._parts:
-            _ = self.polar_factor
-        return self.once(
-            "cross_singular_values", lambda: preprocessing.singular_values(self.cross_covariance)
-        )
-
-    @property
     def nuclear_norm(self) -> Tensor:
         """The sum of the singular values of the cross-covariance, `()` in float64."""
-        return self.once("nuclear_norm", lambda: self.cross_singular_values.sum())
+        if self.expects_vectors:
+            return self._polar[1]
+        return self.once("nuclear_norm", lambda: polar.nuclear_norm(self.cross_covariance))
 
     @property
     def polar_factor(self) -> Tensor:
         """The best rotation of F_a onto F_b, `(min(N, D1), min(N, D2))`, in float64."""
-        return self.once("polar_factor", self._make_polar_factor)
+        return self._polar[0]
 
-    def _make_polar_factor(self) -> Tensor:
-        polar, values = preprocessing.polar_factor(self.cross_covariance)
-        self.once("cross_singular_values", lambda: values)
-        return polar
+    @property
+    def _polar(self) -> tuple[Tensor, Tensor]:
+        return self.once("polar", lambda: polar.polar_factor(self.cross_covariance))
 
     @property
     def aligned_rows(self) -> Tensor:

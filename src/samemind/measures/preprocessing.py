@@ -261,29 +261,6 @@ def smaller_gram(matrix: Tensor) -> Tensor:
     return torch.from_numpy(dsyrk(1.0, values, trans=is_wide, lower=False).T)
 
 
-def polar_factor(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """The matrix with all its singular values set to one, or to zero where they are zero.
-
-    **Returns:** it, and the singular values that the matrix has, ascending, in float64.
-
-    Values below 1e-7 of the largest are taken for zero when the matrix is large: their
-    directions are rounding.
-    """
-    is_wide = matrix.shape[0] <= matrix.shape[1]
-    narrow = (matrix if is_wide else matrix.T).double().contiguous()
-    if narrow.shape[0] <= 128:
-        left, values, right = torch.linalg.svd(narrow, full_matrices=False)
-        kept = (values > 1e-12 * values[0]).to(values)
-        polar = (left * kept) @ right
-        values = values.flip(0)
-    else:
-        squares, vectors = symmetric_eigenvectors(smaller_gram(narrow))
-        values = squares.clamp_min(0).sqrt()
-        inverse = torch.where(squares > 1e-14 * squares[-1], 1 / values, 0.0)
-        polar = (vectors * inverse) @ (vectors.T @ narrow)
-    return polar if is_wide else polar.T, values
-
-
 def symmetric_eigenvectors(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Eigenvalues, ascending, and eigenvectors in columns of a symmetric float64 matrix."""
     if matrix.device.type != "cpu":

@@ -24,6 +24,43 @@ else:
     torch = LazyModule("torch")
 
 
+#: The measures that are functions of moments, so that rows can be read in chunks.
+OF_MOMENTS = frozenset(
+    {
+        "angular_cca_distance",
+        "angular_cka_distance",
+        "angular_permutation_procrustes_distance",
+        "angular_procrustes_distance",
+        "debiased_linear_cka",
+        "diagonal_removed_linear_cka",
+        "effective_shared_dimensions",
+        "eigenspace_overlap",
+        "gram_norm_difference",
+        "gulp_distance",
+        "gulp_distance_squared",
+        "linear_cka",
+        "linear_regression_r2",
+        "magnitude_difference",
+        "mean_cca",
+        "mean_pls_correlation",
+        "mean_squared_cca",
+        "normalised_bures_similarity",
+        "partial_whitening_distance",
+        "permutation_procrustes_distance",
+        "permutation_size_and_shape_distance",
+        "procrustes_disparity",
+        "procrustes_distance",
+        "procrustes_distance_squared",
+        "procrustes_similarity",
+        "procrustes_similarity_root",
+        "procrustes_size_and_shape_distance",
+        "pwcca",
+        "rv_coefficient",
+        "svcca",
+    }
+)
+
+
 class Source(Protocol):
     """Anything with a shape `(N, D)` whose rows can be sliced: a memory map, HDF5, Zarr."""
 
@@ -104,8 +141,14 @@ class StreamedSide(Side):
         """Not to be had."""
         raise InvalidInput(
             f"This measure needs all {self.n_inputs} rows at once, but they are read in chunks. "
-            f"Load them, or a sample of them, into a Side."
+            f"Load them, or a sample of them, into a Side; or choose a function of moments, such "
+            f"as linear_cka, procrustes_similarity or mean_cca (streaming.OF_MOMENTS has all)."
         )
+
+    @property
+    def representation(self) -> Tensor:
+        """Not to be had."""
+        return self.unit
 
     def prepare_neighbours(self, counts: Any) -> None:
         """Not to be had."""

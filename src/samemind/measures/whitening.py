@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from samemind.errors import UndefinedScore
 from samemind.lazy import LazyModule
 from samemind.measures import preprocessing
-from samemind.measures.prepared import Pair, Side
+from samemind.measures.prepared import Pair, Side, StreamedSide
 
 if TYPE_CHECKING:
     import torch
@@ -66,6 +66,9 @@ def _make_directions(side: Side) -> Directions:
 def _covariance(side: Side) -> Tensor:
     if side.precision == torch.float64:
         return side.covariance
+    if isinstance(side, StreamedSide):
+        exact = side.in_float64()
+        return exact.times(exact)
     columns = side.factor_columns.double()
     return columns @ columns.T
 
@@ -74,10 +77,13 @@ def cross_covariance(pair: Pair) -> Tensor:
     """The cross-covariance of the factors of both sides in float64."""
     if pair.cross_covariance.dtype == torch.float64:
         return pair.cross_covariance
-    return pair.once(
-        "cross_covariance64",
-        lambda: pair.a.factor_columns.double() @ pair.b.factor_columns.double().T,
-    )
+    return pair.once("cross_covariance64", lambda: _exact_cross_covariance(pair))
+
+
+def _exact_cross_covariance(pair: Pair) -> Tensor:
+    if isinstance(pair.a, StreamedSide) or isinstance(pair.b, StreamedSide):
+        return Pair(pair.a.in_float64(), pair.b.in_float64()).cross_covariance
+    return pair.a.factor_columns.double() @ pair.b.factor_columns.double().T
 
 
 def rotated_cross_covariance(pair: Pair) -> Tensor:
