@@ -21,16 +21,6 @@ myst_heading_anchors = 3
 html_theme = "furo"
 html_title = "samemind"
 exclude_patterns = ["_build", "_extension", "*-table.md"]  # tables are parts of pages
-exclude_patterns = [
-    "_build",
-    "_extension",
-    "measures-table.md",
-    "measures-see-table.md",
-    "streamed-measures.md",
-    "set-measures-table.md",
-    "mechanism-measures-table.md",
-    "figures-table.md",
-]
 # Docstrings begin their own sections below the name they belong to.
 suppress_warnings = ["myst.header"]
 

@@ -137,7 +137,7 @@ def test_every_key_of_the_cluster_table_is_documented() -> None:
 PROMISES = DOCS / "reliability.md"
 
 
-def tests_of(file: str) -> set[str]:
+def names_of_tests(file: str) -> set[str]:
     """The names of the tests of a file, marked ones too."""
     tree = ast.parse((ROOT / "tests" / file).read_text(encoding="utf-8"))
     return {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
@@ -156,7 +156,7 @@ def test_every_promise_names_tests_that_there_are(row: list[str]) -> None:
     assert named, f"no test is named for: {row[0]}"
     assert not re.sub(r"`test_\w+\.py::test_\w+`|[;,.\s]|\([^)]*\)", "", row[2]), row[2]
     for file, name in named:
-        assert name in tests_of(file), f"{file} has no {name}"
+        assert name in names_of_tests(file), f"{file} has no {name}"
 
 
 @pytest.mark.slow

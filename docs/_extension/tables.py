@@ -106,7 +106,7 @@ TABLES = {
     "mechanism-measures-table.md": mechanism_measures,
     "figures-table.md": figures,
     "measures-see-table.md": what_measures_see,
-    "streamed-measures.md": streamed_measures,
+    "streamed-measures-table.md": streamed_measures,
 }
 README = DOCS.parent / "README.md"
 BEGIN, END = "<!-- made by make tables -->", "<!-- end -->"
