@@ -32,6 +32,11 @@ COUNTS = {
     "cifar_wide_resnet50_2": {10: 66_854_730 - 7_680},
     "cifar_wide_resnet50_4": {10: 221_410_634 - 7_680},
     "cifar_resnext50_32x4d": {10: 23_000_394 - 7_680},
+    # As RobustBench gives them, in millions: 36.5, 46.2, 266.8 and 11.2.
+    "cifar_wide_resnet28_10": {10: 36_479_194},
+    "cifar_wide_resnet34_10": {10: 46_160_474},
+    "cifar_wide_resnet70_16": {10: 266_796_506},
+    "cifar_preact_resnet18": {10: 11_172_170},
     # The small relatives. By hand for the residual one: 464 in the stem, 4,672 + 14,528 + 57,728
     # in its blocks, 65 a class; a stem of 7 × 7 has 3 × 16 × (49 - 9) weights more.
     "cifar_small_resnet": {10: 464 + 4_672 + 14_528 + 57_728 + 650},

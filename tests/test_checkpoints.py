@@ -427,6 +427,33 @@ def test_other_names_say_nothing(stem):
     assert named(stem) is None
 
 
+# -- RobustBench
+
+
+def test_a_state_dict_of_robustbench_is_read_with_its_normalisation(tmp_path):
+    network = network_of("cifar_preact_resnet18")
+    state = {f"module.{k}": v for k, v in network.state_dict().items()}
+    state["module.mu"], state["module.sigma"] = (
+        torch.tensor(v).reshape(1, 3, 1, 1) for v in (MEAN, STD)
+    )
+    torch.save({"state_dict": state}, tmp_path / "Rice2020Overfitting.pt")
+    loaded = load(tmp_path / "Rice2020Overfitting.pt", ARCHITECTURES["cifar_preact_resnet18"])
+    assert (loaded.mean, loaded.std) == (MEAN, STD)
+    assert torch.equal(logits(loaded.network), logits(network))
+    with pytest.raises(CheckpointError, match="It fits 'cifar_preact_resnet18'"):
+        load(tmp_path / "Rice2020Overfitting.pt", ARCHITECTURES["cifar_resnet18"])
+
+
+@pytest.mark.slow
+def test_a_wide_resnet_of_trades_is_read_without_its_unused_block():
+    network = network_of("cifar_wide_resnet28_10")
+    state = {f"module.{k}": v for k, v in network.state_dict().items()}
+    unused = {k.replace("block1", "sub_block1"): v for k, v in state.items() if ".block1." in k}
+    found = fit(state | unused, ARCHITECTURES["cifar_wide_resnet28_10"], source="trades.pt")
+    assert "dropped the unused sub_block1" in found.steps
+    assert torch.equal(logits(found.network), logits(network))
+
+
 # -- networks of one's own
 
 

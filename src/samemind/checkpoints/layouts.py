@@ -137,6 +137,14 @@ def _old_densenet(layout: Layout) -> Layout | None:
     return layout.renamed(renamed, "renamed norm.1 to norm1 and the like")
 
 
+def _unused_block(layout: Layout) -> Layout | None:
+    """Wide ResNets of TRADES hold a block that their forward pass leaves out."""
+    kept = {k: v for k, v in layout.weights.items() if not k.startswith("sub_block1.")}
+    if len(kept) == len(layout.weights):
+        return None
+    return layout.renamed(kept, "dropped the unused sub_block1")
+
+
 def _cifar_densenet(layout: Layout) -> Layout | None:
     """The DenseNets for CIFAR of the robustness library.
 
@@ -195,6 +203,7 @@ def _behind_instead_of_before(width: int, growth: int, layers: int) -> list[int]
 CONVERSIONS: tuple[Callable[[Layout], Layout | None], ...] = (
     _cifar_resnet,
     _old_densenet,
+    _unused_block,
     _cifar_densenet,
 )
 
