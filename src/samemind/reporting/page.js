@@ -216,7 +216,7 @@ function drawHeat(rows) {
   order.forEach((n, i) => {
     const middle = (i + 0.5) * size;
     lines[i].forEach((line, j) => {
-      const shift = 4 + 11 * (j - (lines[i].length - 1) / 2);
+      const shift = 4 + 12.5 * (j - (lines[i].length - 1) / 2);
       drawing.append(svg("text", { class: "name", x: side - 5, y: side + middle + shift, "text-anchor": "end" }, line),
         svg("text", { class: "name", transform: `translate(${side + middle + shift} ${side - 5}) rotate(-90)` }, line));
     });
@@ -264,7 +264,7 @@ function drawMap(rows) {
   });
   points(drawing, marks);
   box.replaceChildren(drawing,
-    node("p", { class: "key" }, [...shown].map((name) => node("span", {}, `${names.indexOf(name) + 1} ${name}`))),
+    node("p", { class: "key" }, names.filter((name) => shown.has(name)).map((name) => node("span", {}, `${names.indexOf(name) + 1} ${name}`))),
     node("p", { class: "hint" }, `ε = ${level}, ${kind} inputs. Distances come near 1 − similarity; the plane keeps ${Math.round(100 * map.kept)} % of them.`));
 }
 
