@@ -370,3 +370,49 @@ def test_published_weights_that_cannot_be_had_are_explained(store, monkeypatch):
     claims = Claims(dataset="imagenet1k", epsilon=0)
     with pytest.raises(CheckpointError, match=r"The published weights of timm:resnet18\.a1_in1k c"):
         import_checkpoint("timm:resnet18.a1_in1k", store, claims)
+
+
+TIMM = "test_resnet.r160_in1k"  # timm's own small model for tests
+
+
+def timm_network():
+    import timm
+
+    torch.manual_seed(0)
+    return timm.create_model(TIMM, pretrained=False, num_classes=1000).eval()
+
+
+def test_published_weights_of_timm_are_taken_from_the_cache_of_hugging_face(
+    tmp_path, store, monkeypatch
+):
+    from huggingface_hub import constants
+    from safetensors.torch import save_file
+
+    network = timm_network()
+    cached = tmp_path / f"models--timm--{TIMM}"
+    (cached / "snapshots" / "0").mkdir(parents=True)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("0")
+    save_file(network.state_dict(), cached / "snapshots" / "0" / "model.safetensors")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    recipe = import_checkpoint(f"timm:{TIMM}", store, Claims(dataset="imagenet1k", epsilon=0))
+    held = store.open(recipe).arrays("weights.safetensors")
+    assert (held["fc.weight"] == network.fc.weight.detach().numpy()).all()
+    assert len(recipe.sha256) == 64
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_a_state_dict_saved_from_timm_is_read_with_its_architecture_named(tmp_path, store, suffix):
+    from safetensors.torch import save_file
+
+    network, path = timm_network(), tmp_path / f"finetuned{suffix}"
+    (save_file if suffix == ".safetensors" else torch.save)(network.state_dict(), path)
+    claims = Claims(dataset="imagenet1k", architecture=f"timm:{TIMM}", epsilon=0)
+    recipe = import_checkpoint(str(path), store, claims)
+    assert (recipe.architecture, recipe.sha256) == (f"timm:{TIMM}", checksum(path))
+    images = torch.rand(1, 3, 224, 224)
+    mean, std = (torch.tensor(v).reshape(1, 3, 1, 1) for v in (recipe.mean, recipe.std))
+    with torch.no_grad():
+        logits = load_checkpoint(recipe, store)(images).logits
+        assert torch.equal(logits, network((images - mean) / std))
