@@ -9,6 +9,10 @@ import json
 import pickle
 import sys
 from types import ModuleType, SimpleNamespace
+from typing import Any
+
+# The unpickler that is written in Python; its type says less than it has.
+PythonUnpickler: Any = pickle._Unpickler
 
 
 class Absent:
@@ -34,14 +38,14 @@ class Absent:
         pass
 
 
-class Tolerant(pickle._Unpickler):
+class Tolerant(PythonUnpickler):
     """An unpickler that goes on where a class cannot be found, or an object cannot be made.
 
     The one written in Python, as that of C insists on classes where an absent function of dill
     should have made one. The values of tensors do not go through it.
     """
 
-    dispatch = dict(pickle._Unpickler.dispatch)  # noqa: RUF012 -- as in the class above it
+    dispatch = dict(PythonUnpickler.dispatch)  # noqa: RUF012 -- as in the class above it
 
     def find_class(self, module_name, global_name):
         try:
