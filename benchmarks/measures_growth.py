@@ -11,7 +11,7 @@ from samemind.measures import MEASURES as ALL_MEASURES
 from samemind.measures import Floor, Pair, Side
 
 #: Measures of which it is said what stands beside a score: the cell's, and one of each other kind.
-BESIDE = (*MEASURES, "mean_cca", "svcca", "linear_regression_r2", "gulp_distance")
+BESIDE = (*MEASURES, "mean_cca", "svcca", "linear_regression_r2")
 
 
 BASE = {"inputs": 5000, "units": 1024, "models": 4}
@@ -56,7 +56,9 @@ def _pieces_of(page: str) -> dict[str, str]:
 
 def growth_over(what: str) -> list[str]:
     """The table of a cell's cost over one of its sizes."""
-    lines = [f"| {what} | pairs | CPU seconds | per pair |", "|--:|--:|--:|--:|"]
+    held = (f"{size:,} {name}" for name, size in BASE.items() if name != what)
+    lines = [f"With {' and '.join(held)}:", ""]
+    lines += [f"| {what} | pairs | CPU seconds | per pair |", "|--:|--:|--:|--:|"]
     for value in STEPS[what]:
         size = BASE | {what: value}
         widths = {f"model {i}": size["units"] for i in range(size["models"])}
@@ -75,8 +77,7 @@ Written by `python benchmarks/measures.py --growth docs/measures-cost.md`, or a 
 `--pieces` ({", ".join(PIECES)}); the ratio to public packages on a cell of the paper's size is what
 `make bench-measures` prints. One cell, all pairs, {len(MEASURES)} measures:
 {", ".join(f"`{m}`" for m in MEASURES)}. Made-up representations, float32; logits of 1,000 classes.
-CPU seconds, one thread, one run. Where nothing else is said: {BASE["inputs"]:,} inputs,
-{BASE["units"]:,} units, {BASE["models"]} models.
+CPU seconds, one thread, one run, on a machine that other work shared.
 """
 
 GROWTH_RULES = """\
@@ -103,7 +104,7 @@ def beside_a_score(n: int, width: int) -> list[str]:
         "",
         f"One pair, {n:,} inputs, {width:,} units each, 1,000 classes, float32. CPU seconds of the",
         "score once what depends on one model alone was made; then the score with its standard",
-        "error and contributions, and with its floor, as multiples of that.",
+        "error, and with its floor, as multiples of that.",
         "",
         "| measure | score | with standard error | with floor | floor |",
         "|---|--:|--:|--:|---|",
@@ -115,10 +116,10 @@ def beside_a_score(n: int, width: int) -> list[str]:
         for _ in range(2):  # the first round makes what each model shares with all its pairs
             warm = Pair(*sides)
             member.standard_error(warm)
-            floor = member.floor(warm, permutations=1)
+            member.floor(warm, permutations=1)
         _, alone = timed(lambda m=member: m.score(Pair(*sides)))
         _, with_error = timed(lambda m=member: m.standard_error(Pair(*sides)))
-        floor, with_floor = timed(lambda m=member: m.floor(Pair(*sides)))
+        floor, with_floor = timed(lambda m=member: m.floor(Pair(*sides), permutations=1))
         kind = origin(floor)
         lines.append(
             f"| `{name}` | {alone:.3f} | {with_error / alone:.1f}x | {with_floor / alone:.1f}x "
@@ -138,7 +139,7 @@ def origin(floor: Floor | None) -> str:
         return "limit of many units"
     if floor.n_pairs:
         return f"{floor.n_pairs:,} pairs of rows"
-    return f"{floor.permutations} shuffles"
+    return "one shuffle of twenty"
 
 
 BESIDE_RULES = """\
