@@ -47,6 +47,14 @@ def test_work_that_its_handler_lets_go_on_holds_the_next_request_back_too(heard)
         assert heard == [signal.SIGTERM]
 
 
+@pytest.fixture
+def keyboard():
+    """Ctrl-C as Python answers it, also in test workers, which ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def eight_steps(resume: ResumeState, asked_at: int, told: list) -> None:
     """Work of eight steps, in one of which somebody presses Ctrl-C, and then an artifact."""
     with resume:
@@ -58,6 +66,7 @@ def eight_steps(resume: ResumeState, asked_at: int, told: list) -> None:
         told.append("artifact")
 
 
+@pytest.mark.usefixtures("keyboard")
 def test_an_interruption_from_the_keyboard_is_raised_after_the_save(tmp_path: Path):
     resume, told = ResumeState(tmp_path, every=600), []
     with pytest.raises(KeyboardInterrupt):
@@ -66,6 +75,7 @@ def test_an_interruption_from_the_keyboard_is_raised_after_the_save(tmp_path: Pa
     assert resume.load() == {"done": 3}
 
 
+@pytest.mark.usefixtures("keyboard")
 def test_a_request_in_the_last_step_waits_for_the_artifact(tmp_path: Path):
     resume, told = ResumeState(tmp_path, every=600), []
     with pytest.raises(KeyboardInterrupt):

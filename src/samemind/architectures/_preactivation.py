@@ -100,7 +100,9 @@ class PreActResNet(nn.Module):
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.layer4(self.layer3(self.layer2(self.layer1(self.conv1(x)))))
+        x = self.conv1(x)
+        for stage in (1, 2, 3, 4):
+            x = self.get_submodule(f"layer{stage}")(x)
         return self.linear(torch.relu(self.bn(x)).mean((2, 3)))
 
 
