@@ -25,10 +25,3 @@ def architectures(typed: str) -> list[str]:
     from samemind.architectures.base import ARCHITECTURES
 
     return [name for name in ARCHITECTURES if name.startswith(typed)]
-
-
-def families(typed: str) -> list[str]:
-    """What `list` can list that begins so."""
-    from samemind.commands.listing import FAMILIES
-
-    return [name for name in FAMILIES if name.startswith(typed)]

@@ -19,13 +19,18 @@ FAMILIES = (
 )
 
 
+def _families(typed: str) -> list[str]:
+    """What can be listed that begins so, for a shell."""
+    return [name for name in FAMILIES if name.startswith(typed)]
+
+
 def list_members(
     family: Annotated[
         str,
         typer.Argument(
             metavar="FAMILY",
             help=f"One of {', '.join(FAMILIES)}.",
-            autocompletion=completing.families,
+            autocompletion=_families,
         ),
     ],
     of: Annotated[

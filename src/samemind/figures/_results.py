@@ -1,0 +1,253 @@
+"""The results that figures are drawn from: tables of pairs and models, and images.
+
+Nothing here imports pandas before a table is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from samemind.errors import InvalidInput
+from samemind.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+else:
+    pd = LazyModule("pandas")
+
+# fmt: off
+PAIR_COLUMNS = (
+    "dataset", "epsilon", "model_a", "model_b", "inputs", "inputs_dataset", "inverted_by",
+    "measure",
+)
+SCORE_COLUMNS = (
+    *PAIR_COLUMNS, "architecture_a", "architecture_b", "random_seed_a", "random_seed_b", "layer",
+    "score", "standard_error", "floor", "floor_p95", "n_inputs", "reason",
+)
+MODEL_COLUMNS = (
+    "model", "dataset", "architecture", "epsilon", "random_seed", "parameters",
+    "representation_size", "clean_accuracy", "adversarial_accuracy", "attack_epsilon", "attack",
+    "n_test", "is_weak",
+)
+CONTRIBUTION_COLUMNS = (*PAIR_COLUMNS, "input", "contribution")
+PROBE_COLUMNS = (*PAIR_COLUMNS, "heads", "score")
+LAYER_COLUMNS = ("model_a", "model_b", "layer_a", "layer_b", "measure", "score")
+SET_COLUMNS = (
+    "dataset", "epsilon", "inputs", "inputs_dataset", "inverted_by", "measure", "n_models", "score",
+)
+SUBGROUP_COLUMNS = (*PAIR_COLUMNS, "group", "score", "n_inputs")
+# fmt: on
+
+
+def pair_keys(table: pd.DataFrame) -> list[tuple]:
+    """Which pair, inputs and measure each row is about; a missing value is None, not NaN."""
+    rows = table[list(PAIR_COLUMNS)].itertuples(index=False, name=None)
+    return [tuple(None if value != value else value for value in row) for row in rows]
+
+
+@dataclass(frozen=True, eq=False)
+class GalleryItem:
+    """One inversion to show: three images of shape (H, W) or (C, H, W) in [0, 1]."""
+
+    model: str
+    epsilon: float
+    architecture: str
+    seed: np.ndarray
+    target: np.ndarray
+    inverted: np.ndarray
+    seed_label: str = ""
+    target_label: str = ""
+    relative_loss: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Contributions:
+    """What single inputs add to the score of a pair, and the images to show them with.
+
+    - `table`: a row per (pair, inputs, measure, input) with `CONTRIBUTION_COLUMNS`, for all inputs
+      or for those that contribute most and least; `input` is the row number within the inputs, and
+      the mean of `contribution` over all inputs is the score.
+      Optional columns: `label`, `prediction_a`, `prediction_b` (class names or numbers) and
+      `neighbours_a`, `neighbours_b` (lists of input numbers, nearest first).
+    - `images`: what to show for `(inputs, inverted_by, input)`, with `inverted_by` None for
+      natural inputs; (H, W) or (C, H, W) in [0, 1]. Where several datasets meet in one report the
+      key goes on with the dataset and the dataset of the inputs. Images of inputs that are not
+      among the most or least contributing may be left out.
+    """
+
+    table: pd.DataFrame
+    images: Mapping[tuple, np.ndarray] = field(default_factory=dict)
+
+    def image_key(self, record: Mapping[Any, Any]) -> tuple:
+        """Where `images` has the image of the input that a row of the table is about."""
+        by = record["inverted_by"]
+        by = None if by is None or by != by else str(by)
+        plain = (str(record["inputs"]), by, int(record["input"]))
+        placed = (*plain, str(record["dataset"]), str(record["inputs_dataset"]))
+        return placed if placed in self.images else plain
+
+
+@dataclass(frozen=True, eq=False)
+class Flips:
+    """Single inputs that turn from right to wrong, or back, where a model replaces another.
+
+    - `table`: `model_a`, `model_b`, `direction`, `input`, `name`, `label`, `prediction_a` and
+      `prediction_b`, a row per input; `shown` are the rows of it that a page shows.
+    - `by_class`: how many of each class turn in either direction.
+    - `images`: small images of the inputs in `shown`, by `input`; (C, H, W) in [0, 1].
+    """
+
+    table: pd.DataFrame
+    by_class: pd.DataFrame
+    shown: pd.DataFrame
+    images: Mapping[int, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Everything a report is made from: the tables of one study, and what is optional.
+
+    - `scores`: a row per (pair, inputs, measure), with `SCORE_COLUMNS`.
+    - `models`: a row per model, with `MODEL_COLUMNS`; an optional column `robustness_curve` holds
+      a list of (attack epsilon, adversarial accuracy).
+    - `gallery`: inversions to show, a standard and a robust model of the same targets.
+    - `study_text`: the study file as run. `environment`: versions, host, commit.
+    - `classes`: how many classes each dataset has, for the bounds that accuracies impose.
+    - `contributions`: which inputs drive a pair's score.
+    - `probes`: scores of the original and the retrained heads, with `PROBE_COLUMNS`; `heads` is
+      "original" or "probe".
+    - `subgroups`: scores on the inputs where a pair agrees and where it disagrees, with
+      `SUBGROUP_COLUMNS`; `group` is "agree" or "disagree".
+    - `layers`: scores of the layers of one model with those of another, with `LAYER_COLUMNS`.
+    - `sets`: scores of all models of a cell together, with `SET_COLUMNS`.
+    - `flips`: what single inputs do where one model replaces another, of `samemind compare`.
+    - `recipes`: which recipes (names in the store) a number rests on, by what they made.
+
+    **Raises:** `InvalidInput` when a table lacks a column.
+    """
+
+    name: str
+    scores: pd.DataFrame
+    models: pd.DataFrame
+    gallery: Sequence[GalleryItem] = ()
+    study_text: str = ""
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    classes: Mapping[str, int] = field(default_factory=dict)
+    contributions: Contributions | None = None
+    probes: pd.DataFrame | None = None
+    subgroups: pd.DataFrame | None = None
+    layers: pd.DataFrame | None = None
+    sets: pd.DataFrame | None = None
+    flips: Flips | None = None
+    recipes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        tables = [("scores", self.scores, SCORE_COLUMNS), ("models", self.models, MODEL_COLUMNS)]
+        if self.contributions is not None:
+            tables.append(("contributions", self.contributions.table, CONTRIBUTION_COLUMNS))
+        if self.probes is not None:
+            tables.append(("probes", self.probes, PROBE_COLUMNS))
+        if self.subgroups is not None:
+            tables.append(("subgroups", self.subgroups, SUBGROUP_COLUMNS))
+        if self.layers is not None:
+            tables.append(("layers", self.layers, LAYER_COLUMNS))
+        if self.sets is not None:
+            tables.append(("sets", self.sets, SET_COLUMNS))
+        for kind, table, columns in tables:
+            missing = [column for column in columns if column not in table.columns]
+            if missing:
+                raise InvalidInput(
+                    f"The table of {kind} of '{self.name}' lacks {', '.join(missing)}. "
+                    f"Found: {', '.join(map(str, table.columns))}. Make it with a run of the study."
+                )
+
+    @cached_property
+    def main(self) -> pd.DataFrame:
+        """The rows of `scores` of the penultimate layer and the logits.
+
+        Rows of other layers count only where a study has no others: a box that mixed layers
+        would say nothing about models. `is_weak` tells pairs of which a model is weak.
+        """
+        main = self.scores[self.scores["layer"].isin(["penultimate", "logits"])]
+        return self.with_weak(main if len(main) else self.scores)
+
+    @cached_property
+    def defined(self) -> pd.DataFrame:
+        """The rows of `main` that have a score."""
+        return self.main[self.main["score"].notna()]
+
+    @cached_property
+    def inner(self) -> pd.DataFrame:
+        """The rows of `scores` of other layers, where `main` has none of them."""
+        rows = self.scores[~self.scores["layer"].isin(["penultimate", "logits"])]
+        return self.with_weak(rows.iloc[: None if len(self.main) < len(self.scores) else 0])
+
+    def with_weak(self, pairs: pd.DataFrame) -> pd.DataFrame:
+        """The table of pairs with a column `is_weak`: whether one of the two models is weak."""
+        weak = [
+            (dataset, a) in self.weak_models or (dataset, b) in self.weak_models
+            for dataset, a, b in zip(
+                pairs["dataset"], pairs["model_a"], pairs["model_b"], strict=True
+            )
+        ]
+        return pairs.assign(is_weak=np.array(weak, dtype=bool))
+
+    @cached_property
+    def weak_below(self) -> dict[str, float]:
+        """The clean accuracy that each dataset's models should have, where a study states one."""
+        if "weak_below" not in self.models.columns:
+            return {}
+        stated = self.models.dropna(subset="weak_below").groupby("dataset", sort=False)
+        return {str(name): float(part["weak_below"].max()) for name, part in stated}
+
+    @cached_property
+    def weak_models(self) -> frozenset[tuple[str, str]]:
+        """(dataset, model) of the models below the accuracy that their study states."""
+        weak = self.models[self.models["is_weak"].astype(bool)]
+        return frozenset(zip(weak["dataset"], weak["model"], strict=True))
+
+    def only(self, **conditions: Any) -> Results:
+        """The same results with those rows of `scores` only; a condition is a value or a list."""
+        rows = self.scores
+        for column, wanted in conditions.items():
+            values = wanted if isinstance(wanted, (list, tuple, set, frozenset)) else [wanted]
+            rows = rows[rows[column].isin(list(values))]
+        return replace(self, scores=rows)
+
+    def only_common_models(self) -> Results:
+        """The same results with the models that every ε of their dataset has.
+
+        A changing set of models can look like an effect of ε: the paper's own ImageNet study
+        compares eight models at ε = 0 and 3 and six in between.
+        """
+        common = set()
+        for dataset, models in self.models.groupby("dataset"):
+            levels = models["epsilon"].nunique()
+            counts = models.groupby(["architecture", "random_seed"])["epsilon"].nunique()
+            common |= {(dataset, *key) for key in counts[counts == levels].index}
+
+        facts = self.models[["dataset", "architecture", "random_seed"]]
+        keys = facts.itertuples(index=False, name=None)
+        models = self.models[np.array([key in common for key in keys], dtype=bool)]
+        names = set(zip(models["dataset"], models["model"], strict=True))
+
+        def among(table: pd.DataFrame | None) -> pd.DataFrame | None:
+            if table is None:
+                return None
+            pairs = table[["dataset", "model_a", "model_b"]].itertuples(index=False, name=None)
+            both = [(d, a) in names and (d, b) in names for d, a, b in pairs]
+            return table[np.array(both, dtype=bool)]
+
+        scores = among(self.scores)
+        assert scores is not None
+        return replace(
+            self,
+            scores=scores,
+            models=models,
+            probes=among(self.probes),
+            subgroups=among(self.subgroups),
+        )
