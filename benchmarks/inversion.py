@@ -163,7 +163,7 @@ def ratios_of(slow: list[float], fast: list[float]) -> str:
 
 def compare(
     chosen: Images, name: str, epsilon: float, *, rounds: int, count: int, size: int,
-    until: Until, folder: Path | None,
+    leaving: Descent, folder: Path | None,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """Prints the ratios on one trained network; returns the losses of every step, both ways."""
     classifier = trained(chosen, epsilon, folder)
@@ -179,7 +179,7 @@ def compare(
     # What a study inverts with; the textbook has the layout that a network has unless somebody
     # changes it, and so has samemind where the bits are compared.
     fast = copy.deepcopy(classifier).to(memory_format=torch.channels_last)
-    full, leaving = Descent(), Descent(until=until)
+    full = Descent()
     found = losses = steps = None
     seconds: dict[str, list[float]] = {"textbook": [], "same": [], "leaving": []}
     same = []
@@ -210,7 +210,8 @@ def compare(
     print(
         f"   samemind, refilled: {ratios_of(seconds['textbook'], seconds['leaving'])}; "
         f"{spread(losses[1].min(1))}; {steps.mean():.0f} steps an image, "
-        f"p95 {np.quantile(steps, 0.95):.0f} ({until})"
+        f"p95 {np.quantile(steps, 0.95):.0f} (first steps of "
+        f"{leaving.step_size:g}, {leaving.until})"
     )
     for title, held in zip(("all steps", "refilled"), losses, strict=True):
         best = np.minimum.accumulate(held, axis=1)
@@ -301,7 +302,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--until", default="0.0001,20,2", help="relative loss, patience, halvings")
+    parser.add_argument("--until", default="0.0002,15,5", help="relative loss, patience, halvings")
+    parser.add_argument("--step-size", type=float, default=0.5, help="of the first steps, refilled")
     parser.add_argument("--networks", type=Path, help="folder of trained networks, kept there")
     parser.add_argument("--only", choices=["resnet18", "standard", "robust"])
     parser.add_argument("--figure", type=Path)
@@ -312,6 +314,7 @@ def main() -> None:
         compare_on_resnet18(max(3, asked.rounds))
     loss, patience, halvings = asked.until.split(",")
     until = Until(relative_loss=float(loss), patience=int(patience), halvings=int(halvings))
+    leaving = Descent(step_size=asked.step_size, until=until)
     chosen = images()
     curves: dict[str, np.ndarray] = {}
     for kind, epsilon in (("standard", 0.0), ("robust", 0.5)):
@@ -319,7 +322,7 @@ def main() -> None:
             name = f"robust, ε = {epsilon:g}" if epsilon else "standard"
             curves |= compare(
                 chosen, name, epsilon, rounds=asked.rounds, count=asked.images,
-                size=asked.batch_size, until=until, folder=asked.networks,
+                size=asked.batch_size, leaving=leaving, folder=asked.networks,
             )  # fmt: skip
     if asked.figure:
         draw(curves, asked.figure)
