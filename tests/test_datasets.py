@@ -138,6 +138,15 @@ def test_a_batch_that_is_not_the_published_one_is_named(tmp_path):
         DATASETS["cifar10"].split("test", tmp_path)
 
 
+def test_batches_of_cifar10_that_lie_there_packed_are_told_so(tmp_path: Path) -> None:
+    folder = tmp_path / cifar10.FOLDER
+    folder.mkdir()
+    (folder / "test_batch.xz").write_bytes(b"")
+    with pytest.raises(DataError, match=r"packed: unpack it with `xz -dk .*test_batch.xz`"):
+        DATASETS["cifar10"].split("test", tmp_path)
+    assert "packed" in DATASETS["cifar10"].lacks("test", tmp_path)
+
+
 # -- Fashion-MNIST
 
 

@@ -91,9 +91,14 @@ def read_batch(path: Path, md5: str) -> ArraySplit:
     try:
         content = path.read_bytes()
     except OSError as error:
+        what_to_do = (
+            f"It lies there packed: unpack it with `xz -dk {_packed(path)}`."
+            if _packed(path).is_file()
+            else f"Unpack cifar-10-python.tar.gz from www.cs.toronto.edu/~kriz/cifar.html into "
+            f"{path.parent.parent}."
+        )
         raise DataError(
-            f"The file {path} cannot be read ({error.strerror}). Unpack cifar-10-python.tar.gz "
-            f"from www.cs.toronto.edu/~kriz/cifar.html into {path.parent.parent}."
+            f"The file {path} cannot be read ({error.strerror}). {what_to_do}"
         ) from error
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if found != md5:
@@ -122,6 +127,11 @@ def _open(split: str, root: Path | None) -> ArraySplit:
     )
 
 
+def _packed(path: Path) -> Path:
+    """Where a batch is that somebody packed to save room."""
+    return path.with_name(f"{path.name}.xz")
+
+
 def _lacks(split: str, root: Path | None) -> str:
     folder = data_folder(root) / FOLDER
     missing = [name for name in BATCHES[split] if not (folder / name).is_file()]
@@ -134,6 +144,8 @@ def _lacks(split: str, root: Path | None) -> str:
             f"www.cs.toronto.edu/~kriz/cifar.html into {folder.parent}, or name the folder that "
             f"holds '{FOLDER}' in SAMEMIND_DATA."
         )
+    if all(_packed(folder / name).is_file() for name in missing):
+        return f"{folder} holds {', '.join(missing)} packed. Unpack there: `xz -dk *.xz`."
     return (
         f"{folder} lacks {', '.join(missing)}. Unpack cifar-10-python.tar.gz of "
         f"www.cs.toronto.edu/~kriz/cifar.html into {folder.parent} again."
