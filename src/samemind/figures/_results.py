@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 else:
+    np = LazyModule("numpy")
     pd = LazyModule("pandas")
 
 # fmt: off
