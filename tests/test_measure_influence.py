@@ -7,7 +7,7 @@ from torch import Tensor
 
 from measure_examples import generator, labels, pair_for, related, related_logits
 from samemind.errors import InvalidInput, UndefinedScore
-from samemind.measures import MEASURES, Measure, Pair, members
+from samemind.measures import MEASURES, Measure, Pair, Side, members
 
 torch.set_num_threads(1)
 
@@ -193,3 +193,16 @@ def test_a_constant_representation_has_no_share_to_sum_up() -> None:
     assert bool(pair.b.unit_row_squares.isnan().all())
     with pytest.raises(UndefinedScore, match="constant"):
         member.influence(pair)
+
+
+def test_where_canonical_directions_are_not_unique_pwcca_has_no_slope() -> None:
+    values = torch.randn(12, 4, generator=generator(5), dtype=torch.float64)
+    values, _ = torch.linalg.qr(values - values.mean(0))
+    # Two canonical correlations, both 0.6.
+    pair = Pair(
+        Side(representation=values[:, :2]),
+        Side(representation=0.6 * values[:, :2] + 0.8 * values[:, 2:]),
+    )
+    assert MEASURES["pwcca"].score(pair) == pytest.approx(0.6)
+    assert MEASURES["pwcca"].contributions(pair) is None
+    assert MEASURES["pwcca"].standard_error(pair) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from samemind.errors import InvalidInput
 from samemind.registry import Registry
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,3 +59,12 @@ ARCHITECTURES: Registry[Architecture] = Registry("architecture", "samemind.archi
 def architecture(record: Architecture) -> Architecture:
     """Registers an architecture under its name and returns it."""
     return ARCHITECTURES.register(record.name, record)
+
+
+def load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Puts the weights into a network that has exactly these names and shapes."""
+    held = OrderedDict(weights)
+    # Some networks (torchvision's MNASNet) refuse a state that does not say which version it has.
+    versions = getattr(network.state_dict(), "_metadata", None)
+    held._metadata = versions  # pyright: ignore[reportAttributeAccessIssue]
+    network.load_state_dict(held)

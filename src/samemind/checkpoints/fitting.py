@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samemind.architectures.base import Architecture
+from samemind.architectures.base import Architecture, load_weights
 from samemind.checkpoints.layouts import Layout, layouts
 from samemind.checkpoints.nearest import classes_in, is_count, nearest
 from samemind.checkpoints.reading import read_weights
@@ -80,7 +80,7 @@ def fit(
     for layout in found:
         if not problems(layout.weights, wanted):
             # Files written before 2018 do not count batches; the count decides nothing here.
-            network.load_state_dict({k: layout.weights.get(k, v) for k, v in wanted.items()})
+            load_weights(network, {k: layout.weights.get(k, v) for k, v in wanted.items()})
             return Loaded(
                 network.eval(), architecture, n_classes, layout.mean, layout.std, layout.steps
             )

@@ -75,7 +75,7 @@ def measure(
     needs_labels: bool = False,
     matches_inputs: bool = True,
     per_input: Callable[..., Tensor] | None = None,
-    influence: Callable[..., Tensor] | None = None,
+    influence: Callable[..., Tensor | None] | None = None,
     floor: Callable[..., Floor | None] | None = None,
     no_standard_error: str | None = None,
     sees: str | None = None,

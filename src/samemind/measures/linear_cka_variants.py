@@ -32,7 +32,9 @@ def _alignment(pair: Pair) -> Tensor:
 
 def _alignment_influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
     assert linear_cka.influence_of_inputs is not None
-    return linear_cka.influence_of_inputs(pair, rows=rows)
+    found = linear_cka.influence_of_inputs(pair, rows=rows)
+    assert found is not None
+    return found
 
 
 def _alignment_floor(pair: Pair) -> Floor | None:

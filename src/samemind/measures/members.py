@@ -60,7 +60,7 @@ class Measure:
     settings: Mapping[str, Any] = field(default_factory=dict)
     compute: Callable[..., Score] = field(repr=False)
     per_input: Callable[..., Tensor] | None = field(default=None, repr=False)
-    influence_of_inputs: Callable[..., Tensor] | None = field(default=None, repr=False)
+    influence_of_inputs: Callable[..., Tensor | None] | None = field(default=None, repr=False)
     closed_form_floor: Callable[..., Floor | None] | None = field(default=None, repr=False)
     no_standard_error: str | None = None
     sees: str | None = None
@@ -165,15 +165,18 @@ class Measure:
     def influence(self, pair: Pair, rows: Tensor | None = None) -> Tensor | None:
         """How the score moves per unit of weight on each input, `(N,)`; its mean is zero.
 
-        With `rows`, indices of inputs, the influence of those only.
+        None for a measure that has none, and for a pair at which the score has no slope. With
+        `rows`, indices of inputs, the influence of those only.
         """
         chosen = slice(None) if rows is None else rows
         if self.influence_of_inputs is not None:
             pair.expects_vectors = True
             self.score(pair)
-            if self.takes_rows:
-                return self.influence_of_inputs(pair, rows=chosen, **self.settings).double()
-            return self.influence_of_inputs(pair, **self.settings).double()[chosen]
+            named = {"rows": chosen} if self.takes_rows else {}
+            found = self.influence_of_inputs(pair, **named, **self.settings)
+            if found is None:
+                return None
+            return found.double() if self.takes_rows else found.double()[chosen]
         if self.per_input is None:
             return None
         self.score(pair)

@@ -46,7 +46,9 @@ def _shares(pair: Pair) -> Tensor:
 
 def _influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
     assert procrustes_similarity.influence_of_inputs is not None
-    return procrustes_similarity.influence_of_inputs(pair, rows=rows)
+    found = procrustes_similarity.influence_of_inputs(pair, rows=rows)
+    assert found is not None
+    return found
 
 
 def _shortfall(pair: Pair) -> Tensor:

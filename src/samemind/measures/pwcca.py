@@ -27,7 +27,20 @@ def _weighted(left: Tensor, correlations: Tensor, own: Tensor) -> Tensor:
     return (weights * correlations).sum() / weights.sum()
 
 
-def _influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
+#: Squared correlations nearer than this to each other, or to none, have no directions of their own.
+_REPEATED = 1e-9
+
+
+def _influence(pair: Pair, *, rows: slice | Tensor) -> Tensor | None:
+    whitened = whitened_cross_covariance(pair)
+    squares = torch.linalg.svdvals(whitened).square()
+    if bool((squares > 1 - _REPEATED).all()):
+        # The largest score there is: it can only fall, and to first order does not.
+        return torch.zeros(pair.n_inputs, dtype=squares.dtype, device=squares.device)[rows]
+    if whitened.shape[0] > len(squares):
+        squares = torch.cat([squares, squares.new_zeros(1)])
+    if bool((squares[:-1] - squares[1:] < _REPEATED).any()):
+        return None
     units = directions(pair.a).vectors.T
 
     def formula(a: moments.Covariance, b: moments.Covariance, cross: Tensor) -> Tensor:

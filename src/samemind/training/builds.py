@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from samemind.architectures.base import ARCHITECTURES
+from samemind.architectures.base import ARCHITECTURES, load_weights
 from samemind.artifacts import Store
 from samemind.datasets.base import DATASETS, Dataset, PartOfSplit, Split, normalisation
 from samemind.devices import Execution
@@ -167,7 +167,7 @@ def load_checkpoint(recipe: Checkpoint, store: Store) -> Classifier:
     with torch.random.fork_rng(devices=[]):
         network = architecture.build(len(dataset.classes), dataset.image_size)
     weights = artifact.arrays(WEIGHTS_FILE)
-    network.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
+    load_weights(network, {k: torch.from_numpy(v) for k, v in weights.items()})
     mean, std = _constants(recipe)
     return Classifier(network, head=architecture.head, mean=mean, std=std).eval()
 
