@@ -76,6 +76,8 @@ def one_of_two(folder: Path) -> None:
             torch.save(trained(group, architecture), folder / f"{architecture}-{group.rank}.pt")
         found = trained(group, "digits_resnet", STARTS)
         torch.save(found, folder / f"random starts-{group.rank}.pt")
+    # The process that was first would else find the store of the group that is ending.
+    os.environ["MASTER_PORT"] = os.environ["SECOND_PORT"]
     build_checkpoint(recipe(), Store(folder / "store"), Execution(device="cpu"))
 
 
@@ -89,14 +91,16 @@ def long_recipe() -> Trained:
 
 
 def two_processes(program: str, folder: Path) -> list[subprocess.Popen]:
-    with socket.socket() as free:
+    with socket.socket() as free, socket.socket() as another:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        another.bind(("127.0.0.1", 0))
+        port, second_port = free.getsockname()[1], another.getsockname()[1]
     here = Path(__file__).parent
     environment = os.environ | {
         "PYTHONPATH": f"{here.parent / 'src'}:{here}",
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
+        "SECOND_PORT": str(second_port),
         "WORLD_SIZE": "2",
         "GLOO_SOCKET_IFNAME": "lo",
         "OMP_NUM_THREADS": "1",
