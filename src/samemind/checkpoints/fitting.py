@@ -80,7 +80,9 @@ def fit(
     for layout in found:
         if not problems(layout.weights, wanted):
             # Files written before 2018 do not count batches; the count decides nothing here.
-            load_weights(network, {k: layout.weights.get(k, v) for k, v in wanted.items()})
+            load_weights(
+                network, wanted | {k: layout.weights[k] for k in wanted if k in layout.weights}
+            )
             return Loaded(
                 network.eval(), architecture, n_classes, layout.mean, layout.std, layout.steps
             )
