@@ -3,10 +3,13 @@
     python benchmarks/training.py                throughput on ResNet-18, accuracies of a small one
     python benchmarks/training.py --seeds 0      throughput only
     python benchmarks/training.py --compile      also with torch.compile: its start takes minutes
+    python benchmarks/training.py --device cuda --batch-size 512 --steps 19 --passes 3
 
 The textbook loop: float32, a DataLoader with worker processes, contiguous images, and an attack
 that calls `loss.backward()`. Same network, images, batch and attack (PGD-3, best iterate kept).
-CPU seconds of this process and of its loader processes, one thread. Images are CIFAR-10's where
+On a CPU: CPU seconds of this process and of its loader processes, one thread. On a GPU: seconds by
+the clock; there float32 is what torch makes of it, which rounds convolutions to TF32, and a row
+says what the textbook takes without that. Images are CIFAR-10's where
 this machine has them (see `pictures.py`), else random for the throughput and digits for the
 accuracies; nothing is downloaded.
 """
@@ -15,8 +18,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import platform
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,6 +26,7 @@ from statistics import mean, median, stdev
 from typing import NamedTuple
 
 import torch
+from clock import Clock
 from pictures import cifar10, random_pictures
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
@@ -35,23 +37,7 @@ from samemind.classifier import Classifier, new_classifier
 from samemind.datasets.base import DATASETS
 from samemind.training import Schedule, accuracy, train
 
-CPU = torch.device("cpu")
 BALL, ATTACK = L2Ball(0.5), Attack()
-
-
-def versions() -> str:
-    """What the numbers were measured with."""
-    bf16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return (
-        f"torch {torch.__version__}, {torch.get_num_threads()} thread, {platform.machine()}, "
-        f"{torch.backends.cpu.get_cpu_capability()}, bf16 units: {'yes' if bf16 else 'no'}"
-    )
-
-
-def cpu_seconds() -> float:
-    """Of this process and of its children that have ended."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(u.ru_utime + u.ru_stime for u in used)
 
 
 def fresh(architecture: str, dataset: str, random_seed: int) -> Classifier:
@@ -63,7 +49,8 @@ def attacked(classifier: Classifier, images, labels):
     """PGD as it is usually written, with parameter gradients that nobody needs."""
     classifier.eval()
     epsilon, size = BALL.epsilon, ATTACK.relative_step * BALL.epsilon
-    x, best, best_loss = images, images, torch.full((len(images),), -torch.inf)
+    x, best = images, images
+    best_loss = torch.full((len(images),), -torch.inf, device=images.device)
     for step in range(ATTACK.steps + 1):
         x = x.clone().detach().requires_grad_(True)
         losses = cross_entropy(classifier(x).logits, labels, reduction="none")
@@ -86,7 +73,14 @@ def textbook(classifier: Classifier, images, labels, schedule: Schedule, random_
     """The loop of a tutorial on adversarial training."""
     torch.manual_seed(random_seed)
     data = TensorDataset(images, labels)
-    loader = DataLoader(data, schedule.batch_size, shuffle=True, num_workers=2)
+    loader = DataLoader(
+        data,
+        schedule.batch_size,
+        shuffle=True,
+        num_workers=8 if Clock.is_gpu() else 2,
+        pin_memory=Clock.is_gpu(),
+    )
+    classifier.to(Clock.device)
     optimiser = torch.optim.SGD(
         classifier.parameters(), lr=0, momentum=0.9, weight_decay=schedule.weight_decay
     )
@@ -95,6 +89,7 @@ def textbook(classifier: Classifier, images, labels, schedule: Schedule, random_
     for _ in range(schedule.epochs):
         for x, y in loader:
             optimiser.param_groups[0]["lr"] = schedule.learning_rate_at(step, len(loader))
+            x, y = x.to(Clock.device, non_blocking=True), y.to(Clock.device, non_blocking=True)
             x = attacked(classifier, x.float() / 255 if x.dtype == torch.uint8 else x, y)
             optimiser.zero_grad()
             cross_entropy(classifier(x).logits, y).backward()
@@ -108,52 +103,64 @@ def ours(
     """The product's own loop."""
     train(
         classifier,
-        images,
+        images.to(Clock.device),  # as in studies, where they fit
         labels,
         schedule=schedule,
         ball=BALL,
         attack=ATTACK,
         random_seed=random_seed,
-        device=CPU,
+        device=Clock.device,
         compiled=compiled,
     )
 
 
+def without_tf32(*arguments) -> None:
+    """The textbook loop with every product of a GPU in float32 proper."""
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        textbook(*arguments)
+
+
 def compare_throughput(
-    architecture: str, rounds: int, batch_size: int, steps: int, *, compiled: bool
+    architecture: str, rounds: int, batch_size: int, steps: int, passes: int, *, compiled: bool
 ) -> None:
     """Prints how many times the textbook loop costs for the same steps."""
     count = batch_size * steps
     found = cifar10("train")
     images, labels = (x[:count] for x in found) if found else random_pictures(count)
     start = fresh(architecture, "cifar10", 0)
-    plain = Schedule(epochs=1, batch_size=batch_size, learning_rate=0.1)
+    plain = Schedule(epochs=passes, batch_size=batch_size, learning_rate=0.1)
     half = replace(plain, precision="bfloat16")
     ways = {
         "textbook": (textbook, plain),
         "samemind, float32": (ours, plain),
         "samemind, bfloat16": (ours, half),
     }
+    if Clock.is_gpu():
+        ways["textbook, without TF32"] = (without_tf32, plain)
     if compiled:
         ways["samemind, bfloat16, compiled"] = (partial(ours, compiled=True), half)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for name, (way, schedule) in ways.items():  # warm up; what is compiled is kept by torch
         began = time.monotonic()
-        way(copy.deepcopy(start), images[:batch_size], labels[:batch_size], schedule, 0)
+        warm = 2 * batch_size if Clock.is_gpu() else batch_size
+        way(copy.deepcopy(start), images[:warm], labels[:warm], schedule, 0)
         if "compiled" in name:
             print(f"   compiling and the first step took {time.monotonic() - began:.0f} s")
     for _ in range(rounds):
         for name, (way, schedule) in ways.items():
             classifier = copy.deepcopy(start)
-            before = cpu_seconds()
+            before = Clock.now()
             way(classifier, images, labels, schedule, 0)
-            seconds[name].append((cpu_seconds() - before) / steps)
+            seconds[name].append((Clock.now() - before) / (steps * passes))
     kind = "CIFAR-10" if found else "random images"
-    print(f"{architecture}, {kind}, batch {batch_size}, n = {rounds} rounds of {steps} steps:")
+    print(
+        f"{architecture}, {kind}, batch {batch_size}, "
+        f"n = {rounds} rounds of {steps * passes} steps:"
+    )
     for name, taken in seconds.items():
         ratios = [t / f for t, f in zip(seconds["textbook"], taken, strict=True)]
         print(
-            f"   {name}: {median(taken):.2f} CPU-s a step, {median(ratios):.2f}x "
+            f"   {name}: {median(taken):.3f} {Clock.unit()} a step, {median(ratios):.2f}x "
             f"({min(ratios):.2f} to {max(ratios):.2f})",
             flush=True,
         )
@@ -202,9 +209,12 @@ def compare_accuracy(seeds: int, epochs: int, count: int) -> None:
         for name, (way, schedule) in ways.items():
             classifier = on.network(seed)
             way(classifier, *on.train, schedule, seed)
-            clean = accuracy(classifier, *on.test, device=CPU)
+            clean = accuracy(classifier, *on.test, device=Clock.device)
             found[name].append(
-                (clean, accuracy(classifier, *on.test, ball=BALL, attack=ATTACK, device=CPU))
+                (
+                    clean,
+                    accuracy(classifier, *on.test, ball=BALL, attack=ATTACK, device=Clock.device),
+                )
             )
     print(
         f"{on.name}, ε = {BALL.epsilon:g}, {len(on.train[0])} images, {epochs} epochs, "
@@ -235,13 +245,16 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--images", type=int, default=3000, help="to train on, of CIFAR-10")
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--passes", type=int, default=1, help="over the images of the steps")
+    parser.add_argument("--device", default="cpu")
     asked = parser.parse_args()
-    torch.set_num_threads(1)
-    print(versions())
+    Clock.use(asked.device)
+    print(Clock.versions())
     if asked.steps:
         compare_throughput(
-            asked.architecture, asked.rounds, asked.batch_size, asked.steps, compiled=asked.compile
-        )
+            asked.architecture, asked.rounds, asked.batch_size, asked.steps, asked.passes,
+            compiled=asked.compile,
+        )  # fmt: skip
     if asked.seeds > 1:
         compare_accuracy(asked.seeds, asked.epochs, asked.images)
 

@@ -116,13 +116,15 @@ def outputs(
     **Cost:** one forward pass per image; memory for one batch on the device.
     """
     from samemind.arrays import as_pixels
+    from samemind.devices import full_float32
 
     classifier.eval()
     logits, representations = [], []
-    for batch in images.split(batch_size):
-        out = classifier(as_pixels(batch).to(device))
-        logits.append(out.logits.float().cpu())
-        representations.append(out.representation.float().cpu())
+    with full_float32():
+        for batch in images.split(batch_size):
+            out = classifier(as_pixels(batch).to(device))
+            logits.append(out.logits.float().cpu())
+            representations.append(out.representation.float().cpu())
     return Output(torch.cat(logits), torch.cat(representations))
 
 

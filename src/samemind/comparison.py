@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from samemind.arrays import Array
 from samemind.artifacts import Recipe, Store
-from samemind.devices import Execution
+from samemind.devices import Execution, where_memory_suffices
 from samemind.dissection import driving_inputs, subgroup_scores
 from samemind.errors import InvalidInput, UndefinedScore
 from samemind.extraction import Activations, load_activations
@@ -260,11 +261,13 @@ def _side_of(
 
 def build_scores(recipe: Scores, store: Store, execution: Execution) -> None:
     """Compares all pairs of a cell and writes the tables."""
-    execution.start()
+    device = execution.start()
     found = _Tables([], [], [])
     for inputs in dict.fromkeys(a.inputs for a in recipe.activations):
         here = [a for a in recipe.activations if a.inputs == inputs]
-        _add_one_input_set(found, recipe, here, store)
+        tables = where_memory_suffices(partial(_of_one_input_set, recipe, here, store), device)
+        for held, more in zip(found, tables, strict=True):
+            held.extend(more)
     with store.create(recipe) as draft:
         draft.write_table(SCORES_FILE, tidy(found.scores))
         draft.write_table(DRIVING_FILE, tidy(found.driving))
@@ -277,13 +280,14 @@ class _Tables(NamedTuple):
     subgroups: list[dict[str, Any]]
 
 
-def _add_one_input_set(
-    found: _Tables, recipe: Scores, activations: Sequence[Activations], store: Store
-) -> None:
+def _of_one_input_set(
+    recipe: Scores, activations: Sequence[Activations], store: Store, device: torch.device
+) -> _Tables:
+    found = _Tables([], [], [])
     inputs = activations[0].inputs
     labels = load_inputs(inputs, store)["labels"]
     by_model = {a.checkpoint.model: a.checkpoint for a in activations}
-    sides = sides_of(activations, labels, store)
+    sides = sides_of(activations, labels, store, device)
     for side in sides.values():
         # The neighbours for every k at once: they cost one pass over the cosines.
         prepare(side, [measure(name) for name in recipe.measures])
@@ -308,6 +312,7 @@ def _add_one_input_set(
             )
         if recipe.subgroups:
             found.subgroups.extend(where | row for row in subgroup_scores(pair, recipe.measures))
+    return found
 
 
 class Cell(Protocol):
@@ -340,12 +345,18 @@ def pair_columns(
 
 
 def sides_of(
-    activations: Sequence[Activations], labels: np.ndarray, store: Store
+    activations: Sequence[Activations],
+    labels: np.ndarray,
+    store: Store,
+    device: torch.device | str = "cpu",
 ) -> dict[str, Side]:
-    """What each model says of one input set, by the model's name."""
+    """What each model says of one input set, by the model's name, on a device."""
     sides = {}
     for one in activations:
-        held = load_activations(one, store)
+        held = {
+            name: torch.from_numpy(values).to(device)
+            for name, values in load_activations(one, store).items()
+        }
         sides[one.checkpoint.model] = Side(
             representation=held["representation"], logits=held["logits"], labels=labels
         )

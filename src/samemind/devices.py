@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from samemind.errors import InvalidInput
 from samemind.lazy import LazyModule
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
     import torch
 else:
     torch = LazyModule("torch")
+
+Result = TypeVar("Result")
 
 
 def check_compiler() -> None:
@@ -72,3 +77,37 @@ class Execution:
                 f"{torch.cuda.device_count()} CUDA devices. Use --device cpu or auto."
             )
         return device
+
+
+def full_float32() -> AbstractContextManager[None]:
+    """Inside it, convolutions in float32 are that on a GPU too.
+
+    Unless told so, torch rounds what they multiply to eleven bits (TF32), which shows in the third
+    digit of a representation. Training and inversion leave it at that, as the study did.
+    """
+    cudnn = torch.backends.cudnn
+    return cudnn.flags(
+        enabled=cudnn.enabled,
+        benchmark=cudnn.benchmark,
+        deterministic=cudnn.deterministic,
+        allow_tf32=False,
+    )
+
+
+def where_memory_suffices(do: Callable[[torch.device], Result], device: torch.device) -> Result:
+    """Does it on the device, or on the CPU, saying so, where the device's memory does not suffice.
+
+    For work that the CPU does as well, only slower.
+    """
+    try:
+        return do(device)
+    except torch.OutOfMemoryError:
+        if device.type == "cpu":
+            raise
+    torch.cuda.empty_cache()
+    warnings.warn(
+        f"The memory of {device} does not suffice for a comparison: it is done on the CPU.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return do(torch.device("cpu"))

@@ -39,26 +39,26 @@ def driving_inputs(pair: Pair, measures: Sequence[str], *, count: int) -> Iterat
         # Stable, so that ties fall alike on every machine.
         order = torch.argsort(contributions, stable=True)
         chosen = torch.cat([order[:count], order[-count:]]).unique()
-        neighbours = [_nearest(side, chosen) for side in (pair.a, pair.b)]
-        for i, row in enumerate(chosen.tolist()):
-            yield {
-                "measure": name,
-                "input": row,
-                "contribution": float(contributions[row]),
-                "prediction_a": int(pair.a.predictions[row]),
-                "prediction_b": int(pair.b.predictions[row]),
-                "neighbours_a": neighbours[0][i],
-                "neighbours_b": neighbours[1][i],
-            }
+        columns = {
+            "input": chosen,
+            "contribution": contributions[chosen],
+            "prediction_a": pair.a.predictions[chosen],
+            "prediction_b": pair.b.predictions[chosen],
+            "neighbours_a": _nearest(pair.a, chosen),
+            "neighbours_b": _nearest(pair.b, chosen),
+        }
+        for row in zip(*(column.cpu().tolist() for column in columns.values()), strict=True):
+            yield {"measure": name, **dict(zip(columns, row, strict=True))}
 
 
-def _nearest(side: Side, rows: Tensor) -> list[list[int]]:
+def _nearest(side: Side, rows: Tensor) -> Tensor:
     """The nearest other inputs of some inputs, by the cosine of centred representations."""
-    directions = torch.nn.functional.normalize(side.centred, dim=1)
-    likeness = directions[rows] @ directions.T
-    likeness[torch.arange(len(rows)), rows] = -torch.inf
+    lengths = side.row_lengths
+    # The length of the row itself changes no order.
+    likeness = side.unit[rows] @ side.unit.T * torch.where(lengths > 0, 1 / lengths, 0.0)
+    likeness[torch.arange(len(rows), device=rows.device), rows] = -torch.inf
     count = min(SHOWN_NEIGHBOURS, likeness.shape[1] - 1)
-    return likeness.topk(count, dim=1).indices.tolist()
+    return likeness.topk(count, dim=1).indices
 
 
 def subgroup_scores(pair: Pair, measures: Sequence[str]) -> Iterator[dict[str, Any]]:

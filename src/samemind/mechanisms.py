@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from samemind.artifacts import Recipe, Store
@@ -19,7 +20,7 @@ from samemind.comparison import (
     sides_of,
     tidy,
 )
-from samemind.devices import Execution
+from samemind.devices import Execution, where_memory_suffices
 from samemind.errors import UndefinedScore
 from samemind.extraction import Activations
 from samemind.inversion import Inverted, load_inputs
@@ -30,6 +31,7 @@ from samemind.measures.prepared import Pair, Side
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
 else:
     pd = LazyModule("pandas")
 
@@ -133,15 +135,22 @@ def score_sets(sides: Sequence[Side], measures: Sequence[str]) -> Iterator[dict[
 
 def build_mechanism_scores(recipe: MechanismScores, store: Store, execution: Execution) -> None:
     """Scores every ordered pair of a cell and writes the table."""
-    execution.start()
+    rows = where_memory_suffices(partial(_mechanism_rows, recipe, store), execution.start())
+    with store.create(recipe) as draft:
+        draft.write_table(SCORES_FILE, tidy(rows))
+
+
+def _mechanism_rows(
+    recipe: MechanismScores, store: Store, device: torch.device
+) -> list[dict[str, Any]]:
     targets = recipe.on_targets[0].inputs
-    before = sides_of(recipe.on_targets, load_inputs(targets, store)["labels"], store)
+    before = sides_of(recipe.on_targets, load_inputs(targets, store)["labels"], store, device)
     of = {a.checkpoint.model: a.checkpoint for a in recipe.on_targets}
     rows = []
     for inputs in dict.fromkeys(a.inputs for a in recipe.on_inverted):
         labels = load_inputs(inputs, store)["labels"]
         here = [a for a in recipe.on_inverted if a.inputs == inputs]
-        after = sides_of(here, labels, store)
+        after = sides_of(here, labels, store, device)
         for a, b in pairs_on(inputs, list(after)):
             where = pair_columns(recipe, inputs, of[a], of[b], len(labels))
             rows += [
@@ -155,17 +164,16 @@ def build_mechanism_scores(recipe: MechanismScores, store: Store, execution: Exe
                     random_seed=recipe.random_seed,
                 )
             ]
-    with store.create(recipe) as draft:
-        draft.write_table(SCORES_FILE, tidy(rows))
+    return rows
 
 
 def build_set_scores(recipe: SetScores, store: Store, execution: Execution) -> None:
     """Scores all models of a cell together on each input set and writes the table."""
-    execution.start()
+    device = execution.start()
     rows = []
     for inputs in dict.fromkeys(a.inputs for a in recipe.activations):
         here = [a for a in recipe.activations if a.inputs == inputs]
-        sides = sides_of(here, load_inputs(inputs, store)["labels"], store)
+        sides = sides_of(here, load_inputs(inputs, store)["labels"], store, device)
         natural = inputs.targets if isinstance(inputs, Inverted) else inputs
         where = {
             "dataset": recipe.dataset,

@@ -12,6 +12,7 @@ from samemind.arrays import as_pixels
 from samemind.attacks import frozen_for_attack, norms, value_and_gradient
 from samemind.inversion.recipes import Descent
 from samemind.lazy import LazyModule
+from samemind.replaying import Replayed
 from samemind.training import mixed_precision
 
 if TYPE_CHECKING:
@@ -280,6 +281,7 @@ class Passes:
         self.classifier = classifier
         self.precision = precision
         self.width = width
+        self.replayed = Replayed(self._loss_and_gradient)
 
     def representation(self, images: Tensor) -> Tensor:
         return self._in_parts(lambda x: (self.classifier(x).representation.float(),), images)[0]
@@ -288,11 +290,11 @@ class Passes:
         return self._in_parts(lambda *part: (self._relative_loss(*part),), x, wanted, scale)[0]
 
     def loss_and_gradient(self, x: Tensor, wanted: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-        def both(x: Tensor, wanted: Tensor, scale: Tensor) -> tuple[Tensor, ...]:
-            return value_and_gradient(lambda held: self._relative_loss(held, wanted, scale), x)
-
-        loss, gradient = self._in_parts(both, x, wanted, scale)
+        loss, gradient = self._in_parts(self.replayed, x, wanted, scale)
         return loss, gradient
+
+    def _loss_and_gradient(self, x: Tensor, wanted: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        return value_and_gradient(lambda held: self._relative_loss(held, wanted, scale), x)
 
     def _relative_loss(self, images: Tensor, wanted: Tensor, scale: Tensor) -> Tensor:
         # One layout whatever the steps before left: the layout may decide how sums are rounded.
@@ -311,7 +313,7 @@ class Passes:
                     raise
             self.width = (self.width + 1) // 2
             if rows[0].device.type == "cuda":
-                torch.cuda.empty_cache()
+                self.replayed.give_up()
             warnings.warn(
                 f"The memory of {rows[0].device} does not suffice: inverting {self.width} images "
                 f"at a time from here on. A smaller --batch-size saves the attempts.",

@@ -163,10 +163,9 @@ def paired_floor(
     else:
         generator = torch.Generator().manual_seed(0)
         count = max(FEWEST_PAIRS, n // 2) // 4
-        rows, columns = (_two_different(n, count, generator).to(device) for _ in range(2))
-        table = values(
-            pair.looking_at(rows[[0, 0, 1, 1]].flatten(), columns[[0, 1, 0, 1]].flatten())
-        )
+        rows, columns = (_two_different(n, count, generator) for _ in range(2))
+        corners = rows[[0, 0, 1, 1]].flatten(), columns[[0, 1, 0, 1]].flatten()
+        table = values(pair.looking_at(*(places.to(device) for places in corners)))
         table = table.double().reshape(4, count)
         contrasts = table[0] - table[1] - table[2] + table[3]
         squares = contrasts.square().mean() * (n - 1) ** 2 / 4

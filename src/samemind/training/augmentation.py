@@ -92,7 +92,8 @@ def augmentation_of(name: str) -> Augmentation:
 def random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Tensor:
     """Each image moved by up to `padding` pixels along each axis; what is uncovered is black."""
     count, _, height, width = images.shape
-    moved = torch.randint(0, 2 * padding + 1, (2, count), generator=generator).to(images.device)
+    moved = torch.randint(0, 2 * padding + 1, (2, count), generator=generator)
+    moved = moved.to(images.device, non_blocking=True)
     padded = torch.nn.functional.pad(images, [padding] * 4)
     rows = moved[0, :, None] + torch.arange(height, device=images.device)
     columns = moved[1, :, None] + torch.arange(width, device=images.device)
@@ -147,7 +148,7 @@ def _grey(images: Tensor) -> Tensor:
 def random_rotation(images: Tensor, degrees: float, generator: torch.Generator) -> Tensor:
     """Each image turned about its centre by up to `degrees`; nearest pixel, black outside."""
     angles = degrees * (2 * torch.rand(len(images), generator=generator) - 1)
-    return rotated(images, angles.to(images.device))
+    return rotated(images, angles.to(images.device, non_blocking=True))
 
 
 def rotated(images: Tensor, degrees: Tensor) -> Tensor:
@@ -170,8 +171,9 @@ def colour_noise(images: Tensor, strength: float, generator: torch.Generator) ->
     """
     amounts = strength * torch.randn(len(images), 3, generator=generator)
     shift = (amounts * torch.tensor(COLOUR_SPREAD)) @ torch.tensor(COLOUR_DIRECTIONS).T
-    return (images + shift.to(images)[:, :, None, None]).clamp(0, 1)
+    return (images + shift.to(images, non_blocking=True)[:, :, None, None]).clamp(0, 1)
 
 
 def _per_image(values: Tensor, images: Tensor) -> Tensor:
-    return values.to(images).reshape(-1, 1, 1, 1)
+    # The host does not wait for the device, which has work to do until the copy's turn comes.
+    return values.to(images, non_blocking=True).reshape(-1, 1, 1, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,14 +14,13 @@ from samemind.attacks import (
     LinfBall,
     ball_of,
     frozen_for_attack,
-    projected_gradient_descent,
     random_starts,
 )
 from samemind.errors import MissingExtra
 from samemind.lazy import LazyModule
 from samemind.randomness import seed_of
 from samemind.training.loading import SplitImages
-from samemind.training.loop import cross_entropy_of
+from samemind.training.loop import Attacked
 
 if TYPE_CHECKING:
     import torch
@@ -82,37 +81,21 @@ def is_right(
     """
     classifier.to(device).eval()
     right = torch.ones(len(labels), dtype=torch.bool) if among is None else among.clone()
+    attacked = Attacked(classifier, replace(attack, restarts=1) if attack is not None else None)
     for restart in range(attack.restarts if ball is not None and attack is not None else 1):
         if not right.any():
             break
         for chunk in torch.nonzero(right).flatten().split(batch_size):
             x, y = as_pixels(images[chunk]).to(device), labels[chunk].to(device)
-            if ball is not None and attack is not None:
+            start = None
+            if ball is not None and attack is not None and attack.random_start:
                 # Seeded by image, so that neither the batch nor those spared matter.
                 seeds = (seed_of(random_seed, "attack", restart, int(i)) for i in chunk)
-                x = _attacked(classifier, x, y, ball, attack, seeds)
+                start = random_starts(ball, x, seeds)
+            x = attacked(x, y, ball, start=start)
             with torch.no_grad():
                 right[chunk] = (classifier(x).logits.argmax(1) == y).cpu()
     return right
-
-
-def _attacked(
-    classifier: Classifier,
-    x: Tensor,
-    y: Tensor,
-    ball: L2Ball | LinfBall,
-    attack: Attack,
-    seeds: Iterable[int],
-) -> Tensor:
-    start = random_starts(ball, x, seeds) if attack.random_start else None
-    with frozen_for_attack(classifier):
-        return projected_gradient_descent(
-            partial(cross_entropy_of, classifier, labels=y),
-            x,
-            ball,
-            replace(attack, restarts=1),
-            start=start,
-        )
 
 
 def robustness_curve(

@@ -98,7 +98,8 @@ def loaded(
     """
     if not isinstance(images, (SplitImages, OriginalImages)):
         for _, indices in order:
-            yield indices, images[indices.to(images.device)].to(device)
+            here = indices.to(images.device, non_blocking=True)
+            yield indices, images[here].to(device, non_blocking=True)
         return
     loader: Any = torch.utils.data.DataLoader(
         _BatchReader(images),  # pyright: ignore[reportArgumentType]

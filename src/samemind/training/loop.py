@@ -16,10 +16,12 @@ from samemind.attacks import (
     LinfBall,
     frozen_for_attack,
     projected_gradient_descent,
+    value_and_gradient,
 )
 from samemind.errors import InvalidInput, TrainingFailed
 from samemind.lazy import LazyModule
 from samemind.randomness import seed_of, torch_generator
+from samemind.replaying import Replayed
 from samemind.training.augmentation import augmentation_of
 from samemind.training.loading import OriginalImages, SplitImages, loaded
 from samemind.training.parallel import Group, alone
@@ -92,7 +94,7 @@ def train(
         optimiser.load_state_dict(state["optimiser"])
     # In evaluation mode for the attack and in training mode for the update: two graphs.
     compile_if_asked: Any = torch.compile if compiled else lambda module: module
-    attacked = partial(_attacked, compile_if_asked(classifier), attack=attack)
+    attacked = Attacked(compile_if_asked(classifier), attack, precision=schedule.precision)
     updated = compile_if_asked(group.wrap(classifier))
     augment = augmentation_of(schedule.augmentation).on_device
     chance = Chance(labels, schedule.chance_epochs, warm_up=schedule.warm_up_epochs)
@@ -114,14 +116,14 @@ def train(
             for settings in optimiser.param_groups:
                 settings["lr"] = schedule.learning_rate_at(done, steps_per_epoch)
             x = augment(as_pixels(batch), torch_generator(random_seed, "augmentation", done))
-            y = labels[indices.to(device)]
+            y = labels[indices.to(device, non_blocking=True)]
             # Every process makes the whole batch and keeps its share, so that the random numbers
             # of an image do not depend on how many processes there are.
             own_ball = group.share_of_ball(ball, x)
             x, y = group.share(x), group.share(y)
             x = x.contiguous(memory_format=torch.channels_last)
             generator = torch_generator(random_seed, "attack", done)
-            x = attacked(x, y, ball=own_ball, precision=schedule.precision, generator=generator)
+            x = attacked(x, y, own_ball, generator=generator)
             with mixed_precision(schedule.precision, device):
                 logits = updated(x).logits
             losses = torch.nn.functional.cross_entropy(logits.float(), y, reduction="sum")
@@ -160,26 +162,46 @@ def batches(count: int, schedule: Schedule, random_seed: int, first: int = 0) ->
             yield order[step * schedule.batch_size : end]
 
 
-def _attacked(
-    classifier: Classifier,
-    x: Tensor,
-    y: Tensor,
-    *,
-    ball: Ball | None,
-    attack: Attack | None,
-    precision: str,
-    generator: torch.Generator,
-) -> Tensor:
-    if ball is None or attack is None:
-        return x
-    with frozen_for_attack(classifier):
-        return projected_gradient_descent(
-            partial(cross_entropy_of, classifier, labels=y, precision=precision),
-            x,
-            ball,
-            attack,
-            generator=generator,
-        ).detach()
+class Attacked:
+    """Images under the attack that a network is trained with or evaluated under.
+
+    **Arguments:**
+
+    - `attack`: None leaves the images as they are.
+    """
+
+    def __init__(
+        self, classifier: Classifier, attack: Attack | None, *, precision: str = "float32"
+    ) -> None:
+        self.classifier = classifier
+        self.attack = attack
+        self.loss = partial(cross_entropy_of, classifier, precision=precision)
+        self.ascent = Replayed(self._values_and_gradients)
+
+    def _values_and_gradients(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        return value_and_gradient(partial(self.loss, labels=labels), images)
+
+    def __call__(
+        self,
+        x: Tensor,
+        y: Tensor,
+        ball: Ball | None,
+        *,
+        generator: torch.Generator | None = None,
+        start: Tensor | None = None,
+    ) -> Tensor:
+        if ball is None or self.attack is None:
+            return x
+        with frozen_for_attack(self.classifier):
+            return projected_gradient_descent(
+                partial(self.loss, labels=y),
+                x,
+                ball,
+                self.attack,
+                ascent=lambda images: self.ascent(images, y),
+                generator=generator,
+                start=start,
+            ).detach()
 
 
 def cross_entropy_of(
