@@ -95,7 +95,7 @@ def train(
     # In evaluation mode for the attack and in training mode for the update: two graphs.
     compile_if_asked: Any = torch.compile if compiled else lambda module: module
     attacked = Attacked(compile_if_asked(classifier), attack, precision=schedule.precision)
-    updated = compile_if_asked(group.wrap(classifier))
+    update = Update(compile_if_asked(group.wrap(classifier)), schedule.precision, group)
     augment = augmentation_of(schedule.augmentation).on_device
     chance = Chance(labels, schedule.chance_epochs, warm_up=schedule.warm_up_epochs)
 
@@ -124,19 +124,11 @@ def train(
             x = x.contiguous(memory_format=torch.channels_last)
             generator = torch_generator(random_seed, "attack", done)
             x = attacked(x, y, own_ball, generator=generator)
-            with mixed_precision(schedule.precision, device):
-                logits = updated(x).logits
-            losses = torch.nn.functional.cross_entropy(logits.float(), y, reduction="sum")
             optimiser.zero_grad(set_to_none=True)
-            group.backward(losses / len(indices))
+            losses, right = update(x, y, len(indices))
             optimiser.step()
             done += 1
-            right = (logits.detach().argmax(1) == y).sum()
-            running = [
-                running[0] + losses.detach(),
-                running[1] + right,
-                running[2] + len(indices),
-            ]
+            running = [running[0] + losses, running[1] + right, running[2] + len(indices)]
             if done % steps_per_epoch == 0:
                 history.append(_epoch(group.summed(running), done // steps_per_epoch))
                 chance.check(history)
@@ -160,6 +152,46 @@ def batches(count: int, schedule: Schedule, random_seed: int, first: int = 0) ->
         for step in range(max(0, first - epoch * steps), steps):
             end = (step + 1) * schedule.batch_size if step + 1 < steps else count
             yield order[step * schedule.batch_size : end]
+
+
+class Update:
+    """The gradients of one step of a network's training, left with its parameters.
+
+    **Arguments:**
+
+    - `network`: as it is called in training: compiled, or for a group of processes.
+    """
+
+    def __init__(self, network: Classifier, precision: str, group: Group) -> None:
+        self.network = network
+        self.precision = precision
+        self.group = group
+        self.parameters = [p for p in network.parameters() if p.requires_grad]
+        self.reached: list[Tensor] = []  # those of the parameters that the loss depends on
+        self.gradients = Replayed(self._losses_and_gradients)
+
+    def __call__(self, x: Tensor, y: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """The summed loss of the images, and how many are right; `count` over all processes."""
+        if self.group.size > 1:  # gradients travel while they are made
+            losses, right = self._losses(x, y)
+            self.group.backward(losses / count)
+            return losses.detach(), right
+        losses, right, *gradients = self.gradients(x, y)
+        for parameter, gradient in zip(self.reached, gradients, strict=True):
+            parameter.grad = gradient
+        return losses, right
+
+    def _losses(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        with mixed_precision(self.precision, x.device):
+            logits = self.network(x).logits
+        losses = torch.nn.functional.cross_entropy(logits.float(), y, reduction="sum")
+        return losses, (logits.detach().argmax(1) == y).sum()
+
+    def _losses_and_gradients(self, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        losses, right = self._losses(x, y)
+        found = torch.autograd.grad(losses / len(x), self.parameters, allow_unused=True)
+        self.reached = [p for p, g in zip(self.parameters, found, strict=True) if g is not None]
+        return losses.detach(), right, *(g for g in found if g is not None)
 
 
 class Attacked:
