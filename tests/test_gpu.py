@@ -128,7 +128,7 @@ def test_robust_training_learns_with_recorded_attacks_and_half_precision():
 def inverted(descent: Descent, batch_size: int | None = None):
     classifier = digits_network().to(GPU).eval()
     images, _ = digits_images(96)
-    images = images.float().to(GPU) / 255
+    images = images.to(GPU)
     return invert(classifier, images[:48], images[48:], descent=descent, batch_size=batch_size)
 
 

@@ -124,6 +124,46 @@ def test_the_attack_runs_in_evaluation_mode_and_asks_for_no_parameter_gradients(
     assert seen == [(False, False)] * 4 + [(True, True)]
 
 
+def textbook(classifier: Classifier, images, labels, schedule: Schedule, epsilon: float) -> None:
+    """Adversarial training as a tutorial writes it, in the order of `batches`."""
+    optimiser = torch.optim.SGD(
+        classifier.parameters(), lr=0, momentum=0.9, weight_decay=schedule.weight_decay
+    )
+    per_epoch = steps_in_epoch(len(images), schedule.batch_size)
+    for step, chosen in enumerate(batches(len(images), schedule, random_seed=3)):
+        clean, y = images[chosen].float(), labels[chosen]
+        classifier.eval()
+        x, best, best_loss = clean, clean, torch.full((len(y),), -torch.inf)
+        for move in range(4):
+            x = x.detach().requires_grad_()
+            losses = nn.functional.cross_entropy(classifier(x).logits, y, reduction="none")
+            better = losses.detach() > best_loss
+            best = torch.where(better[:, None, None, None], x.detach(), best)
+            best_loss = torch.where(better, losses.detach(), best_loss)
+            if move < 3:
+                losses.sum().backward()
+                length = x.grad.flatten(1).norm(dim=1)[:, None, None, None]
+                offset = x.detach() + 2 / 3 * epsilon * x.grad / (length + 1e-10) - clean
+                length = offset.flatten(1).norm(dim=1)[:, None, None, None]
+                x = (clean + offset * (epsilon / (length + 1e-10)).clamp(max=1)).clamp(0, 1)
+        classifier.train()
+        optimiser.param_groups[0]["lr"] = schedule.learning_rate_at(step, per_epoch)
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(classifier(best).logits, y).backward()
+        optimiser.step()
+
+
+@pytest.mark.parametrize("architecture", ["digits_vgg_bn", "digits_resnet"])
+def test_robust_training_takes_the_steps_of_the_textbook(architecture: str):
+    images, labels = digits(160)
+    schedule = Schedule(epochs=2, batch_size=32, learning_rate=0.05, policy="one_cycle")
+    theirs, ours = fresh(architecture), fresh(architecture)
+    textbook(theirs, images, labels, schedule, epsilon=0.5)
+    run(ours, images, labels, schedule)
+    for name, held in theirs.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], held, rtol=1e-3, atol=1e-4)
+
+
 def test_training_learns_the_digits():
     images, labels = digits(512)
     classifier = fresh("digits_resnet")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -279,29 +280,19 @@ class Passes:
 
     def __init__(self, classifier: Classifier, precision: str, width: int) -> None:
         self.classifier = classifier
-        self.precision = precision
+        self.relative_loss = partial(_relative_loss, classifier, precision)
         self.width = width
-        self.replayed = Replayed(self._loss_and_gradient)
+        self.replayed = Replayed(partial(_loss_and_gradient, self.relative_loss))
 
     def representation(self, images: Tensor) -> Tensor:
         return self._in_parts(lambda x: (self.classifier(x).representation.float(),), images)[0]
 
     def loss(self, x: Tensor, wanted: Tensor, scale: Tensor) -> Tensor:
-        return self._in_parts(lambda *part: (self._relative_loss(*part),), x, wanted, scale)[0]
+        return self._in_parts(lambda *part: (self.relative_loss(*part),), x, wanted, scale)[0]
 
     def loss_and_gradient(self, x: Tensor, wanted: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
         loss, gradient = self._in_parts(self.replayed, x, wanted, scale)
         return loss, gradient
-
-    def _loss_and_gradient(self, x: Tensor, wanted: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-        return value_and_gradient(lambda held: self._relative_loss(held, wanted, scale), x)
-
-    def _relative_loss(self, images: Tensor, wanted: Tensor, scale: Tensor) -> Tensor:
-        # One layout whatever the steps before left: the layout may decide how sums are rounded.
-        images = images.contiguous()
-        with mixed_precision(self.precision, images.device):
-            found = self.classifier(images).representation
-        return torch.linalg.vector_norm(found.to(wanted.dtype) - wanted, dim=1) / scale
 
     def _in_parts(self, do: Callable[..., tuple[Tensor, ...]], *rows: Tensor) -> tuple[Tensor, ...]:
         while True:
@@ -320,3 +311,20 @@ class Passes:
                 RuntimeWarning,
                 stacklevel=2,
             )
+
+
+# What is recorded holds nothing of its owner: on a GPU, memory would else outlive its last use.
+def _relative_loss(
+    classifier: Classifier, precision: str, images: Tensor, wanted: Tensor, scale: Tensor
+) -> Tensor:
+    # One layout whatever the steps before left: the layout may decide how sums are rounded.
+    images = images.contiguous()
+    with mixed_precision(precision, images.device):
+        found = classifier(images).representation
+    return torch.linalg.vector_norm(found.to(wanted.dtype) - wanted, dim=1) / scale
+
+
+def _loss_and_gradient(
+    loss: Callable[..., Tensor], x: Tensor, wanted: Tensor, scale: Tensor
+) -> tuple[Tensor, Tensor]:
+    return value_and_gradient(lambda held: loss(held, wanted, scale), x)

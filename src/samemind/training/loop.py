@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -163,17 +163,16 @@ class Update:
     """
 
     def __init__(self, network: Classifier, precision: str, group: Group) -> None:
-        self.network = network
-        self.precision = precision
         self.group = group
-        self.parameters = [p for p in network.parameters() if p.requires_grad]
+        self.losses = partial(_summed_losses, network, precision)
         self.reached: list[Tensor] = []  # those of the parameters that the loss depends on
-        self.gradients = Replayed(self._losses_and_gradients)
+        parameters = [p for p in network.parameters() if p.requires_grad]
+        self.gradients = Replayed(partial(_gradients, self.losses, parameters, self.reached))
 
     def __call__(self, x: Tensor, y: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """The summed loss of the images, and how many are right; `count` over all processes."""
         if self.group.size > 1:  # gradients travel while they are made
-            losses, right = self._losses(x, y)
+            losses, right = self.losses(x, y)
             self.group.backward(losses / count)
             return losses.detach(), right
         losses, right, *gradients = self.gradients(x, y)
@@ -181,17 +180,28 @@ class Update:
             parameter.grad = gradient
         return losses, right
 
-    def _losses(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        with mixed_precision(self.precision, x.device):
-            logits = self.network(x).logits
-        losses = torch.nn.functional.cross_entropy(logits.float(), y, reduction="sum")
-        return losses, (logits.detach().argmax(1) == y).sum()
 
-    def _losses_and_gradients(self, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
-        losses, right = self._losses(x, y)
-        found = torch.autograd.grad(losses / len(x), self.parameters, allow_unused=True)
-        self.reached = [p for p, g in zip(self.parameters, found, strict=True) if g is not None]
-        return losses.detach(), right, *(g for g in found if g is not None)
+# What is recorded holds nothing of its owner: on a GPU, memory would else outlive its last use.
+def _summed_losses(
+    network: Classifier, precision: str, x: Tensor, y: Tensor
+) -> tuple[Tensor, Tensor]:
+    with mixed_precision(precision, x.device):
+        logits = network(x).logits
+    losses = torch.nn.functional.cross_entropy(logits.float(), y, reduction="sum")
+    return losses, (logits.detach().argmax(1) == y).sum()
+
+
+def _gradients(
+    losses_of: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+    parameters: Sequence[Tensor],
+    reached: list[Tensor],
+    x: Tensor,
+    y: Tensor,
+) -> tuple[Tensor, ...]:
+    losses, right = losses_of(x, y)
+    found = torch.autograd.grad(losses / len(x), parameters, allow_unused=True)
+    reached[:] = [p for p, g in zip(parameters, found, strict=True) if g is not None]
+    return losses.detach(), right, *(g for g in found if g is not None)
 
 
 class Attacked:
@@ -208,10 +218,7 @@ class Attacked:
         self.classifier = classifier
         self.attack = attack
         self.loss = partial(cross_entropy_of, classifier, precision=precision)
-        self.ascent = Replayed(self._values_and_gradients)
-
-    def _values_and_gradients(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        return value_and_gradient(partial(self.loss, labels=labels), images)
+        self.ascent = Replayed(partial(_ascent, self.loss))
 
     def __call__(
         self,
@@ -234,6 +241,10 @@ class Attacked:
                 generator=generator,
                 start=start,
             ).detach()
+
+
+def _ascent(loss: Callable[..., Tensor], images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    return value_and_gradient(partial(loss, labels=labels), images)
 
 
 def cross_entropy_of(
