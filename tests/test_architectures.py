@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from samemind.architectures.base import ARCHITECTURES
 from samemind.architectures.heads import find_head
@@ -70,6 +71,17 @@ def test_the_table_of_counts_covers_every_architecture_and_every_declared_count(
     assert set(COUNTS) == set(TORCHVISION_OR_TIMM)
     for name, counts in COUNTS.items():
         assert dict(ARCHITECTURES[name].parameters) == counts
+
+
+@pytest.mark.parametrize("name", list(ARCHITECTURES))
+def test_the_operations_of_a_forward_pass_are_as_declared(name: str):
+    record = ARCHITECTURES[name]
+    with torch.device("meta"):
+        network = record.build(max(record.parameters), record.image_size).eval()
+        images = torch.empty(1, record.channels, record.image_size, record.image_size)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(images)
+    assert counter.get_total_flops() == record.operations
 
 
 @pytest.mark.parametrize(

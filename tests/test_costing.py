@@ -17,11 +17,12 @@ from samemind.costing import (
     _probed,
     cost_of,
     duration,
+    longest_first,
     seconds_by_probe,
     size,
 )
 from samemind.devices import Execution
-from samemind.study import read_study
+from samemind.study import Study, read_study
 
 WAYS = [FORWARD, TO_PIXELS, TO_WEIGHTS]
 STUDY = """
@@ -161,3 +162,14 @@ def test_durations_and_sizes_are_said_in_fitting_units() -> None:
         "40 seconds", "2 minutes", "2.5 hours", "4.6 days",
     ]  # fmt: skip
     assert [size(n) for n in (2_000, 3_500_000, 12_000_000_000)] == ["2 kB", "3.5 MB", "12 GB"]
+
+
+def test_what_takes_longest_comes_first_and_equals_stay_in_order(study: Path) -> None:
+    held = read_study(study).model_dump() | {"architectures": ["digits_resnext", "digits_vit"]}
+    recipes = Study(**held).checkpoints
+    ordered = longest_first(recipes)
+    named = [(r.architecture, r.epsilon) for r in ordered]
+    # A robust step is three passes to the pixels and a look more; the transformer is the larger.
+    assert named[0] == ("digits_vit", 0.5)
+    assert named[-1] == ("digits_resnext", 0.0)
+    assert longest_first([recipes[0], recipes[0]]) == [recipes[0], recipes[0]]

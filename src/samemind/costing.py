@@ -64,6 +64,25 @@ def cost_of(recipes: Iterable[Recipe]) -> Cost:
     return sum((_cost(recipe) for recipe in recipes), start=NOTHING)
 
 
+OPERATIONS = {FORWARD: 1, TO_PIXELS: 2, TO_WEIGHTS: 3}
+"""Of each way, in forward passes: a way back to pixels is as long as the way forward."""
+
+
+def longest_first(recipes: Iterable[Recipe]) -> list[Recipe]:
+    """Recipes by the operations of their passes, the most first; where those are alike, as given.
+
+    So that no long task begins when the others end, and all but one worker wait for it.
+    """
+
+    def operations(recipe: Recipe) -> int:
+        passes = cost_of([recipe]).passes.items()
+        return sum(
+            n * OPERATIONS[way] * ARCHITECTURES[name].operations for (name, _, way), n in passes
+        )
+
+    return sorted(recipes, key=operations, reverse=True)
+
+
 def _cost(recipe: Recipe) -> Cost:
     if isinstance(recipe, Trained):
         images = recipe.schedule.count or _first_split(recipe.dataset)

@@ -9,6 +9,7 @@ from functools import partial
 
 from samemind.artifacts import Recipe, Store
 from samemind.building import Ended, build, shares, upstream
+from samemind.costing import longest_first
 from samemind.devices import Execution
 from samemind.errors import DamagedArtifact, StoreError
 from samemind.executors import Executor, Outcome
@@ -71,7 +72,7 @@ def advance(
         blocked = 0
         for stage in study.stages:
             missing = [r for r in stage.recipes if not store.has(r)]
-            ready = [r for r in missing if all(store.has(u) for u in upstream(r))]
+            ready = longest_first(r for r in missing if all(store.has(u) for u in upstream(r)))
             blocked += len(missing) - len(ready)
             if not ready:
                 continue

@@ -32,6 +32,8 @@ class Architecture:
     """The dotted name of the last linear layer within the network."""
     representation_size: int
     """The number of units that the last linear layer reads."""
+    operations: int = 0
+    """Of one forward pass at `image_size` with most classes; a multiply-add is two. 0: unknown."""
     image_size: int
     """Height and width, in pixels, of the images that it was designed for."""
     channels: int = 3

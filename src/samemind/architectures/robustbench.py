@@ -28,10 +28,10 @@ def _preact_resnet18(classes: int, _image_size: int) -> nn.Module:
     return networks.PreActResNet(classes)
 
 
-for depth, width, parameters in (
-    (28, 10, 36_479_194),
-    (34, 10, 46_160_474),
-    (70, 16, 266_796_506),
+for depth, width, operations, parameters in (
+    (28, 10, 10_486_657_536, 36_479_194),
+    (34, 10, 13_317_812_736, 46_160_474),
+    (70, 16, 77_528_420_352, 266_796_506),
 ):
     architecture(
         Architecture(
@@ -41,6 +41,7 @@ for depth, width, parameters in (
             build=partial(_wide_resnet, depth, width),
             head="fc",
             representation_size=64 * width,
+            operations=operations,
             image_size=32,
             parameters={10: parameters},
             reference=WIDE_RESNET,
@@ -54,6 +55,7 @@ architecture(
         build=_preact_resnet18,
         head="linear",
         representation_size=512,
+        operations=1_110_845_440,
         image_size=32,
         parameters={10: 11_172_170},
         reference="He et al. (2016), Identity mappings, arXiv:1603.05027",

@@ -80,10 +80,11 @@ def _register(
     family: str,
     head: str,
     representation_size: int,
+    operations: dict[int, int],
     parameters: dict[int, dict[int, int]],
     reference: str,
 ) -> None:
-    """Registers a network for both sizes of images; `parameters` by size, then by classes."""
+    """Registers a network for both sizes of images, which come first in what depends on them."""
     for image_size, stride in STRIDES.items():
         architecture(
             Architecture(
@@ -93,6 +94,7 @@ def _register(
                 build=partial(build, stride),
                 head=head,
                 representation_size=representation_size,
+                operations=operations[image_size],
                 image_size=image_size,
                 parameters=parameters[image_size],
                 reference=reference,
@@ -107,6 +109,7 @@ _register(
     family="residual",
     head="fc",
     representation_size=64,
+    operations={32: 6_251_776, 224: 33_344_512},
     parameters={32: {10: 78_042}, 224: {1000: 144_312, 100: 85_812, 50: 82_562}},
     reference=RESNET,
 )
@@ -117,6 +120,7 @@ _register(
     family="wide residual",
     head="fc",
     representation_size=128,
+    operations={32: 6_515_200, 224: 34_275_328},
     parameters={32: {10: 78_362}, 224: {1000: 207_992, 100: 91_892, 50: 85_442}},
     reference=WIDE_RESNET,
 )
@@ -127,6 +131,7 @@ _register(
     family="densely connected",
     head="classifier",
     representation_size=64,
+    operations={32: 9_667_840, 224: 57_880_576},
     parameters={32: {10: 42_186}, 224: {1000: 110_376, 100: 51_876, 50: 48_626}},
     reference=DENSENET,
 )
@@ -137,6 +142,7 @@ _register(
     family="VGG",
     head="classifier",
     representation_size=128,
+    operations={32: 6_187_520, 224: 33_218_560},
     parameters={32: {10: 94_874}, 224: {1000: 265_464, 100: 149_364, 50: 142_914}},
     reference=VGG,
 )
