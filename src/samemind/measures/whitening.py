@@ -75,7 +75,8 @@ def _covariance(side: Side) -> Tensor:
 
 def cross_covariance(pair: Pair) -> Tensor:
     """The cross-covariance of the factors of both sides in float64."""
-    if pair.cross_covariance.dtype == torch.float64:
+    # Asked of the sides: sums over chunks are in float64 whatever their products were in.
+    if all(side.precision == torch.float64 for side in (pair.a, pair.b)):
         return pair.cross_covariance
     return pair.once("cross_covariance64", lambda: _exact_cross_covariance(pair))
 
