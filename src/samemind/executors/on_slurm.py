@@ -15,6 +15,7 @@ from samemind.executors.base import Item, Key, Outcome
 from samemind.executors.batches import attempt_all, batches
 
 SUBMITTED_FILE = "submitted.json"
+ASK = ("squeue", "--noheader", "--array", "--me", "--format=%i")
 
 
 class Batch:
@@ -34,12 +35,72 @@ class Batch:
         return DelayedSubmission(self)
 
 
+class Queue:
+    """What SLURM says of one's own jobs, and for how long it has said nothing.
+
+    **Arguments:**
+
+    - `answer_within`: seconds after which a question counts as not answered.
+    - `silent_minutes`: how long nobody may be able to say before waiting is given up.
+    """
+
+    def __init__(self, answer_within: float, silent_minutes: float) -> None:
+        self.answer_within = answer_within
+        self.silent_minutes = silent_minutes
+        self._heard_at = time.monotonic()
+        self._found = ""
+
+    def jobs(self) -> set[str] | None:
+        """The ids of the jobs that are queued or running; None where nobody can say."""
+        try:
+            answer = subprocess.run(
+                ASK,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+                timeout=self.answer_within,
+            )
+        except subprocess.TimeoutExpired:
+            self._found = f"it did not answer within {self.answer_within:g} seconds"
+        except OSError as error:
+            self._found = f"it could not be started ({error})"
+        else:
+            if answer.returncode == 0:
+                self.heard()
+                return set(answer.stdout.split())
+            said = answer.stderr.strip().rpartition("\n")[2]
+            self._found = f"it ended with status {answer.returncode}" + (
+                f" ({said})" if said else ""
+            )
+        return None
+
+    def heard(self) -> None:
+        """Something came of the jobs: the time of silence begins anew."""
+        self._heard_at = time.monotonic()
+
+    def give_up_if_silent(self, n_jobs: int) -> None:
+        """Raises `SamemindError` once nothing was heard for too long."""
+        if time.monotonic() - self._heard_at < 60 * self.silent_minutes:
+            return
+        raise SamemindError(
+            f"Whether {n_jobs} jobs are still queued or running was asked of `{' '.join(ASK)}`, "
+            f"but for {self.silent_minutes:g} minutes nobody could say and no result came. The "
+            f"last time {self._found}. Nothing is lost: jobs that are queued stay so, and what is "
+            f"done is in the store. Run the same command again where squeue answers; it goes on "
+            f"with these jobs and submits none of them twice."
+        )
+
+
 class OnSlurm:
     """Submits a job array and waits for it; jobs that a former run submitted are waited for.
 
     An element that ends without a result (killed, a node lost) is submitted once more. Only
     `squeue` is asked, never the accounting (`sacct`), which many clusters do not have: what is
-    done is in the store and in the result files.
+    done is in the store and in the result files. While `squeue` has no answer nothing is taken for
+    lost; after `silent_minutes` without an answer or a result waiting ends with an error, and the
+    next run goes on with the same jobs.
 
     **Arguments:**
 
@@ -49,7 +110,11 @@ class OnSlurm:
     - `options`: further options of sbatch, such as {"account": "physics"}.
     - `engine`: 'slurm', or 'local' for processes of this machine that behave alike.
 
-    **Raises:** `MissingExtra` without submitit; `InvalidInput` where there is no `sbatch`.
+    - `answer_within`: seconds that `squeue` is given to answer.
+    - `silent_minutes`: how long nobody may be able to say whether jobs are alive.
+
+    **Raises:** `MissingExtra` without submitit; `InvalidInput` where there is no `sbatch` or
+    `squeue`; `SamemindError` where nothing is heard of the jobs for too long.
     """
 
     def __init__(
@@ -67,6 +132,8 @@ class OnSlurm:
         threads: int = 1,
         poll: float = 2.0,
         grace: float = 20.0,
+        answer_within: float = 60.0,
+        silent_minutes: float = 60.0,
     ) -> None:
         self.folder = folder.absolute()
         self.engine = engine
@@ -74,6 +141,7 @@ class OnSlurm:
         self.threads = threads
         self.poll = poll
         self.grace = grace
+        self._queue = Queue(answer_within, silent_minutes)
         self._own: list[Any] = []
         self._common: dict[str, Any] = {"timeout_min": minutes, "cpus_per_task": cpus}
         if gpus:
@@ -154,6 +222,7 @@ class OnSlurm:
         """Each batch with its outcomes; None where its job is gone and left no result."""
         pending = dict(jobs)
         gone_since: dict[str, float] = {}
+        self._queue.heard()
         while pending:
             alive = self._alive(pending)
             for job in list(pending):
@@ -165,16 +234,17 @@ class OnSlurm:
                 # A result may reach this host later than the news that its job has ended.
                 if outcomes is not None or time.monotonic() - since >= self.grace:
                     yield pending.pop(job), outcomes
+                    self._queue.heard()
             if pending:
+                if alive is None:
+                    self._queue.give_up_if_silent(len(pending))
                 time.sleep(self.poll)
 
     def _alive(self, jobs: Mapping[Any, Any]) -> set[str] | None:
         """The ids of the jobs that are queued or running; None where nobody can say."""
         if self.engine == "local":
             return {job.job_id for job in jobs if not job.done()}
-        ask = ["squeue", "--noheader", "--array", "--me", "--format=%i"]
-        found = subprocess.run(ask, capture_output=True, text=True, check=False)
-        return set(found.stdout.split()) if found.returncode == 0 else None
+        return self._queue.jobs()
 
     def _written(self) -> dict[str, str]:
         try:
@@ -190,7 +260,11 @@ class OnSlurm:
         written = self._written()
         if self.engine == "local" or not written:
             return {}
-        alive = self._alive({}) or set()
+        self._queue.heard()
+        # Not knowing is no reason to submit them again: they may all be there.
+        while (alive := self._queue.jobs()) is None:
+            self._queue.give_up_if_silent(len(set(written.values())))
+            time.sleep(self.poll)
         return {name: job for name, job in written.items() if job in alive}
 
     def _job(self, job_id: str) -> Any:
@@ -205,11 +279,12 @@ class OnSlurm:
             raise MissingExtra(
                 "Running on SLURM needs the extra 'slurm': pip install 'samemind[slurm]'."
             ) from None
-        if self.engine == "slurm" and shutil.which("sbatch") is None:
-            raise InvalidInput(
-                "There is no `sbatch` on this machine. Run on a login node of the cluster, or "
-                "leave out --on slurm."
-            )
+        for command in ("sbatch", "squeue"):
+            if self.engine == "slurm" and shutil.which(command) is None:
+                raise InvalidInput(
+                    f"There is no `{command}` on this machine. Run on a login node of the "
+                    f"cluster, or leave out --on slurm."
+                )
 
     def close(self) -> None:
         """SLURM's jobs go on: the next run waits for them. Local ones end with this process."""

@@ -55,11 +55,14 @@ def _row_parts(biased: Tensor, a: Side, b: Side, rows: slice | Tensor = slice(No
     every_m, every_other = _row_shift(a), _row_shift(b)
     k, m = a.unit_row_squares[rows], every_m[rows]
     other_k, other_m = b.unit_row_squares[rows], every_other[rows]
+    of_other = a.gram_times(every_other, rows)
+    # Of a side with itself the same, which need not be read from its source again.
+    of_m = of_other if b is a else b.gram_times(every_m, rows)
     return (
         (biased - k * other_k)
         + other_m * k
-        - (_gram_times(a, every_other, rows) - k * other_m)
-        - (_gram_times(b, every_m, rows) - other_k * m)
+        - (of_other - k * other_m)
+        - (of_m - other_k * m)
         + other_m * (every_m.sum() - m)
         + (every_m @ every_other - m * other_m)
     )
@@ -68,11 +71,6 @@ def _row_parts(biased: Tensor, a: Side, b: Side, rows: slice | Tensor = slice(No
 def _row_shift(side: Side) -> Tensor:
     squares, n = side.unit_row_squares, side.n_inputs
     return squares.sum() / (2 * (n - 1) * (n - 2)) - squares / (n - 2)
-
-
-def _gram_times(side: Side, weights: Tensor, rows: slice | Tensor) -> Tensor:
-    factor = side.factor
-    return (factor[rows] @ (factor.T @ weights.to(factor.dtype))).double()
 
 
 def _shares(pair: Pair) -> Tensor:

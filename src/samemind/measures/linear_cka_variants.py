@@ -135,10 +135,9 @@ def _off_diagonal_rows(pair: Pair, products: Tensor, rows: slice | Tensor) -> Te
     what an input does to the mean that every row was centred by.
     """
     k, other_k = pair.a.unit_row_squares, pair.b.unit_row_squares
-    centring = sum(
-        (side.factor[rows] @ (side.factor.T @ weights.to(side.factor.dtype))).double()
-        for side, weights in ((pair.a, other_k), (pair.b, k))
-    )
+    centring = pair.a.gram_times(other_k, rows)
+    # Of a side with itself the same, which need not be read from its source again.
+    centring = centring + (centring if pair.b is pair.a else pair.b.gram_times(k, rows))
     diagonal = (k * other_k)[rows] + (k @ other_k) / pair.n_inputs
     return products - diagonal / 2 + centring / pair.n_inputs
 

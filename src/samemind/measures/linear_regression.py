@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from samemind.lazy import LazyModule
 from samemind.measures.base import Invariance, Pair, measure
 from samemind.measures.whitening import (
     check_inputs_suffice,
@@ -12,7 +13,10 @@ from samemind.measures.whitening import (
 )
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 
 def _explained(pair: Pair) -> Tensor:
@@ -24,9 +28,15 @@ def _explained(pair: Pair) -> Tensor:
 
 def _predicted_rows(pair: Pair) -> tuple[Tensor, Tensor]:
     """Per input, the squared norm of the second side's row, and of what is left unexplained."""
-    predicted = pair.a.factor.double() @ (directions(pair.a).whitener @ _explained(pair))
-    given = pair.b.factor.double()
-    return given.square().sum(1), (given - predicted).square().sum(1)
+    fit = directions(pair.a).whitener @ _explained(pair)
+
+    def make(some: slice | Tensor) -> Tensor:
+        predicted = pair.a.factor_rows(some).double() @ fit
+        given = pair.b.factor_rows(some).double()
+        return torch.stack([given.square().sum(1), (given - predicted).square().sum(1)], dim=1)
+
+    given, left = pair.by_pieces(make).T.contiguous()
+    return given, left
 
 
 def _shares(pair: Pair) -> Tensor:

@@ -68,8 +68,12 @@ def _best_match(pair: Pair) -> tuple[Tensor, Tensor]:
 def _matched_rows(pair: Pair, rows: slice | Tensor) -> Tensor:
     """Row i of the one side times row i of the other with its units matched, `(rows,)`."""
     first, second = _best_match(pair)
-    x, y = pair.a.unit[rows][:, first], pair.b.unit[rows][:, second]
-    return torch.linalg.vecdot(x.double(), y.double())
+
+    def make(some: slice | Tensor) -> Tensor:
+        x, y = pair.a.unit_rows(some)[:, first], pair.b.unit_rows(some)[:, second]
+        return torch.linalg.vecdot(x.double(), y.double())
+
+    return pair.by_pieces(make, rows)
 
 
 def _influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:

@@ -108,8 +108,15 @@ def influence(pair: Pair, formula: Formula, rows: slice | Tensor) -> Tensor:
             return torch.zeros(n, dtype=torch.float64, device=pair.a.device)[rows]
         total = sum((slope * part).sum() for slope, part in zip(slopes, parts, strict=True))
         a, b = (side.vectors for side in sides)
-        x, y = (side.factor[rows].double() for side in (pair.a, pair.b))
-        of_x = x @ (a @ slopes[0] @ a.T) + y @ (b @ slopes[2].T @ a.T)
-        of_y = y @ (b @ slopes[1] @ b.T)
-        per_row = torch.linalg.vecdot(x, of_x) + torch.linalg.vecdot(y, of_y)
-        return n * per_row - total
+        of_first, of_cross, of_second = (
+            a @ slopes[0] @ a.T,
+            b @ slopes[2].T @ a.T,
+            b @ slopes[1] @ b.T,
+        )
+
+        def make(some: slice | Tensor) -> Tensor:
+            x, y = (side.factor_rows(some).double() for side in (pair.a, pair.b))
+            of_x, of_y = x @ of_first + y @ of_cross, y @ of_second
+            return torch.linalg.vecdot(x, of_x) + torch.linalg.vecdot(y, of_y)
+
+        return n * pair.by_pieces(make, rows) - total

@@ -6,6 +6,7 @@ and all measures of a pair share what was made.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from samemind.errors import InvalidInput
@@ -119,11 +120,23 @@ class Pair(Prepared):
         """Some of `cross_rows`, without making the others."""
         return self._row_products(self.cross_covariance, rows)
 
+    def by_pieces(
+        self, make: Callable[[slice | Tensor], Tensor], rows: slice | Tensor = slice(None)
+    ) -> Tensor:
+        """What `make` gives for these rows of both sides, in step where they are read in chunks."""
+        streamed = [side for side in (self.a, self.b) if isinstance(side, StreamedSide)]
+        # In the smaller chunks of the two, so that neither holds more rows than it was told to.
+        reader = min(streamed, key=lambda side: side.rows_at_once, default=self.a)
+        return reader.by_pieces(make, rows)
+
     def _row_products(self, between: Tensor, rows: slice | Tensor) -> Tensor:
-        first, second = self.a.factor[rows], self.b.factor[rows]
-        return preprocessing.row_products(
-            preprocessing.product(second.to(first.dtype), between.to(first.dtype)), first
-        )
+        def make(some: slice | Tensor) -> Tensor:
+            first, second = self.a.factor_rows(some), self.b.factor_rows(some)
+            return preprocessing.row_products(
+                preprocessing.product(second.to(first.dtype), between.to(first.dtype)), first
+            )
+
+        return self.by_pieces(make, rows)
 
     def check_classes(self) -> None:
         """Raises `InvalidInput` if the two models predict over different numbers of classes."""

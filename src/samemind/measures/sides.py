@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from samemind.errors import UndefinedScore
@@ -114,9 +114,37 @@ class Side(Given):
         """`factor` transposed and contiguous, `(min(N, D), N)`, as products like it best."""
         return self.rows_last("factor_columns", lambda side: side.factor.T.contiguous())
 
-    def unit_rows(self, rows: slice) -> Tensor:
+    def by_pieces(
+        self, make: Callable[[slice | Tensor], Tensor], rows: slice | Tensor = slice(None)
+    ) -> Tensor:
+        """What `make` gives for these rows, one value or row for each.
+
+        Here all rows are asked for at once; a side that is read in chunks asks for one chunk
+        after the other.
+        """
+        return make(rows)
+
+    def given_rows(self, rows: slice | Tensor) -> Tensor:
+        """Some rows of the representation as given."""
+        return self.representation[rows]
+
+    def unit_rows(self, rows: slice | Tensor) -> Tensor:
         """Some rows of `unit`."""
         return self.unit[rows]
+
+    @property
+    def n_factors(self) -> int:
+        """The number of columns of `factor`."""
+        return min(self.n_inputs, self.n_units)
+
+    def factor_rows(self, rows: slice | Tensor) -> Tensor:
+        """Some rows of `factor`."""
+        return self.factor[rows]
+
+    def gram_times(self, weights: Tensor, rows: slice | Tensor) -> Tensor:
+        """Some rows of `unit unitᵀ weights`, `(rows,)` in float64, from a weight per input."""
+        factor = self.factor
+        return (factor[rows] @ (factor.T @ weights.to(factor.dtype))).double()
 
     def times(self, other: Side) -> Tensor:
         """The products of the columns of `factor` with those of the other's.
@@ -148,10 +176,13 @@ class Side(Given):
         """The squared norm of each row of `unit unitᵀ`, `(N,)` in float64."""
         return self.rows(
             "gram_row_squares",
-            lambda side: preprocessing.row_products(
-                preprocessing.product(side.factor, side.covariance), side.factor
-            ),
+            lambda side: side.by_pieces(side._gram_row_squares_at),
         )
+
+    def _gram_row_squares_at(self, rows: slice | Tensor) -> Tensor:
+        mine = self.factor_rows(rows)
+        covariance = self.covariance.to(mine.dtype)
+        return preprocessing.row_products(preprocessing.product(mine, covariance), mine)
 
     def prepare_neighbours(self, counts: Sequence[int]) -> None:
         """Finds the nearest neighbours for each of these k in one go."""

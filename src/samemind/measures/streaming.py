@@ -2,12 +2,14 @@
 
 A `StreamedSide` stands for a `Side` in every measure that is a function of moments: the linear
 CKAs, Procrustes, the CCA family. It reads its source once for the means, once for the lengths of
-the rows, and once for each covariance asked for. Nothing is approximated.
+the rows, and once for each covariance asked for. The contribution of an input, and so the standard
+error, follows from those and its own rows, for which the source is read again. Nothing is
+approximated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from samemind.errors import InvalidInput
@@ -24,9 +26,11 @@ else:
     torch = LazyModule("torch")
 
 
-#: The measures that are functions of moments, so that rows can be read in chunks.
+#: The measures that are functions of moments, so that rows can be read in chunks; or, as
+#: aligned_cosine, of moments and one row at a time.
 OF_MOMENTS = frozenset(
     {
+        "aligned_cosine",
         "angular_cca_distance",
         "angular_cka_distance",
         "angular_permutation_procrustes_distance",
@@ -81,7 +85,8 @@ class StreamedSide(Side):
     - `rows_at_once`: rows in a chunk. Memory: a few chunks, and D x D' per pair.
     - `device`: where the products run.
 
-    A measure that needs all rows at once (neighbours, contributions) says so.
+    A measure that needs all rows at once (neighbours, distances) says so, and so does a floor
+    that has to shuffle them.
     """
 
     def __init__(
@@ -101,7 +106,7 @@ class StreamedSide(Side):
         stand_in = torch.zeros(len(chunks), 1)
         super().__init__(representation=stand_in, logits=logits, labels=labels, precision=precision)
         self._chunks = chunks
-        self._rows_at_once = rows_at_once
+        self.rows_at_once = rows_at_once
 
     def _given_representation(self) -> Tensor:
         return self._chunks  # pyright: ignore[reportReturnType] # it slices and measures like one
@@ -132,7 +137,7 @@ class StreamedSide(Side):
             logits=self._logits,
             labels=self._labels,
             precision=torch.float64,
-            rows_at_once=self._rows_at_once,
+            rows_at_once=self.rows_at_once,
             device=str(self.device),
         )
 
@@ -155,11 +160,48 @@ class StreamedSide(Side):
         del counts
         _ = self.unit
 
-    def unit_rows(self, rows: slice) -> Tensor:
+    def by_pieces(
+        self, make: Callable[[slice | Tensor], Tensor], rows: slice | Tensor = slice(None)
+    ) -> Tensor:
+        """What `make` gives for these rows, asked for one chunk after the other."""
+        if isinstance(rows, slice):
+            return torch.cat([make(piece) for piece in self._pieces(rows)])
+        places = torch.arange(self.n_inputs, device=self.device)[rows]
+        found = torch.empty(len(places), dtype=torch.float64, device=self.device)
+        for piece in self._pieces():
+            is_here = (places >= piece.start) & (places < piece.stop)
+            if bool(is_here.any()):
+                found[is_here] = make(places[is_here])
+        return found
+
+    def given_rows(self, rows: slice | Tensor) -> Tensor:
+        """Some rows as given: of indices, all that lies between the first and last is read."""
+        if isinstance(rows, slice):
+            return self._chunks[rows]
+        first, last = (int(end) for end in rows.aminmax())
+        return self._chunks[first : last + 1][rows - first]
+
+    def unit_rows(self, rows: slice | Tensor) -> Tensor:
         """These rows with centred columns, of a whole with Frobenius norm one."""
         return preprocessing.centred_and_scaled(
-            self._chunks[rows], self.means, self.norm, self.precision
+            self.given_rows(rows), self.means, self.norm, self.precision
         )
+
+    @property
+    def n_factors(self) -> int:
+        """D: what is read in chunks is not turned into fewer columns."""
+        return self.n_units
+
+    def factor_rows(self, rows: slice | Tensor) -> Tensor:
+        """Those of `unit`."""
+        return self.unit_rows(rows)
+
+    def gram_times(self, weights: Tensor, rows: slice | Tensor) -> Tensor:
+        """Some rows of `unit unitᵀ weights`, for which the source is read twice."""
+        total = torch.zeros(self.n_units, dtype=torch.float64, device=self.device)
+        for piece in self._pieces():
+            total += self.unit_rows(piece).double().T @ weights[piece]
+        return self.by_pieces(lambda some: self.unit_rows(some).double() @ total, rows)
 
     @property
     def covariance(self) -> Tensor:
@@ -167,17 +209,22 @@ class StreamedSide(Side):
         return self.once("covariance", lambda: self.times(self))
 
     def times(self, other: Side) -> Tensor:
-        """`unitᵀ other.unit`, `(D, D')` in float64, one chunk after the other."""
-        total = torch.zeros(self.n_units, other.n_units, dtype=torch.float64, device=self.device)
-        for rows in self._pieces():
+        """`unitᵀ other.factor` in float64, one chunk after the other."""
+        shape = self.n_units, other.n_factors
+        total = torch.zeros(shape, dtype=torch.float64, device=self.device)
+        reader = self
+        if isinstance(other, StreamedSide) and other.rows_at_once < self.rows_at_once:
+            reader = other
+        for rows in reader._pieces():
             mine = self.unit_rows(rows)
-            theirs = mine if other is self else other.unit_rows(rows).to(mine)
+            theirs = mine if other is self else other.factor_rows(rows).to(mine)
             total += preprocessing.product(mine.T, theirs.T)
         return total
 
-    def _pieces(self) -> Iterator[slice]:
-        for start in range(0, self.n_inputs, self._rows_at_once):
-            yield slice(start, min(start + self._rows_at_once, self.n_inputs))
+    def _pieces(self, rows: slice = slice(None)) -> Iterator[slice]:
+        first, end, _ = rows.indices(self.n_inputs)
+        for start in range(first, end, self.rows_at_once):
+            yield slice(start, min(start + self.rows_at_once, end))
 
 
 class _Chunks:

@@ -66,7 +66,9 @@ def _from_mean(side: Side) -> Tensor:
 def _influence_on_magnitude(side: Side) -> Tensor:
     length = _magnitude(side)
     # A mean of zero has no direction in which it could grow: there the slope is left out.
-    return torch.where(length > 0, _from_mean(side) @ (side.means / length), 0.0)
+    direction = side.means / length
+    moved = side.by_pieces(lambda rows: (side.given_rows(rows).double() - side.means) @ direction)
+    return torch.where(length > 0, moved, 0.0)
 
 
 @measure(

@@ -75,14 +75,20 @@ def _covariance(side: Side) -> Tensor:
 
 def cross_covariance(pair: Pair) -> Tensor:
     """The cross-covariance of the factors of both sides in float64."""
-    if pair.cross_covariance.dtype == torch.float64:
+    # Asked of the sides: sums over chunks are in float64 whatever their products were in.
+    if all(side.precision == torch.float64 for side in (pair.a, pair.b)):
         return pair.cross_covariance
     return pair.once("cross_covariance64", lambda: _exact_cross_covariance(pair))
 
 
 def _exact_cross_covariance(pair: Pair) -> Tensor:
     if isinstance(pair.a, StreamedSide) or isinstance(pair.b, StreamedSide):
-        return Pair(pair.a.in_float64(), pair.b.in_float64()).cross_covariance
+        # A side in memory keeps its factor: another decomposition could turn it differently.
+        sides = (
+            side.in_float64() if isinstance(side, StreamedSide) else side
+            for side in (pair.a, pair.b)
+        )
+        return Pair(*sides).cross_covariance
     return pair.a.factor_columns.double() @ pair.b.factor_columns.double().T
 
 
@@ -140,9 +146,16 @@ def influence_on_correlations(pair: Pair, slopes: Tensor, rows: slice | Tensor) 
         "canonical vectors",
         lambda: torch.linalg.svd(whitened_cross_covariance(pair), full_matrices=False),
     )
-    first, second = (
-        side.factor[rows].double() @ (directions(side).whitener @ vectors)
-        for side, vectors in ((pair.a, left), (pair.b, right.T))
-    )
-    squares = first.square() + second.square()
-    return pair.n_inputs * (first * second - correlations.clamp(0, 1) / 2 * squares) @ slopes
+    variables = [
+        directions(side).whitener @ vectors for side, vectors in ((pair.a, left), (pair.b, right.T))
+    ]
+
+    def make(some: slice | Tensor) -> Tensor:
+        first, second = (
+            side.factor_rows(some).double() @ of_side
+            for side, of_side in zip((pair.a, pair.b), variables, strict=True)
+        )
+        squares = first.square() + second.square()
+        return pair.n_inputs * (first * second - correlations.clamp(0, 1) / 2 * squares) @ slopes
+
+    return pair.by_pieces(make, rows)
