@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -15,13 +16,20 @@ from scipy.io import savemat
 from typer.testing import CliRunner
 
 from samemind.architectures.base import ARCHITECTURES
+from samemind.classifier import outputs
 from samemind.cli import app
 from samemind.comparing.arrays import read_activations
-from samemind.comparing.images import open_images
-from samemind.comparing.models import Loading, open_model
+from samemind.comparing.deeper import add_inverted
+from samemind.comparing.images import fitted, open_images
+from samemind.comparing.models import Loading, Model, open_model, open_models
+from samemind.comparing.run import compare_models
+from samemind.comparing.showing import results_of
 from samemind.datasets.base import DATASETS
+from samemind.devices import Execution
 from samemind.errors import CheckpointError, InvalidInput, UnknownName
-from samemind.measures import measure
+from samemind.measures import Side, measure
+from samemind.mechanisms import score_mechanisms, score_sets
+from samemind.reporting import write_report
 
 
 def run(*arguments: object) -> str:
@@ -109,6 +117,9 @@ def test_activations_with_logits_and_labels_answer_whether_to_swap(tmp_path: Pat
         (["a.npy", "many.npz::nme"], "Did you mean"),
         (["a.npy", "x=a.npy", "--measures", "linear_ckaa"], "Did you mean 'linear_cka'"),
         (["a.npy", "x=a.npy", "--measures", "agreement"], "only representations were given"),
+        (["a.npy", "x=a.npy", "--measures", "ambiguty"], "Did you mean 'ambiguity'"),
+        (["a.npy", "x=a.npy", "--measures", "ambiguity"], "only representations were given"),
+        (["a.npy", "x=a.npy", "--measures", "stir"], "with --activations no model makes any"),
     ],
 )
 def test_what_cannot_be_compared_is_said_in_a_sentence(
@@ -121,6 +132,32 @@ def test_what_cannot_be_compared_is_said_in_a_sentence(
     np.savez("many.npz", name=a, other=b)
     with pytest.raises((InvalidInput, UnknownName), match=words):
         run("--activations", *arguments)
+
+
+def test_all_models_are_measured_together_and_what_is_undefined_says_why(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    logits = {name: rng.standard_normal((50, 4)) for name in ("a", "b", "c")}
+    for name, array in logits.items():
+        np.save(tmp_path / f"{name}.npy", array)
+        np.save(tmp_path / f"same_{name}.npy", np.eye(4)[np.zeros(50, int)])
+    files = [tmp_path / f"{name}.npy" for name in logits]
+    measures = ["ambiguity", "discrepancy", "fleiss_kappa"]
+    common = ("--activations", "--logits", "--permutations", 0, "--measures")
+    found = json.loads(run(*files, *common, ",".join(["agreement", *measures]), "--json"))
+    expected = list(score_sets([Side(logits=array) for array in logits.values()], measures))
+    assert [{key: row[key] for key in expected[0]} for row in found["sets"]] == expected
+    assert {row["measure"] for row in found["scores"]} == {"agreement"}
+    told = run(*files, *common, "ambiguity")
+    line = told.split("All models together:")[1].splitlines()[2].split()
+    assert line == ["the", "inputs", "3", "50", f"{expected[0]['score']:.4f}"]
+
+    same = [tmp_path / f"same_{name}.npy" for name in logits]
+    (row,) = json.loads(run(*same, *common, "fleiss_kappa", "--json"))["sets"]
+    assert row["score"] is None
+    assert "one class" in row["reason"]
+    assert "Undefined: fleiss_kappa of all models on the inputs: All" in run(
+        *same, *common, "fleiss_kappa"
+    )
 
 
 # -- models and images
@@ -322,6 +359,96 @@ def test_layers_probes_and_inversion_are_added_to_a_comparison(tmp_path: Path, w
         (a, b) for a in ("features.0", "classifier") for b in ("features.0", "classifier")
     }
     assert {r["heads"] for r in found["probes"]} == {"original", "probe"}
+
+
+def test_mechanisms_and_sets_are_scored_on_inverted_images(weights, tmp_path: Path) -> None:
+    of_mechanisms, of_sets = ["stir", "stir@agreement"], ["ambiguity", "fleiss_kappa"]
+    measures = ["linear_cka", *of_mechanisms, *of_sets]
+    loading = Loading(architecture="digits_vgg_bn", dataset="digits")
+    models = open_models([str(path) for path in weights], loading)
+    # The second sees them larger, as a model of another size does.
+    models[1] = replace(models[1], image_size=12)
+    images = open_images("digits", count=40)
+    common = {"measures": measures, "permutations": 3, "execution": Execution(device="cpu")}
+    found, _ = compare_models(models, images, inverts_later=True, **common)
+    add_inverted(found, models, images, count=6, steps=3, **common)
+
+    shown = {
+        kind: {
+            owner.name: torch.from_numpy(
+                np.stack([getattr(g, kind) for g in found.gallery if g.model == owner.name])
+            )
+            for owner in models
+        }
+        for kind in ("target", "inverted")
+    }
+
+    def side(model: Model, pixels: torch.Tensor) -> Side:
+        seen = fitted(pixels, model.image_size, model.channels)
+        said = outputs(model.classifier, seen, batch_size=64, device=torch.device("cpu"))
+        return Side(logits=said.logits, representation=said.representation)
+
+    columns = ["model_a", "model_b", "measure", "score", "floor", "inputs", "inverted_by"]
+    rows = found.scores[found.scores["measure"].isin(of_mechanisms)][columns]
+    sets = found.sets
+    assert sets is not None
+    assert list(sets["inputs"]) == ["natural"] * 2 + ["inverted"] * 4
+    for owner, other in (models, models[::-1]):
+        before, after = (side(other, shown[kind][owner.name]) for kind in ("target", "inverted"))
+        assert rows[rows["inverted_by"] == owner.name].to_dict("records") == [
+            {key: row[key] for key in columns[:4]}
+            | {"floor": pytest.approx(row["floor"]), "score": pytest.approx(row["score"])}
+            | {"inputs": "inverted", "inverted_by": owner.name}
+            for row in score_mechanisms(
+                (owner.name, other.name), before, after, of_mechanisms, permutations=3
+            )
+        ]
+        together = [side(model, shown["inverted"][owner.name]) for model in models]
+        assert list(sets[sets["inverted_by"] == owner.name]["score"]) == pytest.approx(
+            [row["score"] for row in score_sets(together, of_sets)]
+        )
+
+    # Those of pairs are what they are without the others.
+    assert len(found.scores[found.scores["measure"] == "linear_cka"]) == 1 + 2
+    page = write_report(results_of(found, "# as a test"), tmp_path / "report")
+    assert len(pd.read_parquet(page.parent / "sets.parquet")) == 6
+    assert "Sets of models" in page.read_text(encoding="utf-8")
+
+
+def test_the_command_scores_mechanisms_where_it_inverts_and_else_says_how(
+    weights, tmp_path: Path
+) -> None:
+    common = (
+        *weights, "--architecture", "digits_vgg_bn", "--inputs", "digits", "--count", 20,
+        "--permutations", 0, "--measures",
+    )  # fmt: skip
+    with pytest.raises(InvalidInput, match=r"'stir' cannot be computed here.* Add --invert N"):
+        run(*common, "agreement,stir")
+    with pytest.raises(UnknownName, match="Did you mean 'stir'"):
+        run(*common, "stirr", "--invert", 4)
+    told = run(*common, "stir,ambiguity", "--invert", 4, "--invert-steps", 2, "--out",
+               tmp_path / "report")  # fmt: skip
+    mechanisms, sets = told.split("on the first one's inverted images of them:")[1].split(
+        "All models together:"
+    )
+    assert [line.split()[0] for line in mechanisms.strip().splitlines()[1:]] == [
+        "model0", "stir", "model1", "stir",
+    ]  # fmt: skip
+    assert "inverted images of model1" in sets
+    assert (tmp_path / "report/tables/sets.csv").is_file()
+
+
+def test_a_model_of_other_classes_has_mechanisms_but_is_in_no_set(weights, tmp_path: Path) -> None:
+    seven = tmp_path / "seven.pt"
+    torch.save(ARCHITECTURES["digits_vgg_bn"].build(7, 8).state_dict(), seven)
+    common = (
+        weights[0], seven, "--architecture", "digits_vgg_bn", "--inputs", "digits", "--count", 20,
+        "--permutations", 0, "--invert", 4, "--invert-steps", 1, "--json", "--measures",
+    )  # fmt: skip
+    found = json.loads(run(*common, "stir@agreement"))
+    assert [row["model_b"] for row in found["scores"]] == ["seven", "model0"]
+    with pytest.raises(InvalidInput, match=r"'ambiguity'.* different numbers of classes"):
+        run(*common, "ambiguity")
 
 
 def test_more_steps_bring_inverted_images_nearer(weights) -> None:

@@ -58,6 +58,17 @@ def test_a_network_without_images_is_refused() -> None:
         samemind.compare([torch.nn.Linear(2, 2)] * 2)
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("ambiguity", "SET_MEASURES"), ("stir", "--invert"), ("ambiguty", "Did you mean 'ambiguity'")],
+)
+def test_measures_that_are_not_of_pairs_are_refused_with_what_to_call(name, words) -> None:
+    rng = np.random.default_rng(0)
+    sides = [samemind.Side(logits=rng.random((30, 3))) for _ in range(2)]
+    with pytest.raises(samemind.SamemindError, match=words):
+        samemind.compare(sides, measures=["agreement", name])
+
+
 def test_the_list_of_measures_says_which_end_means_alike() -> None:
     from typer.testing import CliRunner
 

@@ -21,7 +21,8 @@ from samemind.lazy import LazyModule
 from samemind.measures import measure
 from samemind.measures.base import Measure, Pair, Side
 from samemind.measures.cell import prepare
-from samemind.measures.choosing import chosen_measures
+from samemind.measures.choosing import check_kinds, chosen_measures
+from samemind.measures.kinds import Kind
 from samemind.training import Checkpoint
 
 if TYPE_CHECKING:
@@ -198,19 +199,20 @@ def compare(
       its representation (N, …) as an array, NumPy or torch, which needs no model; or a
       `samemind.Side(representation=..., logits=...)` for both.
     - `images`: (N, channels, H, W), as the models expect them; only modules need them.
-    - `measures`: names from `samemind list measures`; unless given, the usual ones that what was
-      given allows.
+    - `measures`: names of measures of pairs from `samemind list measures`; unless given, the usual
+      ones that what was given allows.
     - `labels`: (N,) class numbers, for the measures that need them.
     - `permutations`: for the floor of each score; 0 leaves the floors out.
 
     **Returns:** a pandas DataFrame, one row per pair and measure: score, standard error and floor
     (what the measure gives when the inputs of one side are shuffled).
 
-    **Raises:** `InvalidInput` for fewer than two models, a model without a linear head, or
-    unequal numbers of inputs.
+    **Raises:** `InvalidInput` for fewer than two models, a model without a linear head, unequal
+    numbers of inputs, or a measure that is not of pairs.
 
     **Cost:** one forward pass per model and image, plus that of the measures.
     """
+    check_kinds(measures, _NOT_OF_PAIRS)
     named = (
         models if isinstance(models, Mapping) else {f"model {i}": m for i, m in enumerate(models)}
     )
@@ -226,6 +228,15 @@ def compare(
         )
     ]
     return tidy(rows)
+
+
+# A row of the table is of one pair, and no images are inverted here.
+_NOT_OF_PAIRS: dict[Kind, str] = {
+    "set": "it is of all models together, not of a pair. Call it with their logits, as "
+    "samemind.measures.of_sets.SET_MEASURES[NAME]([logits_a, logits_b]).",
+    "mechanism": "it needs images that one of the models inverted. Call "
+    "samemind.measures.mechanism.stir, or use `samemind compare` with --invert.",
+}
 
 
 def _side_of(

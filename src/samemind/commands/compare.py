@@ -180,6 +180,7 @@ def compare(
                 permutations=permutations,
                 execution=execution,
                 watch=watch,
+                inverts_later=invert > 0,
             )
             if invert:
                 from samemind.comparing.deeper import add_inverted

@@ -11,12 +11,14 @@ import numpy as np
 
 from samemind.comparing.images import Images, fitted, subset
 from samemind.comparing.models import Model
-from samemind.comparing.run import Compared, Watch, outputs_of, score_all
+from samemind.comparing.run import Compared, Watch, outputs_of
+from samemind.comparing.scoring import score_owner, score_pairs, score_together, stacked
 from samemind.devices import Execution
 from samemind.errors import InvalidInput
 from samemind.lazy import LazyModule
 from samemind.measures import measure
 from samemind.measures.base import Pair, Side
+from samemind.measures.kinds import of_kind
 from samemind.randomness import numpy_generator
 from samemind.registry import did_you_mean
 
@@ -225,21 +227,22 @@ def add_inverted(
     """Adds scores on inverted images: for each model, `count` pictures that it takes for others.
 
     The same targets and seeds for every model. A seed is an image of another class, or another
-    image where there are no labels.
+    image where there are no labels. Measures of mechanisms and of sets are computed as well.
 
     **Cost:** per model and image, one forward and one backward pass per step.
     """
-    from samemind.classifier import Output, outputs
     from samemind.figures.base import GalleryItem
     from samemind.inversion import Descent, invert
 
     targets, seeds = _targets_and_seeds(images, count, random_seed)
     device = execution.start()
     architectures = found.architectures
-    tables = [found.scores]
+    of_pairs, of_sets = of_kind("pair", measures), of_kind("set", measures)
+    of_mechanisms = of_kind("mechanism", measures)
+    tables, sets = [found.scores], [] if found.sets is None else [found.sets]
     for owner in models:
         shape = {"size": owner.image_size, "crop": owner.crop, "channels": owner.channels}
-        parts, losses = [], []
+        goals, parts, losses = [], [], []
         classifier = owner.classifier.to(device)
         for start in range(0, count, execution.batch_size):
             rows = np.arange(start, min(start + execution.batch_size, count))
@@ -247,30 +250,25 @@ def add_inverted(
             made = invert(
                 classifier, goal.to(device), begin.to(device), descent=Descent(steps=steps)
             )
+            goals.append(goal)
             parts.append(made.images.cpu())
             losses.append(made.relative_loss.cpu())
             if watch:
                 watch(f"inverting for {owner.name}", int(rows[-1]) + 1, count)
         classifier.cpu()
         inverted, loss = torch.cat(parts), torch.cat(losses)
-        sides = {}
-        for model in models:
-            seen = fitted(inverted, model.image_size, model.channels)
-            said: Output = outputs(
-                model.classifier.to(device), seen, batch_size=execution.batch_size, device=device
-            )
-            model.classifier.cpu()
-            sides[model.name] = Side(
-                logits=said.logits, representation=said.representation,
-                labels=_labels_of(targets, said.logits.shape[1]),
-            )  # fmt: skip
-        others = [(owner.name, m.name) for m in models if m is not owner]
-        tables.append(
-            score_all(
-                sides, measures, name=found.name, architectures=architectures,
-                permutations=permutations, inverted_by=owner.name, pairs=others,
-            )
-        )  # fmt: skip
+        sides = _looking_at(inverted, models, targets, execution, device)
+        common = {
+            "name": found.name, "architectures": architectures, "permutations": permutations,
+            "inverted_by": owner.name,
+        }  # fmt: skip
+        tables.append(score_pairs(sides, of_pairs, **common))
+        if of_mechanisms:
+            # As the owner was given them: another crop would be told from its inversions by that.
+            before = _looking_at(torch.cat(goals), models, targets, execution, device)
+            tables.append(score_owner(before, sides, of_mechanisms, **common))
+        if of_sets:
+            sets.append(score_together(sides, of_sets, name=found.name, inverted_by=owner.name))
         found.notes.append(
             f"Inverted for {owner.name}: relative loss, median {float(loss.median()):.3f} "
             f"(1 would be no nearer than nothing); see --invert-steps."
@@ -285,7 +283,35 @@ def add_inverted(
             )
             for i in rows
         ]  # fmt: skip
-    found.scores = pd.concat(tables, ignore_index=True)
+    found.scores = stacked(tables)
+    found.sets = stacked(sets) if sets else None
+
+
+def _looking_at(
+    pixels: Tensor,
+    models: Sequence[Model],
+    targets: Images,
+    execution: Execution,
+    device: torch.device,
+) -> dict[str, Side]:
+    """What each model says of images that one of them was given, with the labels of the targets."""
+    from samemind.classifier import outputs
+
+    found = {}
+    for model in models:
+        said = outputs(
+            model.classifier.to(device),
+            fitted(pixels, model.image_size, model.channels),
+            batch_size=execution.batch_size,
+            device=device,
+        )
+        model.classifier.cpu()
+        found[model.name] = Side(
+            logits=said.logits,
+            representation=said.representation,
+            labels=_labels_of(targets, said.logits.shape[1]),
+        )
+    return found
 
 
 def _labels_of(images: Images, n_classes: int) -> np.ndarray | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,12 +11,14 @@ import numpy as np
 from samemind.comparing.flips import flips_between, flips_by_class, name_in, plain_flips, thumbnails
 from samemind.comparing.images import Images
 from samemind.comparing.models import Model
-from samemind.comparison import STUDY_MEASURES, score_measures, tidy
+from samemind.comparing.scoring import score_pairs, score_together
+from samemind.comparison import STUDY_MEASURES
 from samemind.devices import Execution
 from samemind.errors import InvalidInput
 from samemind.lazy import LazyModule
-from samemind.measures.base import Pair, Side
-from samemind.measures.choosing import chosen_measures
+from samemind.measures.base import Side
+from samemind.measures.choosing import check_kinds, chosen_measures
+from samemind.measures.kinds import of_kind
 from samemind.statistics.swaps import Swap, swap
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class Compared:
 
     - `models`: a record per model: name, architecture, parameters, sizes, accuracy.
     - `measures`: those that were computed.
-    - `scores`: the tidy table, a row per pair, inputs and measure.
+    - `scores`: the tidy table, a row per pair, inputs and measure; those of mechanisms among them.
+    - `sets`: a row per inputs and measure of all models together, where one was asked for.
     - `replacements`: of the first model by each other one, where there are labels; `flips` are
       their single inputs, `flip_images` small images of some.
     - `classes`: of the inputs; `class_names`: of the models, which labels are counted in.
@@ -59,6 +61,7 @@ class Compared:
     models: list[dict[str, Any]]
     measures: list[str]
     scores: pd.DataFrame = field(init=False)
+    sets: pd.DataFrame | None = None
     replacements: list[Replacement] = field(default_factory=list)
     classes: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
@@ -84,6 +87,7 @@ class Compared:
             "inputs": {"name": self.name, "count": self.n_inputs, "classes": list(self.classes)},
             "models": self.models,
             "scores": _plain(self.scores),
+            "sets": None if self.sets is None else _plain(self.sets),
             "replacements": [{"a": r.a, "b": r.b} | r.swap.as_record() for r in self.replacements],
             "flips": plain_flips(self.flips),
             "probes": None if self.probes is None else _plain(self.probes),
@@ -122,49 +126,6 @@ def outputs_of(
     return Output(torch.cat(logits), torch.cat(representations))
 
 
-def score_all(
-    sides: Mapping[str, Side],
-    measures: Sequence[str],
-    *,
-    name: str,
-    architectures: Mapping[str, str],
-    permutations: int,
-    inverted_by: str | None = None,
-    pairs: Sequence[tuple[str, str]] | None = None,
-) -> pd.DataFrame:
-    """The tidy table of all pairs on one input set, with every column that a report needs."""
-    n = next(iter(sides.values())).n_inputs
-    rows = [
-        row
-        for a, b in (pairs if pairs is not None else combinations(sides, 2))
-        for row in score_measures(
-            (a, b),
-            Pair(sides[a], sides[b]),
-            measures,
-            both_ways=inverted_by is None,
-            permutations=permutations,
-        )
-    ]
-    return tidy(
-        [
-            row
-            | {
-                "dataset": name,
-                "epsilon": 0.0,
-                "architecture_a": architectures[row["model_a"]],
-                "architecture_b": architectures[row["model_b"]],
-                "random_seed_a": 0,
-                "random_seed_b": 0,
-                "inputs": "inverted" if inverted_by else "natural",
-                "inputs_dataset": name,
-                "inverted_by": inverted_by,
-                "n_inputs": n,
-            }
-            for row in rows
-        ]
-    )
-
-
 def compare_models(
     models: Sequence[Model],
     images: Images,
@@ -173,10 +134,17 @@ def compare_models(
     permutations: int = 20,
     execution: Execution | None = None,
     watch: Watch | None = None,
+    inverts_later: bool = False,
 ) -> tuple[Compared, dict[str, Side]]:
-    """Every pair of models on the images, and what the models say of them.
+    """Every pair of models on the images, all of them together, and what they say of the images.
 
-    **Raises:** `InvalidInput` for fewer than two models, or measures that cannot be computed.
+    **Arguments:**
+
+    - `measures`: names from `samemind list measures`, of any kind.
+    - `inverts_later`: `add_inverted` will follow, so that measures of mechanisms may be among them.
+
+    **Raises:** `InvalidInput` for fewer than two models, or measures that cannot be computed;
+    `UnknownName` for what is no measure.
 
     **Cost:** one forward pass per model and image; memory for the outputs of all.
     """
@@ -186,6 +154,8 @@ def compare_models(
         raise InvalidInput(
             f"A comparison needs two models or more, but {len(models)} was given. Name another."
         )
+    add_inversion = "it needs inverted images. Add --invert N, or leave it out."
+    check_kinds(measures, {} if inverts_later else {"mechanism": add_inversion})
     said = {m.name: outputs_of(m, images, execution, watch) for m in models}
     counts = {len(o.logits[0]) for o in said.values()}
     labels, why = images.labels_for(counts.pop()) if len(counts) == 1 else (None, "")
@@ -220,8 +190,11 @@ def compare_activations(
 
     - `arrays`: for each model its `representation (N, D)`, its `logits (N, C)`, or both.
 
-    **Raises:** `InvalidInput` for fewer than two, or measures that cannot be computed.
+    **Raises:** `InvalidInput` for fewer than two, or measures that cannot be computed, which those
+    of mechanisms never can.
     """
+    no_model = "it needs inverted images, and with --activations no model makes any. Leave it out."
+    check_kinds(measures, {"mechanism": no_model})
     sides = {
         model: Side(
             representation=held.get("representation"), logits=held.get("logits"), labels=labels
@@ -274,9 +247,12 @@ def _compare(
         replacements=_replacements(sides),
         notes=notes,
     )
-    found.scores = score_all(
-        sides, chosen, name=name, architectures=found.architectures, permutations=permutations
-    )
+    found.scores = score_pairs(
+        sides, of_kind("pair", chosen), name=name, architectures=found.architectures,
+        permutations=permutations,
+    )  # fmt: skip
+    if together := of_kind("set", chosen):
+        found.sets = score_together(sides, together, name=name)
     return found
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -10,6 +11,7 @@ from rich.table import Table
 from samemind.comparing.flips import LOST, WON, pictured
 from samemind.comparing.run import Compared, Replacement
 from samemind.lazy import LazyModule
+from samemind.measures.kinds import of_kind
 from samemind.statistics.bounds import agreement_bounds
 
 if TYPE_CHECKING:
@@ -29,14 +31,25 @@ def show(found: Compared, console: Console, *, tolerance: float) -> None:
     """Prints models, scores and, with labels, the answer to "can I swap A for B?"."""
     console.print(f"{len(found.models)} models on {found.n_inputs:,} inputs of {found.name}\n")
     console.print(_models(found))
+    is_mechanism = found.scores["measure"].isin(of_kind("mechanism", found.measures))
     natural = found.scores[found.scores["inputs"] == "natural"]
-    n_pairs = natural[["model_a", "model_b"]].drop_duplicates().shape[0]
-    console.print()
-    console.print(_detailed(natural) if n_pairs <= FEW_PAIRS else _wide(natural))
-    inverted = found.scores[found.scores["inputs"] == "inverted"]
-    if len(inverted):
-        console.print("\nOn inverted images, both models on those of the first:")
-        console.print(_detailed(inverted) if n_pairs <= FEW_PAIRS else _wide(inverted))
+    inverted = found.scores[(found.scores["inputs"] == "inverted") & ~is_mechanism]
+    first = natural if len(natural) else found.scores
+    is_few = first[["model_a", "model_b"]].drop_duplicates().shape[0] <= FEW_PAIRS
+    for title, rows in [
+        ("", natural),
+        ("\nOn inverted images, both models on those of the first:", inverted),
+        (
+            "\nThe second model on images, and on the first one's inverted images of them:",
+            found.scores[is_mechanism],
+        ),
+    ]:
+        if len(rows):
+            console.print(title)
+            console.print(_detailed(rows) if is_few else _wide(rows))
+    if found.sets is not None:
+        console.print("\nAll models together:")
+        console.print(_sets(found.sets))
     if found.probes is not None:
         console.print("\nHeads retrained on frozen representations, beside the original ones:")
         console.print(_probes(found))
@@ -45,10 +58,23 @@ def show(found: Compared, console: Console, *, tolerance: float) -> None:
         console.print(_layers(found.layers))
     for replacement in found.replacements:
         _show_swap(replacement, found, console, tolerance)
-    for row in found.scores[found.scores["reason"].notna()].itertuples():
-        console.print(f"Undefined: {row.measure} of {row.model_a} and {row.model_b}: {row.reason}")
+    for row in _undefined(found.scores):
+        pair = f"{row['model_a']} and {row['model_b']}"
+        console.print(f"Undefined: {row['measure']} of {pair}: {row['reason']}")
+    for row in [] if found.sets is None else _undefined(found.sets):
+        together = f"{row['measure']} of all models on {_where(row)}"
+        console.print(f"Undefined: {together}: {row['reason']}")
     for note in found.notes:
         console.print(f"Note: {note}")
+
+
+def _undefined(table: pd.DataFrame) -> list[dict[Any, Any]]:
+    return table[table["reason"].notna()].to_dict("records")
+
+
+def _where(row: Mapping[Any, Any]) -> str:
+    is_inverted = row["inputs"] == "inverted"
+    return f"inverted images of {row['inverted_by']}" if is_inverted else "the inputs"
 
 
 def _table(*columns: str, left: int = 1) -> Table:
@@ -98,6 +124,22 @@ def _wide(scores: pd.DataFrame) -> Table:
         table.add_row(str(a), str(b), *(_number(row.get(m)) for m in measures))
     floors = scores.groupby("measure")["floor"].mean()
     table.add_row("mean floor", "", *(_number(floors.get(m)) for m in measures), style="dim")
+    return table
+
+
+def _sets(sets: pd.DataFrame) -> Table:
+    """A line per inputs, a column per measure: a set has neither errors nor a floor."""
+    measures = list(dict.fromkeys(sets["measure"]))
+    table = _table("on", "models", "inputs", *(m.replace("_", " ") for m in measures))
+    lines: dict[str, dict[str, Any]] = {}
+    for row in sets.to_dict("records"):
+        lines.setdefault(_where(row), {})[row["measure"]] = row
+    for where, by_measure in lines.items():
+        (any_row, *_), scores = by_measure.values(), [by_measure[m]["score"] for m in measures]
+        table.add_row(
+            where, _number(any_row["n_models"], ",d"), _number(any_row["n_inputs"], ",d"),
+            *map(_number, scores),
+        )  # fmt: skip
     return table
 
 
@@ -221,6 +263,7 @@ def results_of(found: Compared, description: str) -> Results:
         classes={found.name: n_classes[0]} if n_classes else {},
         probes=found.probes,
         layers=found.layers,
+        sets=found.sets,
         flips=_flips(found),
     )
 

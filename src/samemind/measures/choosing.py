@@ -1,4 +1,7 @@
-"""Which measures can be computed on some sides: what was given, and what is missing for others."""
+"""Which measures can be computed on some sides: what was given, and what is missing for others.
+
+They may be of any kind: of pairs, of sets of models, and of mechanisms.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,23 @@ from collections.abc import Mapping, Sequence
 
 from samemind.errors import InvalidInput
 from samemind.measures.base import MEASURES, Side
+from samemind.measures.kinds import Kind, kind_of
+from samemind.measures.mechanism import MECHANISM_MEASURES
+
+
+def check_kinds(wanted: Sequence[str] | None, impossible: Mapping[Kind, str]) -> None:
+    """Refuses measures that can be refused by their names, before a model has run.
+
+    **Arguments:**
+
+    - `impossible`: the kinds that cannot be computed here, each with what to do about it.
+
+    **Raises:** `UnknownName` for what is no measure; `InvalidInput` for one of these kinds.
+    """
+    for name in wanted or ():
+        why = impossible.get(kind_of(name))
+        if why:
+            raise InvalidInput(f"The measure '{name}' cannot be computed here: {why}")
 
 
 def chosen_measures(
@@ -56,6 +76,12 @@ def _lacking(sides: Mapping[str, Side]) -> dict[str, str]:
 
 
 def _why_not(name: str, lacks: Mapping[str, str]) -> str:
+    kind = kind_of(name)
+    if kind == "set":
+        return lacks.get("logits", "")
+    if kind == "mechanism":
+        # One model against itself: it has all that a model has, whatever classes others know.
+        return lacks.get("labels", "") if MECHANISM_MEASURES[name].applied.needs_labels else ""
     chosen = MEASURES[name]
     if chosen.reads in lacks:
         return lacks[chosen.reads]
