@@ -257,7 +257,7 @@ def plan(
         console.print(f"{need['needs']}: {found}", soft_wrap=True, markup=False)
     if any(row["missing"] for row in rows):
         console.print(costs["sentence"])
-        console.print(f"`samemind run {study}` builds what is missing.")
+        console.print(f"`samemind run {study}` builds what is missing.", soft_wrap=True)
 
 
 @app.command()
