@@ -7,6 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from samemind.architectures.base import ARCHITECTURES
 from samemind.architectures.heads import find_head
+from samemind.classifier import Classifier, check_head
 from samemind.errors import InvalidInput, UnknownName
 
 TORCHVISION_OR_TIMM = [name for name in ARCHITECTURES if not name.startswith("digits_")]
@@ -236,3 +237,25 @@ def test_logits_that_are_zero_throughout_prove_nothing():
 def test_a_network_that_returns_no_matrix_is_no_classifier():
     with pytest.raises(InvalidInput, match=r"logits of shape \(N, C\), but Conv2d returned \(2, 3"):
         find_head(nn.Conv2d(1, 3, 1), torch.ones(2, 1, 4, 4))
+
+
+def test_a_network_of_nan_is_told_so_and_which_weights_are_not_finite():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    with torch.no_grad():
+        network[3].weight[0, 0] = torch.nan
+    images = torch.rand(2, 1, 2, 2)
+    said = r"turns images into NaN: its weights are not finite in 3\.weight\. Take a checkpoint"
+    with pytest.raises(InvalidInput, match=said):
+        find_head(network, images)
+    with pytest.raises(InvalidInput, match=said):
+        check_head(Classifier(network, head="3", mean=(0.5,), std=(0.5,)), images)
+    broken = nn.Sequential(nn.Flatten(), nn.Linear(4, 2), Logarithm())
+    with pytest.raises(InvalidInput, match="its weights are finite, so it overflows on the way"):
+        find_head(broken, images)
+
+
+class Logarithm(nn.Module):
+    """A network's own end that has no value below zero."""
+
+    def forward(self, logits):
+        return torch.log(-logits.abs() - 1)

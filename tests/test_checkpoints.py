@@ -373,6 +373,24 @@ def test_damaged_and_foreign_files_are_named(tmp_path, resnet18):
             read_weights(tmp_path / name)
 
 
+def test_a_file_of_another_kind_is_told_by_its_beginning_and_never_to_be_trusted(tmp_path):
+    np.save(tmp_path / "array.npy", np.ones((3, 4)))
+    for name, content, words in (
+        ("array.npy", None, r"begins with .*NUMPY"),
+        ("page.pt", b"<!DOCTYPE html>\n<html>", "begins with '<!DOCTYPE html>'"),
+        ("notes.pt", b"hello\n", "begins with 'hello'"),
+        ("pointer.pt", b"version https://git-lfs.github.com/spec/v1\n", "begins with 'version h"),
+        ("empty.pt", b"", "it is empty"),
+    ):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        with pytest.raises(CheckpointError, match=words) as caught:
+            read_weights(tmp_path / name)
+        assert "trust" not in str(caught.value)
+    with pytest.raises(CheckpointError, match="It is a folder: name a file in it"):
+        read_weights(tmp_path)
+
+
 @pytest.mark.slow
 def test_a_trusted_file_that_is_damaged_is_named(tmp_path):
     path = tmp_path / "text.pt"

@@ -157,6 +157,31 @@ std = [0.2, 0.2, 0.2]
     assert "Download https://huggingface.co/madrylab" in found["resnet18_l2_eps3.ckpt"]
 
 
+def test_plan_says_whether_the_file_that_a_study_names_is_where_it_says(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.toml"
+    path.write_text("""
+dataset = "digits"
+epsilons = [0]
+[[imported]]
+source = "mine.pt"
+sha256 = "cd"
+architecture = "digits_resnet"
+epsilon = 0
+mean = [0.5]
+std = [0.2]
+file = "mine.pt"
+""")
+    found = needs(tmp_path, str(path))["mine.pt"]
+    assert found.startswith(f"There is no file {tmp_path / 'mine.pt'}")
+    assert "samemind import mine.pt --dataset digits" in found
+    (tmp_path / "mine.pt").touch()
+    assert needs(tmp_path, str(path))["mine.pt"] == ""
+    arguments = ["plan", str(path), "--store", str(tmp_path / "store")]
+    told = CliRunner().invoke(app, arguments, catch_exceptions=False).stdout
+    assert "mine.pt: the run brings it into the store." in told
+    assert "1 models of 1 architectures" in told
+
+
 def test_durations_and_sizes_are_said_in_fitting_units() -> None:
     assert [duration(s) for s in (40, 120, 9000, 400_000)] == [
         "40 seconds", "2 minutes", "2.5 hours", "4.6 days",

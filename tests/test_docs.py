@@ -1,6 +1,7 @@
 """The documentation: every block of code runs, tables are current, and the site builds strictly."""
 
 import ast
+import os
 import re
 import shlex
 import subprocess
@@ -118,6 +119,23 @@ def test_the_pictures_show_what_the_page_says() -> None:
     second = pictures.scores(*pictures.alike_to_neighbours())
     assert second["knn_jaccard"] == 1
     assert second["linear_cka"] < 0.3
+
+
+def test_the_measure_that_is_added_there_keeps_the_promises_of_every_measure(
+    tmp_path: Path,
+) -> None:
+    added = next(b for b in blocks(DOCS / "adding.md") if b.kind == "python")
+    (tmp_path / "added_measure.py").write_text(added.body, encoding="utf-8")
+    tests = [ROOT / "tests" / f"test_measure_{name}.py" for name in ("promises", "basics")]
+    # As a plugin it is registered before the tests ask which measures there are.
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "added_measure", "-p", "no:cacheprovider",
+         "-k", "mean_direction", *map(str, tests)],
+        capture_output=True, text=True, check=False, cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 20
 
 
 def test_examples_of_adding_a_member_are_short() -> None:

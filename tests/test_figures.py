@@ -267,6 +267,16 @@ def test_pairs_of_one_architecture_are_the_ceiling_and_in_no_box():
     assert natural["ceiling"] == pytest.approx(top["score"].mean())
 
 
+def test_floors_below_the_axis_are_named_from_the_lowest_to_the_highest():
+    study = simulated(architectures=("residual", "dense", "vgg"), measures=("agreement",))
+    scores = study.scores.assign(score=0.98, floor=0.1)
+    uneven = scores.assign(floor=scores["floor"].where(scores["epsilon"] < 1, 0.4))
+    for table, said in ((scores, "floor 0.10 ↓"), (uneven, "floor 0.10 to 0.40 ↓")):
+        results = Results(name="far", scores=table, models=study.models)
+        drawing = FIGURES["predictions_natural"](results)
+        assert said in [text for text, _ in texts_of(drawing)]
+
+
 def test_undefined_scores_are_in_no_figure():
     study = simulated(architectures=("residual", "dense", "vgg"), measures=("agreement",))
     scores = study.scores.copy()

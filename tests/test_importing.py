@@ -1,5 +1,6 @@
 """Checkpoints from elsewhere in the store and in studies, and what is said of unfit ones."""
 
+import shlex
 import shutil
 import tomllib
 from pathlib import Path
@@ -11,12 +12,18 @@ from typer.testing import CliRunner
 
 import samemind
 from samemind.architectures.base import ARCHITECTURES
-from samemind.artifacts import checksum
+from samemind.artifacts import Store, checksum
 from samemind.cli import app
 from samemind.datasets.base import DATASETS
 from samemind.devices import Execution
 from samemind.errors import CheckpointError, InvalidInput
-from samemind.importing import Claims, build_imported, import_checkpoint, section_of
+from samemind.importing import (
+    Claims,
+    build_imported,
+    command_of,
+    import_checkpoint,
+    section_of,
+)
 from samemind.study import Study, read_study
 from samemind.training import Imported, load_checkpoint
 
@@ -136,6 +143,25 @@ def test_whole_numbers_as_constants_make_the_same_recipe_as_in_a_study(tmp_path,
     [read] = study_of([recipe]).checkpoints
     assert read.name == recipe.name
     assert store.has(read)
+
+
+def test_the_command_that_a_study_prints_imports_the_very_checkpoint_it_asks_for(
+    tmp_path, store, monkeypatch
+):
+    architecture = ARCHITECTURES["digits_resnet"]
+    states = [architecture.build(10, 8).state_dict() for _ in range(2)]
+    torch.save({"state_dict": states}, tmp_path / "two runs.pt")
+    claims = Claims(
+        dataset="digits", architecture="digits_resnet", epsilon=8 / 255, norm="Linf", mean=(0.1,),
+        std=(0.3,), random_seed=4, part=1,
+    )  # fmt: skip
+    recipe = import_checkpoint(str(tmp_path / "two runs.pt"), store, claims)
+    monkeypatch.chdir(tmp_path)
+    _, *arguments = shlex.split(command_of(recipe))
+    again = Store(tmp_path / "again")
+    done = CliRunner().invoke(app, [*arguments, "--store", str(again.root)])
+    assert done.exit_code == 0, done.output
+    assert again.has(recipe)
 
 
 def test_imported_checkpoints_are_compared_by_a_study(tmp_path, store, execution):

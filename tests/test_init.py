@@ -186,6 +186,20 @@ def test_files_of_another_norm_or_of_no_known_dataset_are_left_out_and_said(tmp_
         init(tmp_path / "other.toml", "--models", tmp_path / "alone.pth")
 
 
+def test_with_the_architecture_given_what_is_still_missing_is_said_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    from their_networks import marabou_small
+
+    torch.save(marabou_small().state_dict(), tmp_path / "theirs.pt")
+    given = ["--models", tmp_path / "theirs.pt", "--architecture", "their_networks:marabou_small"]
+    with pytest.raises(InvalidInput, match=r"theirs\.pt: its dataset is not known: --dataset"):
+        init(tmp_path / "mine.toml", *given)
+    told = init(tmp_path / "mine.toml", *given, "--dataset", "cifar10")
+    assert "no architecture" not in told
+    assert f"is written. `samemind plan {tmp_path / 'mine.toml'}` says" in told
+
+
 @pytest.mark.data
 def test_init_from_published_files_of_foreign_networks_writes_a_study(real_data: Path, tmp_path):
     path = tmp_path / "mine.toml"

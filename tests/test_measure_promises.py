@@ -217,6 +217,14 @@ def test_a_value_that_is_not_finite_is_refused(member: Measure, bad: float) -> N
         score(member, first, second)
 
 
+def test_one_value_that_is_not_finite_and_one_input_are_told_as_one():
+    with pytest.raises(InvalidInput, match="has 1 value that is not finite"):
+        MEASURES["linear_cka"](torch.tensor([[1.0, 2.0], [float("nan"), 0.0]]), torch.eye(2))
+    # It is no dead layer that makes a single input constant.
+    with pytest.raises(UndefinedScore, match=r"one input has no arrangement\. Give at least 2"):
+        MEASURES["linear_cka"](torch.ones(1, 3), torch.ones(1, 3))
+
+
 @pytest.mark.parametrize("member", ALL)
 def test_unequal_numbers_of_inputs_are_refused(member: Measure) -> None:
     first, second = arrays_for(member)

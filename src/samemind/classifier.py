@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from samemind.architectures.heads import refuse_nan
 from samemind.arrays import logits_in
 from samemind.errors import InvalidInput, SamemindError
 from samemind.registry import did_you_mean
@@ -132,6 +133,7 @@ def check_head(classifier: Classifier, images: Tensor) -> None:
     """Raises unless the head turns the representation into exactly the logits."""
     with torch.no_grad():
         out = classifier.eval()(images)
+        refuse_nan(classifier.network, out.logits)
         if not torch.equal(classifier.head(out.representation), out.logits):
             raise SamemindError(
                 "The logits are not what the head makes of the representation: the network "

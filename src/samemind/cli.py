@@ -243,18 +243,21 @@ def plan(
         }
         typer.echo(json.dumps(content, indent=1))
         return
+    architectures = {checkpoint.architecture for checkpoint in read.checkpoints}
     console.print(f"Study '{read.name}'{f': {read.title}' if read.title else ''}")
     console.print(
-        f"{len(read.checkpoints)} models of {len(read.architectures)} architectures on "
+        f"{len(read.checkpoints)} models of {len(architectures)} architectures on "
         f"{read.dataset}, ε in {', '.join(f'{e:g}' for e in read.epsilons)} ({read.norm})."
     )
     print_rows(rows, ("stage", "parts", "done", "missing"))
     for need in needs:
-        found = need["missing"] or f"is here; `{need['check']}` looks into it."
+        brought_in = "the run brings it into the store."
+        is_here = f"is here; `{need['check']}` looks into it." if need["check"] else brought_in
+        found = need["missing"] or is_here
         console.print(f"{need['needs']}: {found}", soft_wrap=True, markup=False)
     if any(row["missing"] for row in rows):
         console.print(costs["sentence"])
-        console.print(f"`samemind run {study}` builds what is missing.")
+        console.print(f"`samemind run {study}` builds what is missing.", soft_wrap=True)
 
 
 @app.command()

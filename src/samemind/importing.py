@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -294,11 +295,22 @@ def bring_in(recipe: Imported, file: Path, store: Store) -> None:
 
 def command_of(recipe: Imported) -> str:
     """The command line that imports a checkpoint as its recipe says."""
-    norm = f" --norm {recipe.ball.norm}" if recipe.ball else ""
-    return (
-        f"samemind import {recipe.source} --dataset {recipe.dataset} "
-        f"--architecture {recipe.architecture} --epsilon {recipe.epsilon:g}{norm}"
-    )
+    # Whatever of the recipe were left out here would be guessed there, and another recipe result.
+    short = f"{recipe.epsilon:g}"
+    epsilon = short if float(short) == recipe.epsilon else repr(recipe.epsilon)
+    part = recipe.sha256.partition(":")[2]
+    options = {
+        "dataset": recipe.dataset,
+        "architecture": recipe.architecture,
+        "epsilon": epsilon,
+        "norm": recipe.ball.norm if recipe.ball else "",
+        "mean": ",".join(map(repr, recipe.mean)),
+        "std": ",".join(map(repr, recipe.std)),
+        "random-seed": str(recipe.random_seed or ""),
+        "part": part,
+    }
+    said = " ".join(f"--{key} {value}" for key, value in options.items() if value)
+    return f"samemind import {shlex.quote(recipe.source)} {said}"
 
 
 def section_of(recipe: Imported, file: Path | str | None = None) -> str:

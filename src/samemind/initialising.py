@@ -247,7 +247,7 @@ def suggested(
     for model in models:
         names = [model.architecture] if model.architecture else others
         if not names or dataset is None:
-            which = model.problem or "its dataset is not known: --dataset"
+            which = "its dataset is not known: --dataset" if names else model.problem
             refused.append(f"{model.path}: {which}")
             continue
         if model.norm not in (None, norm):

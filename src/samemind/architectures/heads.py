@@ -37,6 +37,7 @@ def find_head(network: nn.Module, images: Tensor) -> str:
             f"A classifier returns logits of shape (N, C), but {type(network).__name__} returned "
             f"{found}. Wrap it in a module that returns the logits, alone or first."
         )
+    refuse_nan(network, logits)
     for name, found in reversed(outputs_of.items()):
         if len(found) == 1 and _is_same(found[0], logits):
             return name
@@ -45,6 +46,24 @@ def find_head(network: nn.Module, images: Tensor) -> str:
         f"(linear layers: {_shortened(list(outputs_of))}). Name the head, or compare "
         f"activations that you extract yourself."
     )
+
+
+def refuse_nan(network: nn.Module, logits: Tensor) -> None:
+    """Raises `InvalidInput` for logits that are no numbers: they equal nothing, themselves neither.
+
+    It names the weights that are not finite either.
+    """
+    if logits.is_meta or not bool(logits.isnan().any()):
+        return
+    bad = [k for k, v in network.state_dict().items() if not bool(torch.isfinite(v).all())]
+    more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+    why = (
+        f"its weights are not finite in {', '.join(bad[:3])}{more}. Take a checkpoint from before "
+        f"the training diverged."
+        if bad
+        else "its weights are finite, so it overflows on the way. Look for a division by zero."
+    )
+    raise InvalidInput(f"{type(network).__name__} turns images into NaN: {why}")
 
 
 def _linear_outputs(network: nn.Module, images: Tensor) -> tuple[object, dict[str, list[Tensor]]]:

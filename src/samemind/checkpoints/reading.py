@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 else:
     torch = LazyModule("torch")
 
+ZIP, PICKLE = b"PK", b"\x80"
+"""What files of torch.save begin with: those of today, and those of before PyTorch 1.6."""
+
 
 def read_weights(
     path: Path, *, is_trusted: bool = False, part: int | None = None
@@ -74,7 +77,8 @@ def _held(path: Path, is_trusted: bool) -> Any:
     from pickle import UnpicklingError
 
     if not path.is_file():
-        raise CheckpointError(f"There is no checkpoint file {path}.")
+        what = "It is a folder: name a file in it." if path.is_dir() else "Check the path."
+        raise CheckpointError(f"There is no checkpoint file {path}. {what}")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -88,16 +92,39 @@ def _held(path: Path, is_trusted: bool) -> Any:
     except UnpicklingError as error:
         if is_trusted:
             return _in_separate_process(path)
+        _refuse_other_kinds(path)
         raise CheckpointError(
             f"{path} holds more than tensors: {_reason(error)} To read it would run code that the "
             f"file brings. If you trust its source, `samemind import --trust` (in Python, "
             f"trust=True) does that in a separate process, from which only tensors come back."
         ) from None
     except Exception as error:  # a damaged file makes torch raise anything at all
+        _refuse_other_kinds(path)
         raise CheckpointError(
             f"{path} cannot be read as a checkpoint ({_first_line(error)}). Fetch it again, or "
             f"save it anew."
         ) from error
+
+
+def _refuse_other_kinds(path: Path) -> None:
+    """Says of a file that PyTorch never wrote what it begins with.
+
+    A page of errors or a pointer of Git LFS in the place of weights is damage of the commonest
+    kind, and nobody should be told to trust it.
+    """
+    if path.suffix == ".safetensors":
+        return
+    with path.open("rb") as file:
+        start = file.read(40)
+    if start.startswith((ZIP, PICKLE)):
+        return
+    first = start.split(b"\n", 1)[0]
+    begins = f"begins with {first.decode('latin-1')!a}" if start else "is empty"
+    raise CheckpointError(
+        f"{path} cannot be read as a checkpoint: it is no file that torch.save wrote, it {begins}. "
+        f"Fetch it again, or save the network's state_dict() there (.safetensors files are known "
+        f"by their ending)."
+    )
 
 
 def _harmless() -> list[Any]:

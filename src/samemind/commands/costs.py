@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from samemind.artifacts import Recipe, Store
     from samemind.devices import Execution
     from samemind.study import Study
+    from samemind.training import Imported
 
 
 def costs_of(study: Study, store: Store, execution: Execution | None) -> dict[str, Any]:
@@ -52,6 +54,7 @@ def needs_of(study: Study, store: Store) -> list[dict[str, Any]]:
     from samemind.training import Imported
 
     missing = _missing(study, store)
+    files = study.files
     needs = [
         {
             "needs": f"{dataset}, {split}",
@@ -61,10 +64,28 @@ def needs_of(study: Study, store: Store) -> list[dict[str, Any]]:
         for dataset, split in dict.fromkeys(_splits(missing))
     ]
     return needs + [
-        {"needs": recipe.source, "missing": import_lacks(recipe), "check": ""}
+        {
+            "needs": recipe.source,
+            "missing": _file_lacks(recipe, files[recipe])
+            if recipe in files
+            else import_lacks(recipe),
+            "check": "",
+        }
         for recipe in missing
         if isinstance(recipe, Imported)
     ]
+
+
+def _file_lacks(recipe: Imported, file: Path) -> str:
+    """What must be done before a run can bring in the file that a study names; '' for nothing."""
+    from samemind.importing import command_of
+
+    if file.is_file():
+        return ""
+    return (
+        f"There is no file {file}, where the study says that it lies. Put it there, or import it "
+        f"from where it is: {command_of(recipe)}"
+    )
 
 
 def _missing(study: Study, store: Store) -> list[Recipe]:

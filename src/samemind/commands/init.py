@@ -41,7 +41,9 @@ def init(
 
         recognised = recognise_all(models)
         for model in recognised:
-            console.print(model.sentence, markup=False, soft_wrap=True)
+            # Where --architecture says what it is, that its keys do not is no news.
+            if model.architecture or not architecture:
+                console.print(model.sentence, markup=False, soft_wrap=True)
         found, refused = suggested(
             recognised, folder=study.parent, dataset=dataset, architecture=architecture
         )
@@ -51,4 +53,9 @@ def init(
     write_study(study, study_text(study.stem, source=source, models=found))
     for why in refused:
         console.print(f"Left out: {why}", markup=False, soft_wrap=True)
-    console.print(f"{study} is written. `samemind plan {study}` says what it takes.")
+    # A command that is broken over two lines cannot be copied.
+    console.print(
+        f"{study} is written. `samemind plan {study}` says what it takes.",
+        markup=False,
+        soft_wrap=True,
+    )

@@ -54,12 +54,16 @@ def _zoom(axis: Axes, results: Results, groups: list[Group]) -> None:
     shown = rows[["score"] if (rows["measure"] != "agreement").any() else names]
     low, high = float(shown.min().min()), float(shown.max().max())
     pad = 0.06 * max(high - low, 0.01)
-    floor = float(rows["floor"].mean())
-    if floor >= low - 2 * (high - low):
-        low = min(low, floor)
-    elif floor == floor:
+    # The floor of each box, as it is drawn: they can lie far apart, so no mean stands for them.
+    boxes = rows.groupby(["dataset", "inputs_dataset", "inputs", "epsilon"])
+    floors = boxes["floor"].median().dropna()
+    if len(floors) and floors.min() >= low - 2 * (high - low):
+        low = min(low, float(floors.min()))
+    below = floors[floors < low - pad]
+    if len(below):
+        ends = dict.fromkeys(f"{end:.2f}" for end in (below.min(), below.max()))
         axis.annotate(
-            f"floor {floor:.2f} ↓", (0.01, 0.02), xycoords="axes fraction", fontsize=6.5,
+            f"floor {' to '.join(ends)} ↓", (0.01, 0.02), xycoords="axes fraction", fontsize=6.5,
             color=COLOUR["floor"],
         )  # fmt: skip
     axis.set_ylim(low - pad, high + pad)

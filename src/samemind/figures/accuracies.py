@@ -17,7 +17,9 @@ KINDS = {"clean_accuracy": "Clean accuracy", "adversarial_accuracy": "Adversaria
     "accuracies",
     "Accuracies",
     shows="Clean and adversarial accuracy of every model by the ε it was trained at, a line for "
-    "each architecture (mean over random seeds); weak models are crossed out.",
+    "each architecture (mean over random seeds). Each model is attacked at its own ε (standard "
+    "ones at the ε that the table names), so adversarial accuracies at two ε are of two attacks; "
+    "weak models are crossed out.",
     needs=("models",),
     is_by_epsilon=True,
 )

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     "Trends over robustness",
     shows="The change of the mean score from the lowest to the highest ε for each measure and "
     "kind of input, with its 95 % confidence interval from a bootstrap over models, and the "
-    "p-value of a permutation of ε within models.",
+    "p-value of a permutation of ε within models, not corrected for the number of measures "
+    "(the verdict's is).",
     needs=("several_epsilons",),
 )
 def trends(results: Results) -> matplotlib.figure.Figure:

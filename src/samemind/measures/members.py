@@ -136,6 +136,8 @@ class Measure:
                 "one model gives probability zero to a class that the other finds possible, "
                 "or all inputs look the same to it."
             )
+        if pair.n_inputs < 2:
+            return "one input has no arrangement. Give at least 2, better hundreds."
         constant = [
             place
             for place, side in (("first", pair.a), ("second", pair.b))

@@ -78,8 +78,10 @@ def _refuse_non_finite(tensor: Tensor, what: str) -> None:
     if not bool(is_bad.any()):
         return
     row, column = (int(index) for index in torch.nonzero(is_bad)[0])
+    n_bad = int(is_bad.sum())
+    values = "1 value that is" if n_bad == 1 else f"{n_bad:,} values that are"
     raise InvalidInput(
-        f"The {what} has {int(is_bad.sum())} values that are not finite, the first "
+        f"The {what} has {values} not finite, the first "
         f"({float(tensor[row, column])}) in row {row}, column {column}. "
         f"Find out where the model overflows; nothing is dropped or replaced here."
     )

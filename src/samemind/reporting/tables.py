@@ -270,8 +270,9 @@ def trends(results: Results) -> Table:
         "Trends over ε",
         "Change of the mean score from the lowest to the highest ε along the line through the "
         "level means; 95 % confidence interval from a bootstrap over models; p of a permutation "
-        "of ε within models; effect in standard deviations of the scores of one ε; share of "
-        "pairs that score higher at the highest ε than at the lowest.",
+        "of ε within models, not corrected for the number of measures (the verdict's is); effect "
+        "in standard deviations of the scores of one ε; share of pairs that score higher at the "
+        "highest ε than at the lowest.",
         frame,
         formats | {"Effect (SD)": ".2f", "Pairs rising": ".0%", "p": "p"},
     )
