@@ -283,7 +283,9 @@ def read_labels(path: Path) -> np.ndarray:
         try:
             return np.loadtxt(path, dtype=np.int64).reshape(-1)
         except (OSError, ValueError, OverflowError) as error:
-            raise InvalidInput(f"{path} is no list of class numbers: {error}.") from None
+            raise InvalidInput(
+                f"{path} is no list of class numbers: {str(error).rstrip('.')}."
+            ) from None
     arrays = read_arrays(path)
     if not arrays:
         raise InvalidInput(f"{path} holds no numbers. Save the class numbers (N,) in it.")

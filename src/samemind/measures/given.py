@@ -73,7 +73,8 @@ class Given(Prepared):
             raise InvalidInput("A side was given neither a representation nor logits. Give one.")
         if len(set(counts.values())) > 1:
             raise InvalidInput(
-                f"The arrays of one model differ in their number of inputs ({counts}). "
+                f"The arrays of one model differ in their number of inputs "
+                f"({', '.join(f'{what} {n}' for what, n in counts.items())}). "
                 f"Take all of them from one pass over one input set."
             )
         self.n_inputs: int = next(iter(counts.values()))
