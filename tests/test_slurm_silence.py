@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ pytest.importorskip("submitit")
 UNREACHABLE = "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1"
 HANGS = "exec sleep 60"
 MANY = 8
+TOOLS = ("cat", "cp", "mkdir", "mv", "rm", "sleep")
 #: What `squeue` says of the jobs of two items: each is an element of one array.
 ALIVE = "echo 42_0; echo 42_1"
 
@@ -27,6 +29,9 @@ class Cluster:
         self.commands, self.jobs, self.results = root / "bin", root / "jobs", root / "results"
         for folder in (self.commands, self.jobs, self.results):
             folder.mkdir()
+        # Nothing else of this machine can be found, which may well have a SLURM of its own.
+        for tool in TOOLS:
+            (self.commands / tool).symlink_to(shutil.which(tool))
         self.submissions = root / "submissions"
         self.answers(ALIVE)
         self.command("srun", "exit 0")
@@ -70,7 +75,7 @@ class Cluster:
 @pytest.fixture
 def cluster(tmp_path, monkeypatch) -> Cluster:
     cluster = Cluster(tmp_path)
-    monkeypatch.setenv("PATH", f"{cluster.commands}:/usr/bin:/bin")
+    monkeypatch.setenv("PATH", str(cluster.commands))
     return cluster
 
 
