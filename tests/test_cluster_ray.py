@@ -9,13 +9,14 @@ import threading
 import time
 from collections import Counter
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
 
 import torture
 from samemind.artifacts import Store
-from samemind.building import build, shares
+from samemind.building import build
 from samemind.devices import Execution
 from samemind.errors import InvalidInput
 from samemind.executors import InProcess
@@ -211,28 +212,27 @@ def build_and_tell(recipe, *, root: Path, told: Path):
         safetensors.numpy.load_file = read
 
 
-def test_builds_that_share_an_input_set_are_done_in_one_place_which_loads_it_once(
-    two_gpus, tmp_path
-):
+def test_builds_that_share_an_input_set_or_a_model_load_it_once_in_one_place(two_gpus, tmp_path):
     study = read_study(torture.TINY)
     extraction = next(s for s in study.stages if s.name == "extraction").recipes
-    # By model, so that whoever takes them as they come meets another input set each time.
-    extraction = sorted(extraction, key=lambda a: a.checkpoint.name)
-    sets = {a.inputs.name.partition("/")[2] for a in extraction}
     store = Store(tmp_path / "store")
     assert not advance(study, store, InProcess(), EXECUTION).failed
-    loads = {}
-    for together in (shares, None):
-        for recipe in extraction:
-            store.remove(store.path(recipe))
-        told = tmp_path / f"told-{together is None}"
-        do = partial(build_and_tell, root=store.root, told=told)
-        # Four processors for a task: one place, so that batches are as long as they can be.
-        outcomes = list(OnRay(gpus=0, cpus=4).map(do, extraction, together=together))
-        assert not [o.error for o in outcomes if o.error]
-        lines = [line.split() for line in told.read_text().splitlines()]
-        loads[together] = Counter(name for _, name in lines if name in sets)
-        places = {name: {p for p, n in lines if n == name} for name in sets}
-        assert together is None or all(len(found) == 1 for found in places.values())
-    assert loads[shares] == dict.fromkeys(sets, 1)
-    assert sum(loads[None].values()) > len(sets), "the test could not have failed"
+    by = {"inputs": attrgetter("inputs"), "checkpoint": attrgetter("checkpoint")}
+    for shared, together in by.items():
+        # In the order of the other one, so that whoever takes them as they come shares nothing.
+        other = by["inputs" if shared == "checkpoint" else "checkpoint"]
+        mixed = sorted(extraction, key=lambda recipe, other=other: other(recipe).name)
+        names = {together(recipe).name.partition("/")[2] for recipe in mixed}
+        loads = {}
+        for how, key in (("together", together), ("apart", None)):
+            for recipe in mixed:
+                store.remove(store.path(recipe))
+            told = tmp_path / f"told-{shared}-{how}"
+            do = partial(build_and_tell, root=store.root, told=told)
+            # Four processors for a task: one place, so that batches are as long as they can be.
+            outcomes = list(OnRay(gpus=0, cpus=4).map(do, mixed, together=key))
+            assert not [o.error for o in outcomes if o.error]
+            lines = [line.split() for line in told.read_text().splitlines()]
+            loads[how] = Counter(name for _, name in lines if name in names)
+        assert loads["together"] == dict.fromkeys(names, 1), shared
+        assert sum(loads["apart"].values()) > len(names), "the test could not have failed"

@@ -8,6 +8,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from samemind.building import shares
 from samemind.cli import app
 from samemind.costing import (
     FORWARD,
@@ -22,7 +23,9 @@ from samemind.costing import (
     size,
 )
 from samemind.devices import Execution
+from samemind.inversion import Inverted
 from samemind.study import Study, read_study
+from samemind.training import Trained
 
 WAYS = [FORWARD, TO_PIXELS, TO_WEIGHTS]
 STUDY = """
@@ -198,3 +201,12 @@ def test_what_takes_longest_comes_first_and_equals_stay_in_order(study: Path) ->
     assert named[0] == ("digits_vit", 0.5)
     assert named[-1] == ("digits_resnext", 0.0)
     assert longest_first([recipes[0], recipes[0]]) == [recipes[0], recipes[0]]
+
+
+@pytest.mark.parametrize(("count", "wanted"), [(2, Trained), (5000, Inverted)])
+def test_activations_share_what_is_larger_the_model_or_its_inputs(count: int, wanted: type) -> None:
+    # A small residual network has 78,042 parameters; an inverted image takes 6 kB in float16.
+    held = read_study("cifar10-laptop").model_dump() | {"inputs": {"count": count}}
+    stage = next(s for s in Study(**held).stages if s.name == "extraction")
+    inverted = [a for a in stage.recipes if isinstance(a.inputs, Inverted)]
+    assert {type(shares(a)) for a in inverted} == {wanted}

@@ -14,6 +14,7 @@ from typing import Any
 
 from samemind.artifacts import Recipe, Store
 from samemind.comparison import Scores, build_scores
+from samemind.costing import bytes_of
 from samemind.devices import Execution
 from samemind.errors import SamemindError
 from samemind.extraction import (
@@ -101,19 +102,24 @@ _STORES: dict[Path, Store] = {}
 def _store_for(recipe: Recipe, root: Path) -> Store:
     """A store that still holds in memory what the former build of this process read, if needed.
 
-    One input set is read by the activations of many models, and is the largest thing they read.
+    One input set is read by the activations of many models, and a model by those of many sets.
     """
     if not isinstance(recipe, EXTRACTIONS):
         _STORES.clear()
         return Store(root)
     store = _STORES.setdefault(root, Store(root))
-    store.keep_in_memory([recipe.inputs])
+    store.keep_in_memory([recipe.inputs, recipe.checkpoint])
     return store
 
 
 def shares(recipe: Recipe) -> Recipe:
-    """What is worth loading once for several builds: those that share it like one place."""
-    return recipe.inputs if isinstance(recipe, EXTRACTIONS) else recipe
+    """What is worth loading once for several builds: those that share it like one place.
+
+    Of activations, the input set or the checkpoint, whichever has more bytes.
+    """
+    if not isinstance(recipe, EXTRACTIONS):
+        return recipe
+    return max(recipe.inputs, recipe.checkpoint, key=bytes_of)
 
 
 def upstream(recipe: Recipe) -> Iterator[Recipe]:

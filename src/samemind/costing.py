@@ -15,7 +15,7 @@ from samemind.devices import Execution
 from samemind.extraction import Activations, LayerActivations
 from samemind.inversion import Inverted, Natural, Seeds
 from samemind.lazy import LazyModule
-from samemind.training import Checkpoint, Evaluated, Trained
+from samemind.training import Checkpoint, Evaluated, Imported, Trained
 
 if TYPE_CHECKING:
     import torch
@@ -64,6 +64,13 @@ def cost_of(recipes: Iterable[Recipe]) -> Cost:
     return sum((_cost(recipe) for recipe in recipes), start=NOTHING)
 
 
+def bytes_of(recipe: Recipe) -> int:
+    """On disk, of a checkpoint (an imported one too) or of what else can be counted."""
+    if isinstance(recipe, (Trained, Imported)):
+        return 4 * _parameters(recipe)
+    return _cost(recipe).bytes
+
+
 OPERATIONS = {FORWARD: 1, TO_PIXELS: 2, TO_WEIGHTS: 3}
 """Of each way, in forward passes: a way back to pixels is as long as the way forward."""
 
@@ -89,7 +96,7 @@ def _cost(recipe: Recipe) -> Cost:
         images *= recipe.schedule.epochs
         steps, looks = _attack_passes(recipe.attack)
         passes = _passes(recipe, images * looks, images * steps, images)
-        return Cost(passes, 4 * _parameters(recipe))
+        return Cost(passes, bytes_of(recipe))
     if isinstance(recipe, Evaluated):
         whole = recipe.count or DATASETS[recipe.checkpoint.dataset].splits[recipe.split]
         strong = min(recipe.strong_count or whole, whole) if recipe.strong_attack else 0
@@ -138,9 +145,10 @@ def _first_split(dataset: str) -> int:
     return next(iter(DATASETS[dataset].splits.values()))
 
 
-def _parameters(recipe: Trained) -> int:
+def _parameters(recipe: Checkpoint) -> int:
     counts = ARCHITECTURES[recipe.architecture].parameters
-    return counts.get(len(DATASETS[recipe.dataset].classes), max(counts.values()))
+    most = max(counts.values(), default=0)  # of one's own network they are not known before
+    return counts.get(len(DATASETS[recipe.dataset].classes), most)
 
 
 def _count(natural: Natural) -> int:
