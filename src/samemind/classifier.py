@@ -117,11 +117,11 @@ def outputs(
     **Cost:** one forward pass per image; memory for one batch on the device.
     """
     from samemind.arrays import as_pixels
-    from samemind.devices import full_float32
+    from samemind.devices import full_float32, memory_reused
 
     classifier.eval()
     logits, representations = [], []
-    with full_float32():
+    with memory_reused(), full_float32():
         for batch in images.split(batch_size):
             out = classifier(as_pixels(batch).to(device))
             logits.append(out.logits.float().cpu())

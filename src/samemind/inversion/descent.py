@@ -11,6 +11,7 @@ import numpy as np
 
 from samemind.arrays import as_pixels
 from samemind.attacks import frozen_for_attack, norms, value_and_gradient
+from samemind.devices import memory_reused
 from samemind.inversion.recipes import Descent
 from samemind.lazy import LazyModule
 from samemind.replaying import Replayed
@@ -186,7 +187,7 @@ def inversions(
     """
     waiting = list(numbers)
     passes = Passes(classifier, descent.precision, batch_size)
-    with frozen_for_attack(classifier), torch.no_grad():
+    with memory_reused(), frozen_for_attack(classifier), torch.no_grad():
         while waiting or batch is not None:
             if waiting and (batch is None or len(batch) < batch_size):
                 room = batch_size - (len(batch) if batch else 0)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from samemind.arrays import first_tensor
-from samemind.devices import full_float32
+from samemind.devices import full_float32, memory_reused
 from samemind.errors import InvalidInput
 from samemind.layers.axes import Axes, averaged
 from samemind.lazy import LazyModule
@@ -87,7 +87,7 @@ def layer_outputs(
     found: dict[str, list[Tensor]] = {name: [] for name in names}
     n_batches = 0
     network.eval()
-    with _watched(network, names) as seen, torch.no_grad(), full_float32():
+    with memory_reused(), _watched(network, names) as seen, torch.no_grad(), full_float32():
         for images in batches:
             seen.clear()
             (forward or network)(images)

@@ -16,6 +16,7 @@ from samemind.attacks import (
     frozen_for_attack,
     random_starts,
 )
+from samemind.devices import memory_reused
 from samemind.errors import MissingExtra
 from samemind.lazy import LazyModule
 from samemind.randomness import seed_of
@@ -59,6 +60,7 @@ def accuracy(
     return int(right.sum()) / len(right)
 
 
+@memory_reused()
 def is_right(
     classifier: Classifier,
     images: Tensor | SplitImages,
@@ -134,6 +136,7 @@ def robustness_curve(
     return curve
 
 
+@memory_reused()
 def autoattack_accuracy(
     classifier: Classifier,
     images: Tensor,

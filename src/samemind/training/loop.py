@@ -18,6 +18,7 @@ from samemind.attacks import (
     projected_gradient_descent,
     value_and_gradient,
 )
+from samemind.devices import memory_reused
 from samemind.errors import InvalidInput, TrainingFailed
 from samemind.lazy import LazyModule
 from samemind.randomness import seed_of, torch_generator
@@ -38,6 +39,7 @@ else:
 AfterStep = Callable[[int, int, Callable[[], dict[str, Any]]], None]
 
 
+@memory_reused()
 def train(
     classifier: Classifier,
     images: Tensor | SplitImages | OriginalImages,
