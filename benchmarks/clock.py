@@ -5,8 +5,14 @@ from __future__ import annotations
 import platform
 import resource
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any, TypeVar
 
 import torch
+
+Result = TypeVar("Result")
 
 
 class Clock:
@@ -49,3 +55,28 @@ class Clock:
             f"torch {torch.__version__}, {torch.get_num_threads()} thread, {platform.machine()}, "
             f"{torch.backends.cpu.get_cpu_capability()}, bf16 units: {'yes' if bf16 else 'no'}"
         )
+
+
+def timed(work: Callable[[], Result]) -> tuple[Result, float]:
+    """The result of the work and its seconds."""
+    start = Clock.now()
+    found = work()
+    return found, Clock.now() - start
+
+
+def timed_apart(work: Callable[[], Result], warm_up: Callable[[], Any]) -> tuple[Result, float]:
+    """As `timed`, in a process of its own that has only warmed up; on a GPU, in this one.
+
+    How a process gets its memory depends on what it did before: a loop that shared one with
+    samemind's would share what samemind does about that. Both must be such that they can be sent
+    to another process.
+    """
+    if Clock.is_gpu():
+        warm_up()
+        return timed(work)
+    device = str(Clock.device)
+    with ProcessPoolExecutor(
+        1, get_context("spawn"), initializer=Clock.use, initargs=(device,)
+    ) as it:
+        it.submit(warm_up).result()
+        return it.submit(timed, work).result()

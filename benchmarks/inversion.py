@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -23,13 +24,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from clock import Clock
+from clock import Clock, timed, timed_apart
 from pictures import cifar10
 from training import fresh
 
-from samemind.architectures.base import ARCHITECTURES
 from samemind.attacks import Attack, L2Ball
-from samemind.classifier import Classifier, new_classifier
+from samemind.classifier import Classifier
 from samemind.datasets.base import DATASETS
 from samemind.inversion import Descent, Until, draw_seeds, inversions, invert
 from samemind.training import Schedule, accuracy, train
@@ -108,13 +108,6 @@ def in_batches(classifier: Classifier, targets, seeds, descent: Descent, size: i
     return torch.cat([textbook(classifier, t, s, descent) for t, s in parts])
 
 
-def timed(work):
-    """The result of the work and its seconds."""
-    start = Clock.now()
-    found = work()
-    return found, Clock.now() - start
-
-
 def trained(chosen: Images, epsilon: float, folder: Path | None) -> Classifier:
     """A small network, standard or robust; read from the folder where it was trained before."""
     classifier = chosen.network(0)
@@ -185,8 +178,11 @@ def compare(
     found = losses = steps = None
     seconds: dict[str, list[float]] = {"textbook": [], "same": [], "leaving": []}
     same = []
+    short = replace(full, steps=1)
+    warm_up = partial(in_batches, classifier, targets[:size], seeds[:size], short, size)
     for _ in range(rounds):
-        first, taken = timed(lambda: in_batches(classifier, targets, seeds, full, size))
+        work = partial(in_batches, classifier, targets, seeds, full, size)
+        first, taken = timed_apart(work, warm_up)
         seconds["textbook"].append(taken)
         second, taken = timed(lambda: all_done(classifier, targets, seeds, full, size))
         seconds["same"].append(taken)
@@ -246,22 +242,23 @@ def all_done(classifier: Classifier, targets, seeds, descent: Descent, size: int
     )
 
 
-def compare_on_resnet18(rounds: int) -> None:
-    """Prints the ratio of the loops on ResNet-18 for CIFAR-10 with random weights and images."""
-    classifier = new_classifier(
-        ARCHITECTURES["cifar_resnet18"], DATASETS["cifar10"], random_seed=0
-    ).eval()
+def compare_loops(architecture: str, rounds: int) -> None:
+    """Prints the ratio of the loops on a network for CIFAR-10 with random weights and images."""
+    classifier = fresh(architecture, "cifar10", 0).eval()
     classifier.to(Clock.device)
     fast = copy.deepcopy(classifier).to(memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(0)
     # Enough to fill a GPU, and enough steps that the first, which are recorded there, hardly count.
-    count, steps = (256, 100) if Clock.is_gpu() else (32, 3)
+    count, steps = (256, 100) if Clock.is_gpu() else (128, 8)
     targets, seeds = torch.rand(2, count, 3, 32, 32, generator=generator).to(Clock.device)
     descent, same, same_fast = Descent(steps=steps), [], []
     seconds: dict[str, list[float]] = {"textbook": [], "same": [], "channels last": []}
-    invert(classifier, targets[:2], seeds[:2], descent=descent)
+    short = replace(descent, steps=1)
+    warm_up = partial(textbook, classifier, targets, seeds, short)
+    invert(classifier, targets, seeds, descent=short)
     for _ in range(rounds):
-        first, taken = timed(lambda: textbook(classifier, targets, seeds, descent))
+        work = partial(textbook, classifier, targets, seeds, descent)
+        first, taken = timed_apart(work, warm_up)
         seconds["textbook"].append(taken)
         second, taken = timed(lambda: invert(classifier, targets, seeds, descent=descent))
         seconds["same"].append(taken)
@@ -270,7 +267,9 @@ def compare_on_resnet18(rounds: int) -> None:
         same_fast.append(bool(torch.equal(first, third.images)))
         same.append(bool(torch.equal(first, second.images)))
     print(
-        f"cifar_resnet18, {count} images, {steps} steps, n = {rounds} rounds: "
+        f"{architecture}, {count} images, {steps} steps, n = {rounds} rounds: "
+        f"textbook {median(seconds['textbook']):.2f} {Clock.unit()}, samemind "
+        f"{median(seconds['same']):.2f}, "
         f"{ratios_of(seconds['textbook'], seconds['same'])}, images bit-identical: {all(same)}; "
         f"channels last, as in studies: "
         f"{ratios_of(seconds['textbook'], seconds['channels last'])}, "
@@ -310,16 +309,18 @@ def main() -> None:
     parser.add_argument("--until", default="0.0002,15,5", help="relative loss, patience, halvings")
     parser.add_argument("--step-size", type=float, default=0.5, help="of the first steps, refilled")
     parser.add_argument("--networks", type=Path, help="folder of trained networks, kept there")
-    parser.add_argument("--only", choices=["resnet18", "standard", "robust"])
+    parser.add_argument("--architectures", default="cifar_resnet18", help="of the loops alone")
+    parser.add_argument("--only", choices=["loops", "standard", "robust"])
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--device", default="cpu")
     asked = parser.parse_args()
     Clock.use(asked.device)
     print(Clock.versions())
-    if asked.only in (None, "resnet18"):
+    if asked.only in (None, "loops"):
         # On a GPU the same bits need the same kernels each time.
         with torch.backends.cudnn.flags(enabled=True, deterministic=True):
-            compare_on_resnet18(max(3, asked.rounds))
+            for architecture in asked.architectures.split(","):
+                compare_loops(architecture, max(3, asked.rounds))
     loss, patience, halvings = asked.until.split(",")
     until = Until(relative_loss=float(loss), patience=int(patience), halvings=int(halvings))
     leaving = Descent(step_size=asked.step_size, until=until)
