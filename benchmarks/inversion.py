@@ -4,11 +4,12 @@
     python benchmarks/inversion.py --figure docs/inversion-curves.png   and the curves as a figure
     python benchmarks/inversion.py --networks FOLDER                    keep what was trained there
 
-CPU seconds of this process, one thread; on a GPU (`--device cuda --batch-size 256`), by the clock.
+CPU seconds, one thread, the textbook in a fresh process each round; on a GPU (`--device cuda
+--batch-size 256`), by the clock, all in one process.
 Two networks (standard and robust) are trained on CIFAR-10 where this machine has it, else on the
 digits; their images are inverted by the textbook loop, by samemind with the same steps, and by
 samemind with images leaving a batch that is refilled. The ratio of the loops alone is also measured
-on ResNet-18 for CIFAR-10.
+on the networks for CIFAR-10 that `--architectures` names, ResNet-18 unless said.
 """
 
 from __future__ import annotations
@@ -180,8 +181,8 @@ def compare(
     same = []
     short = replace(full, steps=1)
     warm_up = partial(in_batches, classifier, targets[:size], seeds[:size], short, size)
+    work = partial(in_batches, classifier, targets, seeds, full, size)
     for _ in range(rounds):
-        work = partial(in_batches, classifier, targets, seeds, full, size)
         first, taken = timed_apart(work, warm_up)
         seconds["textbook"].append(taken)
         second, taken = timed(lambda: all_done(classifier, targets, seeds, full, size))
@@ -256,8 +257,8 @@ def compare_loops(architecture: str, rounds: int) -> None:
     short = replace(descent, steps=1)
     warm_up = partial(textbook, classifier, targets, seeds, short)
     invert(classifier, targets, seeds, descent=short)
+    work = partial(textbook, classifier, targets, seeds, descent)
     for _ in range(rounds):
-        work = partial(textbook, classifier, targets, seeds, descent)
         first, taken = timed_apart(work, warm_up)
         seconds["textbook"].append(taken)
         second, taken = timed(lambda: invert(classifier, targets, seeds, descent=descent))
