@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 # Compiling all that PyTorch brings may wait a minute for a busy disk; that is no failure.
 export UV_COMPILE_BYTECODE_TIMEOUT ?= 900
 
-.PHONY: help setup demo test test-all test-browser torture bench-scale check bench bench-measures bench-training bench-inversion docs tables clean
+.PHONY: help setup demo test test-all test-browser torture bench-scale check bench bench-starting bench-measures bench-training bench-inversion docs tables clean
 
 help:
 	@echo "make demo    run a complete study on real images and name the report (installs first)"
@@ -66,7 +66,10 @@ check: $(DEV)
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
-bench: bench-measures bench-training bench-inversion
+bench: bench-starting bench-measures bench-training bench-inversion
+
+bench-starting: $(DEV)
+	$(BIN)/python benchmarks/starting.py
 
 # CPU seconds of one thread; the public way takes minutes on the paper's sizes.
 bench-measures: $(DEV)

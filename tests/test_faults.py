@@ -255,22 +255,22 @@ def test_a_lease_of_a_dead_process_is_taken_over_at_once(store):
 def test_a_silent_lease_of_another_host_is_taken_over_after_patience(tmp_path, monkeypatch):
     from samemind.leases import Leases
 
-    here = Leases(tmp_path, beat=0.05, patience=0.3)
+    here = Leases(tmp_path, beat=0.05, patience=2)
     lease = here.take("a/b")
     assert lease is not None
     file = next(tmp_path.iterdir())
     file.write_text(file.read_text().replace('"place": "', '"place": "x'))
     with lease:  # beats
         began = time.monotonic()
-        while time.monotonic() - began < 0.6:
+        while time.monotonic() - began < 3:
             assert not here.is_free("a/b")
             time.sleep(0.02)
         lease._ended.set()  # as if its host had lost power
         began = time.monotonic()
         while not here.is_free("a/b"):
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 120, "it was never taken over"
             time.sleep(0.02)
-        assert time.monotonic() - began >= 0.2
+        assert time.monotonic() - began >= 1.5
         new = here.take("a/b")
         assert new is not None
     # The old holder's end does not touch the lease of the new one.

@@ -17,12 +17,10 @@ from samemind.measures.of_sets import SET_MEASURES
 
 def test_importing_samemind_brings_neither_torch_nor_plotting() -> None:
     code = (
-        "import sys, time; start = time.process_time(); import samemind; "
-        "assert not {'torch', 'pandas', 'matplotlib', 'scipy'} & set(sys.modules); "
-        "print(time.process_time() - start)"
+        "import sys, samemind; "
+        "assert not {'torch', 'pandas', 'matplotlib', 'scipy'} & set(sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert float(done.stdout) < 1
+    subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
 
 def test_every_public_name_is_there() -> None:
