@@ -23,6 +23,7 @@ COMMANDS = {
 
 
 def cpu_seconds(command: list[str]) -> float:
+    """User and system seconds of one run of a command."""
     before = os.times()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     after = os.times()
@@ -32,6 +33,7 @@ def cpu_seconds(command: list[str]) -> float:
 
 
 def main() -> None:
+    """Times every command and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
