@@ -9,8 +9,8 @@ import pytest
 import torch
 from hypothesis import settings
 
-from samemind.artifacts import Store
 from samemind.devices import Execution
+from samemind.store.artifacts import Store
 
 torch.set_num_threads(1)
 # The first call of anything compiles and imports: a deadline would only measure that.

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from samemind.artifacts import Artifact, Recipe, Store
 from samemind.checkpoints.reading import read_weights
 from samemind.comparing.arrays import read_activations, read_arrays
 from samemind.comparing.images import open_images, read_labels
@@ -27,8 +26,9 @@ from samemind.datasets._validation_labels import validation_labels
 from samemind.datasets.imagenet import imagenet_names
 from samemind.datasets.images import ImageSize, decoded
 from samemind.executors.on_slurm import OnSlurm
-from samemind.inventory import Inventory
-from samemind.resume import ResumeState
+from samemind.store.artifacts import Artifact, Recipe, Store
+from samemind.store.inventory import Inventory
+from samemind.store.resume import ResumeState
 from samemind.study import read_study
 
 DATA = Path(__file__).parent / "data"
@@ -436,5 +436,5 @@ TARGETS = {
         ("pyarrow.parquet:read_metadata", "safetensors.numpy:load_file", "json:loads"),
     ),
     "store": Target(_store, _read_store, ("json:loads",)),
-    "resume": Target(_resume, _read_resume, ("torch:load", "samemind.resume:read")),
+    "resume": Target(_resume, _read_resume, ("torch:load", "samemind.store.resume:read")),
 }  # fmt: skip

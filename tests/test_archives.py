@@ -20,11 +20,11 @@ import torch
 import samemind
 from fuzz_targets import mat_5, saved, state, zip_of
 from fuzzing import at_most
-from samemind.artifacts import Artifact
 from samemind.checkpoints.reading import read_weights
 from samemind.comparing.arrays import read_arrays
 from samemind.errors import CheckpointError, InvalidInput, SamemindError, StoreError
 from samemind.matlab import read_mat5
+from samemind.store.artifacts import Artifact
 
 GIB = 2**30
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samemind.artifacts import Recipe, Store, described, identity_of, later
 from samemind.errors import DamagedArtifact, DataError, StoreError
-from samemind.leases import Process, owner
+from samemind.store.artifacts import Recipe, Store, described, identity_of, later
+from samemind.store.leases import Process, owner
 
 
 @dataclass(frozen=True, kw_only=True)

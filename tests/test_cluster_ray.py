@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 import torture
-from samemind.artifacts import Store
 from samemind.building import build
 from samemind.devices import Execution
 from samemind.errors import InvalidInput
 from samemind.executors import InProcess
 from samemind.executors.on_ray import OnRay
 from samemind.running import advance
+from samemind.store.artifacts import Store
 from samemind.study import read_study
 
 # Ray's own processes and sockets warn when they are killed; that is what is done to them here.

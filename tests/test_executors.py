@@ -12,7 +12,7 @@ import pytest
 
 from samemind.errors import InvalidInput
 from samemind.executors import InProcess, LocalProcesses, executor_for
-from samemind.resume import read
+from samemind.store.resume import read
 
 
 def record(folder: Path, item: int) -> None:
@@ -92,7 +92,7 @@ STEPPER = """
 import signal, sys, time
 from pathlib import Path
 from samemind.executors import LocalProcesses
-from samemind.resume import ResumeState
+from samemind.store.resume import ResumeState
 def steps(item):
     folder = Path(sys.argv[1]) / str(item)
     folder.mkdir()

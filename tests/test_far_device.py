@@ -10,7 +10,6 @@ import torch
 from far_device import FAR, far_device
 from measure_examples import generator
 from samemind.architectures.base import ARCHITECTURES
-from samemind.artifacts import Store
 from samemind.building import BUILDERS
 from samemind.classifier import new_classifier, outputs
 from samemind.datasets.base import DATASETS
@@ -18,6 +17,7 @@ from samemind.devices import Execution
 from samemind.layers import layer_outputs
 from samemind.measures import MEASURES, Pair, Side
 from samemind.measures.cell import prepare, score_pairs
+from samemind.store.artifacts import Store
 from samemind.study import Study, read_study
 from test_measure_cell import MEASURES_OF_A_CELL, cell, pairs_of
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 import torture
-from samemind.artifacts import Store
 from samemind.errors import DamagedArtifact, StoreError
 from samemind.executors import InProcess
 from samemind.running import advance
+from samemind.store.artifacts import Store
 from samemind.study import read_study
 
 STUDY = read_study(torture.TINY)
@@ -168,7 +168,7 @@ def test_damage_that_a_run_meets_on_its_way_is_mended_and_told(reference, tmp_pa
 def test_a_resume_state_with_a_flipped_bit_is_not_used(tmp_path):
     import torch
 
-    from samemind.resume import ResumeState
+    from samemind.store.resume import ResumeState
 
     resume = ResumeState(tmp_path, every=0)
     resume.save({"weights": torch.arange(100.0)})
@@ -243,7 +243,7 @@ def test_what_another_process_has_in_work_is_shown_and_not_built_twice(store, ex
 def test_a_lease_of_a_dead_process_is_taken_over_at_once(store):
     name = STUDY.natural.name
     code = (
-        "import os, sys; from samemind.artifacts import Store; "
+        "import os, sys; from samemind.store.artifacts import Store; "
         "assert Store(sys.argv[1]).leases.take(sys.argv[2]); os._exit(0)"
     )
     subprocess.run([sys.executable, "-c", code, str(store.root), name], check=True)
@@ -253,7 +253,7 @@ def test_a_lease_of_a_dead_process_is_taken_over_at_once(store):
 
 
 def test_a_silent_lease_of_another_host_is_taken_over_after_patience(tmp_path, monkeypatch):
-    from samemind.leases import Leases
+    from samemind.store.leases import Leases
 
     here = Leases(tmp_path, beat=0.05, patience=2)
     lease = here.take("a/b")

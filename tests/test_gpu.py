@@ -9,7 +9,6 @@ import torch
 
 from samemind import replaying
 from samemind.architectures.base import ARCHITECTURES
-from samemind.artifacts import Store
 from samemind.attacks import Attack, L2Ball
 from samemind.building import BUILDERS, build
 from samemind.classifier import new_classifier, outputs
@@ -22,6 +21,7 @@ from samemind.measures import MEASURES
 from samemind.mechanisms import MechanismScores, SetScores
 from samemind.replaying import Replayed
 from samemind.running import advance
+from samemind.store.artifacts import Store
 from samemind.study import Study, read_study
 from samemind.training import Schedule, accuracy, train
 from test_far_device import pair_on

@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 
 import samemind
 from samemind.architectures.base import ARCHITECTURES
-from samemind.artifacts import Store, checksum
 from samemind.cli import app
 from samemind.datasets.base import DATASETS
 from samemind.devices import Execution
@@ -24,6 +23,7 @@ from samemind.importing import (
     import_checkpoint,
     section_of,
 )
+from samemind.store.artifacts import Store, checksum
 from samemind.study import Study, read_study
 from samemind.training import Imported, load_checkpoint
 

@@ -8,7 +8,6 @@ import torch
 from typer.testing import CliRunner
 
 from samemind.architectures.base import ARCHITECTURES
-from samemind.artifacts import Store
 from samemind.cli import app
 from samemind.collecting import collect
 from samemind.datasets.base import DATASETS
@@ -17,6 +16,7 @@ from samemind.executors import InProcess
 from samemind.initialising import study_text
 from samemind.recognising import norm_and_epsilon, recognise
 from samemind.running import advance
+from samemind.store.artifacts import Store
 from samemind.study import Study, read_study
 from samemind.training import Schedule
 

@@ -16,7 +16,6 @@ import torch
 from torch import nn
 
 from samemind.architectures.base import ARCHITECTURES
-from samemind.artifacts import Store
 from samemind.classifier import Classifier, new_classifier
 from samemind.datasets.base import DATASETS
 from samemind.devices import Execution
@@ -38,7 +37,8 @@ from samemind.inversion import (
 )
 from samemind.inversion.builds import Finished
 from samemind.randomness import draw
-from samemind.resume import ResumeState, read
+from samemind.store.artifacts import Store
+from samemind.store.resume import ResumeState, read
 from samemind.training import Schedule, Trained, build_checkpoint, load_checkpoint
 
 DIGITS = DATASETS["digits"]
@@ -492,7 +492,7 @@ def started(root: Path, recipe: Inverted) -> subprocess.Popen:
     """A process of its own that inverts, and would save in ten minutes."""
     program = (
         "from pathlib import Path\n"
-        "from samemind.artifacts import Store\n"
+        "from samemind.store.artifacts import Store\n"
         "from samemind.devices import Execution\n"
         "from samemind.inversion import Descent, build_inverted\n"
         "from test_inversion import inverted_recipe\n"

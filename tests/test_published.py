@@ -10,12 +10,12 @@ from typer.testing import CliRunner
 
 import samemind
 from samemind.architectures.base import ARCHITECTURES
-from samemind.artifacts import Store, checksum
 from samemind.checkpoints.layouts import named
 from samemind.checkpoints.published import PUBLISHED
 from samemind.cli import app
 from samemind.errors import CheckpointError, UnknownName
 from samemind.importing import Claims, build_imported, import_checkpoint, section_of
+from samemind.store.artifacts import Store, checksum
 from samemind.training import load_checkpoint
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

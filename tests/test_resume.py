@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from samemind.leases import Process, owner
-from samemind.resume import HeldBack, ResumeState
+from samemind.store.leases import Process, owner
+from samemind.store.resume import HeldBack, ResumeState
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from samemind.artifacts import Recipe, Store
 from samemind.cli import app
 from samemind.errors import InvalidInput, StoreError
+from samemind.store.artifacts import Recipe, Store
 from samemind.study import read_study
 
 TINY = Path(__file__).parent / "data" / "tiny-digits.toml"

@@ -11,7 +11,6 @@ import torch
 
 import samemind
 from samemind.arrays import as_pixels
-from samemind.artifacts import Store
 from samemind.collecting import collect
 from samemind.comparison import STUDY_MEASURES
 from samemind.errors import InvalidInput, UnknownName
@@ -26,6 +25,7 @@ from samemind.reporting.report import write_data
 from samemind.reporting.tables import tables_of
 from samemind.running import advance
 from samemind.sections import Evaluation
+from samemind.store.artifacts import Store
 from samemind.study import Study, read_study, shipped_studies
 from samemind.training import load_checkpoint
 from samemind.verification import verify_scores

@@ -14,13 +14,13 @@ import torch
 from torch import nn
 
 from samemind.architectures.base import ARCHITECTURES
-from samemind.artifacts import Store
 from samemind.attacks import Attack, L2Ball
 from samemind.classifier import Classifier, new_classifier
 from samemind.datasets.base import DATASETS
 from samemind.devices import Execution
 from samemind.errors import InvalidInput, TrainingFailed
-from samemind.resume import ResumeState
+from samemind.store.artifacts import Store
+from samemind.store.resume import ResumeState
 from samemind.training import (
     Evaluated,
     Schedule,
@@ -284,7 +284,7 @@ def started(root: Path, every: float) -> subprocess.Popen:
     """A process of its own that trains the recipe above into a store."""
     program = (
         "from pathlib import Path\n"
-        "from samemind.artifacts import Store\n"
+        "from samemind.store.artifacts import Store\n"
         "from samemind.devices import Execution\n"
         "from samemind.training import build_checkpoint\n"
         "from test_training import recipe\n"

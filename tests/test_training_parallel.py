@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from samemind.architectures.base import ARCHITECTURES
-from samemind.artifacts import Store
 from samemind.attacks import Attack, L2Ball, LinfBall
 from samemind.classifier import new_classifier
 from samemind.datasets.base import DATASETS
 from samemind.devices import Execution
 from samemind.errors import InvalidInput
-from samemind.resume import ResumeState
+from samemind.store.artifacts import Store
+from samemind.store.resume import ResumeState
 from samemind.training import Schedule, Trained, build_checkpoint, load_checkpoint, train
 from samemind.training.parallel import Group, joined
 

@@ -23,11 +23,11 @@ from pathlib import Path
 
 import torch
 
-from samemind.artifacts import NO_KINDS, Store
 from samemind.cli import _end
 from samemind.devices import Execution
 from samemind.executors import InProcess
 from samemind.running import Advance, advance
+from samemind.store.artifacts import NO_KINDS, Store
 from samemind.study import Study, read_study
 
 TINY = Path(__file__).parent / "data" / "tiny-digits.toml"

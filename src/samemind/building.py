@@ -12,7 +12,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from samemind.artifacts import Recipe, Store
 from samemind.comparison import Scores, build_scores
 from samemind.costing import bytes_of
 from samemind.devices import Execution
@@ -40,7 +39,8 @@ from samemind.mechanisms import (
     build_set_scores,
 )
 from samemind.probing import Probe, ProbeScores, build_probe, build_probe_scores
-from samemind.storage import storage_error
+from samemind.store.artifacts import Recipe, Store
+from samemind.store.disk import storage_error
 from samemind.training import Evaluated, Imported, Trained, build_checkpoint, build_evaluation
 
 BUILDERS: dict[type[Recipe], Callable[[Any, Store, Execution], None]] = {

@@ -15,7 +15,6 @@ import typer
 from rich.console import Console
 
 from samemind import __version__
-from samemind.artifacts import Store
 from samemind.commands import completing
 from samemind.commands.compare import compare
 from samemind.commands.data import app as data
@@ -28,6 +27,7 @@ from samemind.commands.rows import print_rows
 from samemind.commands.store import app as store_commands
 from samemind.devices import Execution, check_compiler
 from samemind.errors import DamagedArtifact, InvalidInput, SamemindError
+from samemind.store.artifacts import Store
 
 app = typer.Typer(
     name="samemind",
@@ -277,7 +277,7 @@ def status(study: StudyName, store: StorePath = DEFAULT_STORE, as_json: AsJson =
 
 
 def _progress_rows(study: Any, store: Store) -> list[dict[str, Any]]:
-    from samemind.resume import fraction_done
+    from samemind.store.resume import fraction_done
 
     leases = store.leases.in_work()
     rows = []

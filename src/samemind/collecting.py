@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from samemind import environment
 from samemind.arrays import as_pixels
-from samemind.artifacts import Store
 from samemind.comparison import DRIVING_FILE, SCORES_FILE, SUBGROUPS_FILE, Scores
 from samemind.datasets.base import DATASETS
 from samemind.errors import InvalidInput
@@ -17,6 +15,8 @@ from samemind.layerwise import LAYER_MAP_FILE
 from samemind.lazy import LazyModule
 from samemind.mechanisms import SET_SCORES_FILE
 from samemind.probing import PROBE_SCORES_FILE
+from samemind.store import environment
+from samemind.store.artifacts import Store
 from samemind.study import Study
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 
 from samemind.arrays import Array
-from samemind.artifacts import Recipe, Store
 from samemind.devices import Execution, where_memory_suffices
 from samemind.dissection import driving_inputs, subgroup_scores
 from samemind.errors import InvalidInput, UndefinedScore
@@ -23,6 +22,7 @@ from samemind.measures.base import Measure, Pair, Side
 from samemind.measures.cell import prepare
 from samemind.measures.choosing import check_kinds, chosen_measures
 from samemind.measures.kinds import Kind
+from samemind.store.artifacts import Recipe, Store
 from samemind.training import Checkpoint
 
 if TYPE_CHECKING:

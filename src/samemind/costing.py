@@ -9,12 +9,12 @@ from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
 
 from samemind.architectures.base import ARCHITECTURES
-from samemind.artifacts import Recipe
 from samemind.datasets.base import DATASETS
 from samemind.devices import Execution
 from samemind.extraction import Activations, LayerActivations
 from samemind.inversion import Inverted, Natural, Seeds
 from samemind.lazy import LazyModule
+from samemind.store.artifacts import Recipe
 from samemind.training import Checkpoint, Evaluated, Imported, Trained
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from samemind.artifacts import Recipe, Store
 from samemind.devices import Execution
 from samemind.errors import InvalidInput
 from samemind.inversion import Inputs, load_inputs
 from samemind.lazy import LazyModule
 from samemind.registry import did_you_mean
+from samemind.store.artifacts import Recipe, Store
 from samemind.training import Checkpoint, load_checkpoint
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samemind.architectures.base import ARCHITECTURES, Architecture
-from samemind.artifacts import Store, checksum
 from samemind.attacks import ball_of
 from samemind.checkpoints.fitting import Loaded, fit
 from samemind.checkpoints.layouts import named
@@ -25,6 +24,7 @@ from samemind.datasets.base import DATASETS, Dataset
 from samemind.devices import Execution
 from samemind.errors import CheckpointError, InvalidInput
 from samemind.lazy import LazyModule
+from samemind.store.artifacts import Store, checksum
 from samemind.training import WEIGHTS_FILE, Imported
 
 if TYPE_CHECKING:

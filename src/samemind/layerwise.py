@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from samemind.architectures.base import ARCHITECTURES
-from samemind.artifacts import Recipe, Store
 from samemind.comparison import SCORES_FILE, pair_columns, pairs_on, score_measures, tidy
 from samemind.devices import Execution
 from samemind.errors import InvalidInput
@@ -18,6 +17,7 @@ from samemind.lazy import LazyModule
 from samemind.measures import measure
 from samemind.measures.base import Pair, Side
 from samemind.registry import did_you_mean
+from samemind.store.artifacts import Recipe, Store
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from samemind.artifacts import Recipe, Store
 from samemind.comparison import (
     SCORES_FILE,
     pair_columns,
@@ -28,6 +27,7 @@ from samemind.lazy import LazyModule
 from samemind.measures.mechanism import MECHANISM_MEASURES
 from samemind.measures.of_sets import SET_MEASURES
 from samemind.measures.prepared import Pair, Side
+from samemind.store.artifacts import Recipe, Store
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from samemind.artifacts import Recipe, Store
 from samemind.comparison import tidy
 from samemind.devices import Execution
 from samemind.errors import InvalidInput, UndefinedScore
@@ -23,6 +22,7 @@ from samemind.lazy import LazyModule
 from samemind.measures import measure
 from samemind.measures.base import Pair, Side
 from samemind.randomness import seed_of, torch_generator
+from samemind.store.artifacts import Recipe, Store
 
 if TYPE_CHECKING:
     import torch

@@ -17,9 +17,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from samemind.artifacts import Recipe, Store
 from samemind.executors import Outcome
-from samemind.resume import fraction_done
+from samemind.store.artifacts import Recipe, Store
+from samemind.store.resume import fraction_done
 from samemind.study import Stage
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from samemind.artifacts import Recipe, Store
 from samemind.building import Ended, build, shares, upstream
 from samemind.costing import longest_first
 from samemind.devices import Execution
@@ -15,6 +14,7 @@ from samemind.errors import DamagedArtifact, StoreError
 from samemind.executors import Executor, Outcome
 from samemind.importing import bring_in
 from samemind.layerwise import check_layers
+from samemind.store.artifacts import Recipe, Store
 from samemind.study import Stage, Study
 
 MOST_REPAIRS = 5  # of one artifact, in one run

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from samemind.artifacts import Store
 from samemind.comparison import SCORES_FILE, Scores, pairs_on, sides_of
 from samemind.inversion import load_inputs
 from samemind.measures.cell import PairScore, Verification, verify
+from samemind.store.artifacts import Store
 
 
 def verify_scores(recipe: Scores, store: Store, *, share: float = 0.01) -> Verification:

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from samemind.artifacts import Recipe, Store
     from samemind.devices import Execution
+    from samemind.store.artifacts import Recipe, Store
     from samemind.study import Study
     from samemind.training import Imported
 

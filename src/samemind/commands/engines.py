@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from samemind.artifacts import JOBS_FOLDER, Store
 from samemind.errors import InvalidInput
+from samemind.store.artifacts import JOBS_FOLDER, Store
 
 if TYPE_CHECKING:
     from samemind.executors import Executor

@@ -12,13 +12,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from samemind.artifacts import Store
 from samemind.errors import InvalidInput, StoreError
 from samemind.registry import did_you_mean
-from samemind.storage import storage_error
+from samemind.store.artifacts import Store
+from samemind.store.disk import storage_error
 
 if TYPE_CHECKING:
-    from samemind.inventory import Entry, Inventory
+    from samemind.store.inventory import Entry, Inventory
 
 app = typer.Typer(
     name="store",
@@ -36,7 +36,7 @@ DEFAULT_STORE = Path("runs/store")
 
 
 def _inventory(path: Path) -> Inventory:
-    from samemind.inventory import Inventory
+    from samemind.store.inventory import Inventory
 
     if not path.is_dir():
         raise StoreError(
@@ -105,7 +105,7 @@ def list_artifacts(
     as_json: AsJson = False,
 ) -> None:
     """List the artifacts: when they were made, how large they are and what depends on what."""
-    from samemind.inventory import kinds, readable_size
+    from samemind.store.inventory import kinds, readable_size
 
     held = _inventory(store)
     known = sorted(kinds(held.entries.values()))
@@ -150,7 +150,7 @@ def _tell_what_depends(row: dict[str, Any]) -> None:
 @app.command()
 def size(store: StorePath = DEFAULT_STORE, as_json: AsJson = False) -> None:
     """Say how many artifacts of each kind there are and how much room they take."""
-    from samemind.inventory import kinds, readable_size
+    from samemind.store.inventory import kinds, readable_size
 
     held = _inventory(store)
     rows = [
@@ -190,7 +190,7 @@ def remove(
 
     Shows what it would remove and asks first.
     """
-    from samemind.inventory import readable_size
+    from samemind.store.inventory import readable_size
 
     held = _inventory(store)
     in_work = held.store.leases.in_work()

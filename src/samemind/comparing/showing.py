@@ -229,8 +229,8 @@ def verdict(replacement: Replacement, tolerance: float) -> str:
 
 def results_of(found: Compared, description: str) -> Results:
     """The comparison as the results of a study with one ε, for `write_report`."""
-    from samemind import environment
     from samemind.figures.base import Results
+    from samemind.store import environment
 
     models = pd.DataFrame(
         [

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from samemind.artifacts import Recipe, Store
 from samemind.datasets.base import DATASETS, Split
 from samemind.devices import Execution
 from samemind.errors import InvalidInput
@@ -15,13 +14,14 @@ from samemind.inversion.descent import Batch, Done, inversions
 from samemind.inversion.recipes import Inverted, Natural, Seeds
 from samemind.lazy import LazyModule
 from samemind.randomness import draw, numpy_generator
+from samemind.store.artifacts import Recipe, Store
 from samemind.training import load_checkpoint
 
 if TYPE_CHECKING:
     import torch
 
     from samemind.classifier import Classifier
-    from samemind.resume import ResumeState
+    from samemind.store.resume import ResumeState
 else:
     torch = LazyModule("torch")
 
@@ -77,7 +77,7 @@ def _write_images(recipe: Recipe, store: Store, split, indices: np.ndarray) -> N
 
 def build_inverted(recipe: Inverted, store: Store, execution: Execution) -> None:
     """Inverts the targets of a recipe; images that a killed run finished are not done again."""
-    from samemind.resume import ResumeState
+    from samemind.store.resume import ResumeState
 
     device = execution.start()
     classifier = load_checkpoint(recipe.checkpoint, store)
@@ -215,7 +215,7 @@ def _read(file: Path) -> dict[str, np.ndarray] | None:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    from samemind.resume import read
+    from samemind.store.resume import read
 
     content = read(file)
     try:

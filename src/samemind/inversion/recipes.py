@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from samemind.artifacts import Recipe, later
+from samemind.store.artifacts import Recipe, later
 from samemind.training import Checkpoint
 
 

@@ -16,7 +16,6 @@ from pydantic import (
 )
 
 from samemind.architectures.base import ARCHITECTURES
-from samemind.artifacts import Recipe
 from samemind.attacks import Attack, ball_of
 from samemind.comparison import Scores
 from samemind.datasets.base import DATASETS, Dataset
@@ -40,6 +39,7 @@ from samemind.sections import (
     Training,
     known,
 )
+from samemind.store.artifacts import Recipe
 from samemind.study import further
 from samemind.training import Evaluated, Imported, Trained
 

@@ -8,12 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from samemind.architectures.base import ARCHITECTURES, load_weights
-from samemind.artifacts import Store
 from samemind.datasets.base import DATASETS, Dataset, PartOfSplit, Split, normalisation
 from samemind.devices import Execution
 from samemind.errors import InvalidInput, TrainingFailed
 from samemind.lazy import LazyModule
 from samemind.randomness import draw, seed_of
+from samemind.store.artifacts import Store
 from samemind.training.augmentation import augmentation_of
 from samemind.training.evaluation import accuracy, autoattack_accuracy, robustness_curve
 from samemind.training.loading import SplitImages, images_for_training
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
 
     from samemind.classifier import Classifier
-    from samemind.resume import ResumeState
+    from samemind.store.resume import ResumeState
 else:
     torch = LazyModule("torch")
     np = LazyModule("numpy")
@@ -42,7 +42,7 @@ def build_checkpoint(recipe: Trained, store: Store, execution: Execution) -> Non
     A training that fails is tried again with the recipe's next lower learning rate; what failed
     and why is kept beside the weights.
     """
-    from samemind.resume import ResumeState
+    from samemind.store.resume import ResumeState
 
     with joined(execution.start()) as (group, device):
         dataset = DATASETS[recipe.dataset]

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from samemind.artifacts import Recipe, later
 from samemind.attacks import Attack, L2Ball, LinfBall
 from samemind.errors import InvalidInput
 from samemind.registry import did_you_mean
+from samemind.store.artifacts import Recipe, later
 
 WARM_UP = 0.25  # of the steps of 'one_cycle'
 

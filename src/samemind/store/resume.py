@@ -19,7 +19,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
 from samemind.lazy import LazyModule
-from samemind.leases import owner, split_owner
+from samemind.store.leases import owner, split_owner
 
 if TYPE_CHECKING:
     import torch

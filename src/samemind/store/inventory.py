@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from samemind.artifacts import (
+from samemind.store.artifacts import (
     DAMAGED_FOLDER,
     DRAFT,
     JOBS_FOLDER,
@@ -19,7 +19,7 @@ from samemind.artifacts import (
     SCRATCH_FOLDER,
     Store,
 )
-from samemind.recipes import Recipe, identity_of
+from samemind.store.recipes import Recipe, identity_of
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def system_number(error: OSError) -> int:
 
 def provenance(seconds: float) -> dict[str, Any]:
     """When, where and with what something was made; never part of an identity."""
-    from samemind.environment import described
+    from samemind.store.environment import described
 
     return {
         "samemind": sys.modules["samemind"].__version__,

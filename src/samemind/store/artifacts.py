@@ -20,22 +20,22 @@ import numpy as np
 
 from samemind.archives import check_size
 from samemind.errors import DamagedArtifact, SamemindError, StoreError
-from samemind.leases import Leases, Process, owner, split_owner
-from samemind.recipes import (
-    Recipe,
-    canonical_json,
-    described,
-    identity_of,
-    later,
-    readable_json,
-)
-from samemind.storage import (
+from samemind.store.disk import (
     checksum,
     flush_to_disk,
     made_text,
     provenance,
     storage_error,
     trouble_with_made,
+)
+from samemind.store.leases import Leases, Process, owner, split_owner
+from samemind.store.recipes import (
+    Recipe,
+    canonical_json,
+    described,
+    identity_of,
+    later,
+    readable_json,
 )
 
 __all__ = ["Artifact", "Draft", "Recipe", "Store", "described", "identity_of", "later"]

@@ -1,0 +1,1 @@
+"""A folder per artifact: recipes, leases, inventory, and what survives a kill."""
