@@ -19,7 +19,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 
-from samemind.executors import InProcess, LocalProcesses
+from samemind.execution import InProcess, LocalProcesses
 
 
 def nothing(_: int) -> None:
@@ -51,7 +51,7 @@ def main() -> None:
     asked = parser.parse_args()
     engines = {"this process": InProcess(), "two processes": LocalProcesses(2)}
     if asked.ray:
-        from samemind.executors.on_ray import OnRay
+        from samemind.execution.on_ray import OnRay
 
         engines["Ray"] = OnRay(gpus=0)
     for engine in engines.values():

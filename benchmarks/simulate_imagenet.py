@@ -22,7 +22,7 @@ from samemind.building import shares
 from samemind.comparison import Scores
 from samemind.costing import BYTES, FORWARD, TO_PIXELS, cost_of
 from samemind.datasets.base import DATASETS
-from samemind.executors.batches import batches
+from samemind.execution.batches import batches
 from samemind.extraction import Activations
 from samemind.inversion import Inverted
 from samemind.study import Study, read_study

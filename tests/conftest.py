@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from samemind.devices import Execution
+from samemind.execution.devices import Execution
 from samemind.store.artifacts import Store
 
 torch.set_num_threads(1)

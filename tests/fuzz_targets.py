@@ -25,7 +25,7 @@ from samemind.datasets import cifar10, fashion_mnist, sat6
 from samemind.datasets._validation_labels import validation_labels
 from samemind.datasets.imagenet import imagenet_names
 from samemind.datasets.images import ImageSize, decoded
-from samemind.executors.on_slurm import OnSlurm
+from samemind.execution.on_slurm import OnSlurm
 from samemind.store.artifacts import Artifact, Recipe, Store
 from samemind.store.inventory import Inventory
 from samemind.store.resume import ResumeState

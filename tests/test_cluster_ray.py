@@ -16,10 +16,10 @@ import pytest
 
 import torture
 from samemind.building import build
-from samemind.devices import Execution
 from samemind.errors import InvalidInput
-from samemind.executors import InProcess
-from samemind.executors.on_ray import OnRay
+from samemind.execution import InProcess
+from samemind.execution.devices import Execution
+from samemind.execution.on_ray import OnRay
 from samemind.running import advance
 from samemind.store.artifacts import Store
 from samemind.study import read_study

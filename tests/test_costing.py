@@ -22,7 +22,7 @@ from samemind.costing import (
     seconds_by_probe,
     size,
 )
-from samemind.devices import Execution
+from samemind.execution.devices import Execution
 from samemind.inversion import Inverted
 from samemind.study import Study, read_study
 from samemind.training import Trained

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from samemind import devices
 from samemind.architectures.base import ARCHITECTURES
 from samemind.classifier import new_classifier, outputs
 from samemind.datasets.base import DATASETS
-from samemind.devices import memory_reused
+from samemind.execution import devices
+from samemind.execution.devices import memory_reused
 from samemind.inversion import Descent, invert
 from samemind.layers import layer_outputs
 from samemind.training import Schedule, is_right, train

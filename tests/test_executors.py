@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from samemind.errors import InvalidInput
-from samemind.executors import InProcess, LocalProcesses, executor_for
+from samemind.execution import InProcess, LocalProcesses, executor_for
 from samemind.store.resume import read
 
 
@@ -61,7 +61,7 @@ def test_a_worker_that_is_killed_costs_its_own_item_only(tmp_path: Path):
 
 SLEEPER = """
 import os, sys, time
-from samemind.executors import LocalProcesses
+from samemind.execution import LocalProcesses
 def sleep(item):
     open(os.path.join(sys.argv[1], str(os.getpid())), "w").close()
     time.sleep(600)
@@ -91,7 +91,7 @@ def test_workers_end_with_their_parent(tmp_path: Path):
 STEPPER = """
 import signal, sys, time
 from pathlib import Path
-from samemind.executors import LocalProcesses
+from samemind.execution import LocalProcesses
 from samemind.store.resume import ResumeState
 def steps(item):
     folder = Path(sys.argv[1]) / str(item)

@@ -13,7 +13,7 @@ from samemind.architectures.base import ARCHITECTURES
 from samemind.building import BUILDERS
 from samemind.classifier import new_classifier, outputs
 from samemind.datasets.base import DATASETS
-from samemind.devices import Execution
+from samemind.execution.devices import Execution
 from samemind.layers import layer_outputs
 from samemind.measures import MEASURES, Pair, Side
 from samemind.measures.cell import prepare, score_pairs

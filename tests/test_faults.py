@@ -17,7 +17,7 @@ import pytest
 
 import torture
 from samemind.errors import DamagedArtifact, StoreError
-from samemind.executors import InProcess
+from samemind.execution import InProcess
 from samemind.running import advance
 from samemind.store.artifacts import Store
 from samemind.study import read_study

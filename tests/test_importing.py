@@ -14,8 +14,8 @@ import samemind
 from samemind.architectures.base import ARCHITECTURES
 from samemind.cli import app
 from samemind.datasets.base import DATASETS
-from samemind.devices import Execution
 from samemind.errors import CheckpointError, InvalidInput
+from samemind.execution.devices import Execution
 from samemind.importing import (
     Claims,
     build_imported,
@@ -165,7 +165,7 @@ def test_the_command_that_a_study_prints_imports_the_very_checkpoint_it_asks_for
 
 
 def test_imported_checkpoints_are_compared_by_a_study(tmp_path, store, execution):
-    from samemind.executors import InProcess
+    from samemind.execution import InProcess
     from samemind.running import advance
 
     recipes = [
@@ -315,7 +315,7 @@ def test_a_small_cifar10_study_runs_for_real(
     real_data, cifar_root, store, execution, monkeypatch, tmp_path
 ):
     """Two published networks and two trained here for one epoch, natural and inverted."""
-    from samemind.executors import InProcess
+    from samemind.execution import InProcess
     from samemind.running import advance
 
     monkeypatch.setenv("SAMEMIND_DATA", str(cifar_root))

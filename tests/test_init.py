@@ -12,7 +12,7 @@ from samemind.cli import app
 from samemind.collecting import collect
 from samemind.datasets.base import DATASETS
 from samemind.errors import CheckpointError, InvalidInput
-from samemind.executors import InProcess
+from samemind.execution import InProcess
 from samemind.initialising import study_text
 from samemind.recognising import norm_and_epsilon, recognise
 from samemind.running import advance

@@ -18,8 +18,8 @@ from torch import nn
 from samemind.architectures.base import ARCHITECTURES
 from samemind.classifier import Classifier, new_classifier
 from samemind.datasets.base import DATASETS
-from samemind.devices import Execution
 from samemind.errors import InvalidInput
+from samemind.execution.devices import Execution
 from samemind.inversion import (
     Descent,
     Inverted,
@@ -493,7 +493,7 @@ def started(root: Path, recipe: Inverted) -> subprocess.Popen:
     program = (
         "from pathlib import Path\n"
         "from samemind.store.artifacts import Store\n"
-        "from samemind.devices import Execution\n"
+        "from samemind.execution.devices import Execution\n"
         "from samemind.inversion import Descent, build_inverted\n"
         "from test_inversion import inverted_recipe\n"
         f"recipe = inverted_recipe(Descent(steps={recipe.descent.steps}))\n"

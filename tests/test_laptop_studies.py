@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from samemind.datasets.base import DATASETS
-from samemind.executors import InProcess
+from samemind.execution import InProcess
 from samemind.running import advance
 from samemind.study import Study, read_study, study_path
 

@@ -8,7 +8,7 @@ import pytest
 
 from samemind.comparison import STUDY_MEASURES
 from samemind.datasets.base import DATASETS
-from samemind.executors import LocalProcesses
+from samemind.execution import LocalProcesses
 from samemind.measures import MEASURES, measure
 from samemind.reporting import write_report
 from samemind.reporting.page import MOST_PICTURE_CHARACTERS, page_of

@@ -8,9 +8,9 @@ from samemind.architectures.base import ARCHITECTURES
 from samemind.attacks import Attack, L2Ball
 from samemind.classifier import new_classifier
 from samemind.datasets.base import DATASETS
-from samemind.devices import full_float32
+from samemind.execution.devices import full_float32
+from samemind.execution.replaying import Replayed
 from samemind.inversion import Descent, invert
-from samemind.replaying import Replayed
 from samemind.training import Schedule, accuracy, train
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from samemind.errors import InvalidInput, SamemindError
-from samemind.executors.base import Outcome
-from samemind.executors.on_slurm import OnSlurm
+from samemind.execution.base import Outcome
+from samemind.execution.on_slurm import OnSlurm
 
 pytest.importorskip("submitit")
 

@@ -14,7 +14,7 @@ from samemind.arrays import as_pixels
 from samemind.collecting import collect
 from samemind.comparison import STUDY_MEASURES
 from samemind.errors import InvalidInput, UnknownName
-from samemind.executors import InProcess, LocalProcesses
+from samemind.execution import InProcess, LocalProcesses
 from samemind.extraction import Activations, load_activations
 from samemind.figures.base import FIGURES
 from samemind.inversion import Inverted, load_inputs
@@ -124,7 +124,7 @@ def test_an_unknown_study_gets_a_suggestion():
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Store:
     """The small study, run in this process."""
-    from samemind.devices import Execution
+    from samemind.execution.devices import Execution
 
     store = Store(tmp_path_factory.mktemp("finished"))
     done = advance(read_study(SMALL), store, InProcess(), Execution(device="cpu"))

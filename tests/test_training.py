@@ -17,8 +17,8 @@ from samemind.architectures.base import ARCHITECTURES
 from samemind.attacks import Attack, L2Ball
 from samemind.classifier import Classifier, new_classifier
 from samemind.datasets.base import DATASETS
-from samemind.devices import Execution
 from samemind.errors import InvalidInput, TrainingFailed
+from samemind.execution.devices import Execution
 from samemind.store.artifacts import Store
 from samemind.store.resume import ResumeState
 from samemind.training import (
@@ -285,7 +285,7 @@ def started(root: Path, every: float) -> subprocess.Popen:
     program = (
         "from pathlib import Path\n"
         "from samemind.store.artifacts import Store\n"
-        "from samemind.devices import Execution\n"
+        "from samemind.execution.devices import Execution\n"
         "from samemind.training import build_checkpoint\n"
         "from test_training import recipe\n"
         f"execution = Execution(device='cpu', save_every={every})\n"

@@ -16,8 +16,8 @@ from samemind.architectures.base import ARCHITECTURES
 from samemind.attacks import Attack, L2Ball, LinfBall
 from samemind.classifier import new_classifier
 from samemind.datasets.base import DATASETS
-from samemind.devices import Execution
 from samemind.errors import InvalidInput
+from samemind.execution.devices import Execution
 from samemind.store.artifacts import Store
 from samemind.store.resume import ResumeState
 from samemind.training import Schedule, Trained, build_checkpoint, load_checkpoint, train

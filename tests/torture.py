@@ -24,8 +24,8 @@ from pathlib import Path
 import torch
 
 from samemind.cli import _end
-from samemind.devices import Execution
-from samemind.executors import InProcess
+from samemind.execution import InProcess
+from samemind.execution.devices import Execution
 from samemind.running import Advance, advance
 from samemind.store.artifacts import NO_KINDS, Store
 from samemind.study import Study, read_study

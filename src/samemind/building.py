@@ -14,8 +14,8 @@ from typing import Any
 
 from samemind.comparison import Scores, build_scores
 from samemind.costing import bytes_of
-from samemind.devices import Execution
 from samemind.errors import SamemindError
+from samemind.execution.devices import Execution
 from samemind.extraction import (
     Activations,
     LayerActivations,

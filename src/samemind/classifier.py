@@ -117,7 +117,7 @@ def outputs(
     **Cost:** one forward pass per image; memory for one batch on the device.
     """
     from samemind.arrays import as_pixels
-    from samemind.devices import full_float32, memory_reused
+    from samemind.execution.devices import full_float32, memory_reused
 
     classifier.eval()
     logits, representations = [], []

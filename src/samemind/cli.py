@@ -25,8 +25,8 @@ from samemind.commands.init import init
 from samemind.commands.listing import list_members
 from samemind.commands.rows import print_rows
 from samemind.commands.store import app as store_commands
-from samemind.devices import Execution, check_compiler
 from samemind.errors import DamagedArtifact, InvalidInput, SamemindError
+from samemind.execution.devices import Execution, check_compiler
 from samemind.store.artifacts import Store
 
 app = typer.Typer(

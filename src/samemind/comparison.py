@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 
 from samemind.arrays import Array
-from samemind.devices import Execution, where_memory_suffices
 from samemind.dissection import driving_inputs, subgroup_scores
 from samemind.errors import InvalidInput, UndefinedScore
+from samemind.execution.devices import Execution, where_memory_suffices
 from samemind.extraction import Activations, load_activations
 from samemind.inversion import Inputs, Inverted, load_inputs
 from samemind.lazy import LazyModule

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from samemind.architectures.base import ARCHITECTURES
 from samemind.datasets.base import DATASETS
-from samemind.devices import Execution
+from samemind.execution.devices import Execution
 from samemind.extraction import Activations, LayerActivations
 from samemind.inversion import Inverted, Natural, Seeds
 from samemind.lazy import LazyModule

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from samemind.devices import Execution
 from samemind.errors import InvalidInput
+from samemind.execution.devices import Execution
 from samemind.inversion import Inputs, load_inputs
 from samemind.lazy import LazyModule
 from samemind.registry import did_you_mean

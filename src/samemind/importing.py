@@ -21,8 +21,8 @@ from samemind.checkpoints.published import (
 )
 from samemind.checkpoints.reading import read_weights
 from samemind.datasets.base import DATASETS, Dataset
-from samemind.devices import Execution
 from samemind.errors import CheckpointError, InvalidInput
+from samemind.execution.devices import Execution
 from samemind.lazy import LazyModule
 from samemind.store.artifacts import Store, checksum
 from samemind.training import WEIGHTS_FILE, Imported

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from samemind.architectures.base import ARCHITECTURES
 from samemind.comparison import SCORES_FILE, pair_columns, pairs_on, score_measures, tidy
-from samemind.devices import Execution
 from samemind.errors import InvalidInput
+from samemind.execution.devices import Execution
 from samemind.extraction import AskedLayer, LayerActivations, load_layer_activations
 from samemind.inversion import Inputs, Inverted, load_inputs
 from samemind.layers import layer_map

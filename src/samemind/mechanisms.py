@@ -19,8 +19,8 @@ from samemind.comparison import (
     sides_of,
     tidy,
 )
-from samemind.devices import Execution, where_memory_suffices
 from samemind.errors import UndefinedScore
+from samemind.execution.devices import Execution, where_memory_suffices
 from samemind.extraction import Activations
 from samemind.inversion import Inverted, load_inputs
 from samemind.lazy import LazyModule

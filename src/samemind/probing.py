@@ -14,8 +14,8 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from samemind.comparison import tidy
-from samemind.devices import Execution
 from samemind.errors import InvalidInput, UndefinedScore
+from samemind.execution.devices import Execution
 from samemind.extraction import Activations, load_activations
 from samemind.inversion import load_inputs
 from samemind.lazy import LazyModule

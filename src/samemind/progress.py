@@ -17,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from samemind.executors import Outcome
+from samemind.execution import Outcome
 from samemind.store.artifacts import Recipe, Store
 from samemind.store.resume import fraction_done
 from samemind.study import Stage

@@ -9,9 +9,9 @@ from functools import partial
 
 from samemind.building import Ended, build, shares, upstream
 from samemind.costing import longest_first
-from samemind.devices import Execution
 from samemind.errors import DamagedArtifact, StoreError
-from samemind.executors import Executor, Outcome
+from samemind.execution import Executor, Outcome
+from samemind.execution.devices import Execution
 from samemind.importing import bring_in
 from samemind.layerwise import check_layers
 from samemind.store.artifacts import Recipe, Store

@@ -130,7 +130,7 @@ def compare(
 ) -> None:
     """Compare your own models on your own inputs, and say whether one can replace another."""
     from samemind.comparing.run import compare_activations, compare_models
-    from samemind.devices import Execution
+    from samemind.execution.devices import Execution
 
     wanted = [m.strip() for m in measures.split(",") if m.strip()] if measures else None
     if activations:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from samemind.devices import Execution
+    from samemind.execution.devices import Execution
     from samemind.store.artifacts import Recipe, Store
     from samemind.study import Study
     from samemind.training import Imported

@@ -12,7 +12,7 @@ from samemind.errors import InvalidInput
 from samemind.store.artifacts import JOBS_FOLDER, Store
 
 if TYPE_CHECKING:
-    from samemind.executors import Executor
+    from samemind.execution import Executor
     from samemind.sections import Cluster
 
 
@@ -32,7 +32,7 @@ def executor_on(
     **Raises:** `InvalidInput` where options contradict one another; `MissingExtra`.
     """
     if engine is Engine.LOCAL:
-        from samemind.executors import executor_for
+        from samemind.execution import executor_for
 
         return executor_for(workers or useful_workers(device))
     if workers:
@@ -40,11 +40,11 @@ def executor_on(
             f"--workers is for this machine; with --on {engine} say --gpus, --cpus or --at-most."
         )
     if engine is Engine.RAY:
-        from samemind.executors.on_ray import OnRay
+        from samemind.execution.on_ray import OnRay
 
         gpus = 0 if device == "cpu" else cluster.gpus
         return OnRay(cluster.address, gpus=gpus, cpus=cluster.cpus or 1)
-    from samemind.executors.on_slurm import OnSlurm
+    from samemind.execution.on_slurm import OnSlurm
 
     if cluster.gpus is not None and cluster.gpus % 1:
         raise InvalidInput(
@@ -61,7 +61,7 @@ def to_draw_on(executor: Executor | None = None) -> Iterator[Executor]:
 
     A cluster is not asked to draw, and a GPU does not help.
     """
-    from samemind.executors import LocalProcesses, executor_for
+    from samemind.execution import LocalProcesses, executor_for
 
     if isinstance(executor, LocalProcesses):
         yield executor

@@ -13,8 +13,8 @@ from samemind.comparing.images import Images, fitted, subset
 from samemind.comparing.models import Model
 from samemind.comparing.run import Compared, Watch, outputs_of
 from samemind.comparing.scoring import score_owner, score_pairs, score_together, stacked
-from samemind.devices import Execution
 from samemind.errors import InvalidInput
+from samemind.execution.devices import Execution
 from samemind.lazy import LazyModule
 from samemind.measures import measure
 from samemind.measures.base import Pair, Side

@@ -13,8 +13,8 @@ from samemind.comparing.images import Images
 from samemind.comparing.models import Model
 from samemind.comparing.scoring import score_pairs, score_together
 from samemind.comparison import STUDY_MEASURES
-from samemind.devices import Execution
 from samemind.errors import InvalidInput
+from samemind.execution.devices import Execution
 from samemind.lazy import LazyModule
 from samemind.measures.base import Side
 from samemind.measures.choosing import check_kinds, chosen_measures

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from samemind.datasets.base import DATASETS, Split
-from samemind.devices import Execution
 from samemind.errors import InvalidInput
+from samemind.execution.devices import Execution
 from samemind.inversion.descent import Batch, Done, inversions
 from samemind.inversion.recipes import Inverted, Natural, Seeds
 from samemind.lazy import LazyModule

@@ -11,10 +11,10 @@ import numpy as np
 
 from samemind.arrays import as_pixels
 from samemind.attacks import frozen_for_attack, norms, value_and_gradient
-from samemind.devices import memory_reused
+from samemind.execution.devices import memory_reused
+from samemind.execution.replaying import Replayed
 from samemind.inversion.recipes import Descent
 from samemind.lazy import LazyModule
-from samemind.replaying import Replayed
 from samemind.training import mixed_precision
 
 if TYPE_CHECKING:

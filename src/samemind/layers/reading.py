@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from samemind.arrays import first_tensor
-from samemind.devices import full_float32, memory_reused
 from samemind.errors import InvalidInput
+from samemind.execution.devices import full_float32, memory_reused
 from samemind.layers.axes import Axes, averaged
 from samemind.lazy import LazyModule
 from samemind.registry import did_you_mean

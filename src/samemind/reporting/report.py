@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samemind.errors import InvalidInput, StoreError
-from samemind.executors import Executor, InProcess
+from samemind.execution import Executor, InProcess
 from samemind.figures._boxes import measures_in
 from samemind.figures._style import place_label
 from samemind.figures.base import FIGURES, Figure, Results

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from samemind.architectures.base import ARCHITECTURES, load_weights
 from samemind.datasets.base import DATASETS, Dataset, PartOfSplit, Split, normalisation
-from samemind.devices import Execution
 from samemind.errors import InvalidInput, TrainingFailed
+from samemind.execution.devices import Execution
 from samemind.lazy import LazyModule
 from samemind.randomness import draw, seed_of
 from samemind.store.artifacts import Store

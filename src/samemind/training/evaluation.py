@@ -16,8 +16,8 @@ from samemind.attacks import (
     frozen_for_attack,
     random_starts,
 )
-from samemind.devices import memory_reused
 from samemind.errors import MissingExtra
+from samemind.execution.devices import memory_reused
 from samemind.lazy import LazyModule
 from samemind.randomness import seed_of
 from samemind.training.loading import SplitImages

@@ -18,11 +18,11 @@ from samemind.attacks import (
     projected_gradient_descent,
     value_and_gradient,
 )
-from samemind.devices import memory_reused
 from samemind.errors import InvalidInput, TrainingFailed
+from samemind.execution.devices import memory_reused
+from samemind.execution.replaying import Replayed
 from samemind.lazy import LazyModule
 from samemind.randomness import seed_of, torch_generator
-from samemind.replaying import Replayed
 from samemind.training.augmentation import augmentation_of
 from samemind.training.loading import OriginalImages, SplitImages, loaded
 from samemind.training.parallel import Group, alone

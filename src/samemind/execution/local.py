@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from samemind.errors import InvalidInput, SamemindError
-from samemind.executors.base import Item, Key, Outcome, attempt
+from samemind.execution.base import Item, Key, Outcome, attempt
 
 # What a worker may take to finish its step and save it; clusters wait half a minute before they
 # kill what they have asked to end.

@@ -4,8 +4,8 @@ An executor knows nothing of recipes. What is done is read from the store, never
 item is idempotent, so an executor may lose track of one and lose nothing.
 """
 
-from samemind.executors.base import Executor, Outcome, attempt
-from samemind.executors.local import InProcess, LocalProcesses
+from samemind.execution.base import Executor, Outcome, attempt
+from samemind.execution.local import InProcess, LocalProcesses
 
 __all__ = ["Executor", "InProcess", "LocalProcesses", "Outcome", "attempt", "executor_for"]
 

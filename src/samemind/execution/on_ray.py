@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from samemind.errors import InvalidInput, MissingExtra, SamemindError
-from samemind.executors.base import Item, Key, Outcome
-from samemind.executors.batches import attempt_all, batches
+from samemind.execution.base import Item, Key, Outcome
+from samemind.execution.batches import attempt_all, batches
 
 
 class OnRay:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from samemind.executors.base import Item, Key, Outcome, attempt
+from samemind.execution.base import Item, Key, Outcome, attempt
 
 
 def batches(items: Sequence[Item], together: Key | None, places: int) -> list[list[Item]]:
