@@ -424,12 +424,14 @@ TARGETS = {
         ("numpy:load", "numpy:loadtxt", "safetensors:safe_open", "zipfile:ZipFile"),
     ),
     "hdf5": Target(_hdf5, _read_numbers, ("h5py:File",)),
-    "mat": Target(_mats, _read_numbers, ("scipy.io:whosmat", "samemind.matlab:_arrays")),
+    "mat": Target(_mats, _read_numbers, ("scipy.io:whosmat", "samemind.files.matlab:_arrays")),
     "images": Target(_pictures, _read_picture, ("PIL.Image:open",)),
     "batches": Target(_batches, _read_batch, ("samemind.datasets.cifar10:ArraysOnly",)),
     "idx": Target(_idx, _read_idx, ("math:prod",)),
     "sat6": Target(_tiles, _read_tiles, ("pyarrow.csv:open_csv",)),
-    "sat6 mat": Target(_tiles_as_mat, _read_tiles_as_mat, ("samemind.matlab:_arrays", "h5py:File")),
+    "sat6 mat": Target(
+        _tiles_as_mat, _read_tiles_as_mat, ("samemind.files.matlab:_arrays", "h5py:File")
+    ),
     "labels": Target(_labels, _read_labels, ("samemind.datasets._validation_labels:_read",)),
     "tables": Target(
         _tables, _read_table,

@@ -23,7 +23,7 @@ from fuzzing import at_most
 from samemind.checkpoints.reading import read_weights
 from samemind.comparing.arrays import read_arrays
 from samemind.errors import CheckpointError, InvalidInput, SamemindError, StoreError
-from samemind.matlab import read_mat5
+from samemind.files.matlab import read_mat5
 from samemind.store.artifacts import Artifact
 
 GIB = 2**30

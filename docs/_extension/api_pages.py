@@ -25,7 +25,10 @@ MODULES = {
         "samemind.architectures.base", "samemind.datasets.base", "samemind.figures.base",
         "samemind.registry",
     ],
-    "Ground": ["samemind.store.artifacts", "samemind.store.recipes", "samemind.execution.devices", "samemind.errors"],
+    "Ground": [
+        "samemind.store.artifacts", "samemind.store.recipes", "samemind.execution.devices",
+        "samemind.errors",
+    ],
     "Report and statistics": [
         "samemind.reporting.report", "samemind.reporting.tables", "samemind.statistics",
     ],

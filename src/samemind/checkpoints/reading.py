@@ -9,9 +9,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samemind.archives import check_size, check_zip
 from samemind.checkpoints.layouts import state_dicts
 from samemind.errors import CheckpointError, InvalidInput
+from samemind.files.archives import check_size, check_zip
 from samemind.lazy import LazyModule
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from samemind.archives import check_zip
-from samemind.containers import hdf5_arrays, mat_arrays
 from samemind.errors import InvalidInput, MissingExtra
+from samemind.files.archives import check_zip
+from samemind.files.hdf5 import hdf5_arrays, mat_arrays
 
 REPRESENTATION_NAMES = (
     "representation", "representations", "features", "activations", "embeddings", "x",

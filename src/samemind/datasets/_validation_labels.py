@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from samemind.errors import DataError
-from samemind.matlab import read_mat5
+from samemind.files.matlab import read_mat5
 
 LABEL_FILES = (
     "LOC_val_solution.csv",

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from samemind.containers import mat_arrays
 from samemind.datasets.base import ArraySplit, Dataset, Split, dataset
 from samemind.datasets.images import ImageSize
 from samemind.datasets.roots import data_folder
 from samemind.errors import DataError, InvalidInput
+from samemind.files.hdf5 import mat_arrays
 
 if TYPE_CHECKING:
     from PIL.Image import Image

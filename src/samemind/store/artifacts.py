@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from samemind.archives import check_size
 from samemind.errors import DamagedArtifact, SamemindError, StoreError
+from samemind.files.archives import check_size
 from samemind.store.disk import (
     checksum,
     flush_to_disk,

@@ -11,10 +11,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samemind.archives import ALWAYS_FINE, MOST_DEFLATED, check_size, inflated_size
 from samemind.errors import InvalidInput, MissingExtra
+from samemind.files.archives import ALWAYS_FINE, MOST_DEFLATED, check_size, inflated_size
+from samemind.files.matlab import is_mat5, read_mat5
 from samemind.lazy import LazyModule
-from samemind.matlab import is_mat5, read_mat5
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from samemind.archives import check_size
 from samemind.errors import InvalidInput
+from samemind.files.archives import check_size
 from samemind.lazy import LazyModule
 
 if TYPE_CHECKING:

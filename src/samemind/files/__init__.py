@@ -1,0 +1,1 @@
+"""Bytes from outside, not believed: archives, HDF5 and MATLAB files."""
