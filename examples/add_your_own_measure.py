@@ -12,7 +12,7 @@ import torch
 
 import samemind
 from samemind.measures.base import Invariance, Pair, measure
-from samemind.measures.prepared import Side
+from samemind.sides.pair import Side
 
 
 def participation_ratio(side: Side) -> torch.Tensor:

@@ -255,5 +255,5 @@ def test_matrices_kept_in_float32_change_less_than_a_millionth(
     name: str, pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exact = measure(name)(*pair)
-    monkeypatch.setattr("samemind.measures.pairwise.IN_FLOAT64", 8)
+    monkeypatch.setattr("samemind.sides.distances.IN_FLOAT64", 8)
     assert measure(name)(*pair) == pytest.approx(exact, abs=1e-6)

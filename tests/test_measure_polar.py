@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from measure_examples import generator
-from samemind.measures import polar
+from samemind.sides import polar
 
 torch.set_num_threads(1)
 

@@ -10,7 +10,7 @@ import torch
 from measure_examples import related
 from samemind.errors import InvalidInput
 from samemind.measures import MEASURES, Pair, Side
-from samemind.measures.streaming import OF_MOMENTS, StreamedSide
+from samemind.sides.streamed import OF_MOMENTS, StreamedSide
 
 torch.set_num_threads(1)
 

@@ -14,8 +14,8 @@ MODULES = {
         "samemind.comparing.images", "samemind.comparing.arrays", "samemind.statistics.swaps",
     ],
     "Measures": [
-        "samemind.measures", "samemind.measures.base", "samemind.measures.prepared",
-        "samemind.measures.preprocessing", "samemind.measures.of_sets",
+        "samemind.measures", "samemind.measures.base", "samemind.sides.pair",
+        "samemind.sides.preprocessing", "samemind.measures.of_sets",
     ],
     "Stages": [
         "samemind.study", "samemind.training", "samemind.inversion", "samemind.extraction",

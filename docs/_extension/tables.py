@@ -10,7 +10,7 @@ from samemind.figures.base import FIGURES
 from samemind.measures.base import MEASURES, Measure
 from samemind.measures.mechanism import MECHANISM_MEASURES
 from samemind.measures.of_sets import SET_MEASURES
-from samemind.measures.streaming import OF_MOMENTS
+from samemind.sides.streamed import OF_MOMENTS
 
 DOCS = Path(__file__).parents[1]
 

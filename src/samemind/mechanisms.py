@@ -26,7 +26,7 @@ from samemind.inversion import Inverted, load_inputs
 from samemind.lazy import LazyModule
 from samemind.measures.mechanism import MECHANISM_MEASURES
 from samemind.measures.of_sets import SET_MEASURES
-from samemind.measures.prepared import Pair, Side
+from samemind.sides.pair import Pair, Side
 from samemind.store.artifacts import Recipe, Store
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal
 
 from samemind.errors import InvalidInput, UnknownName
 from samemind.measures.members import Measure, Score
-from samemind.measures.prepared import Pair, Side
 from samemind.measures.promises import Calibrated, Floor, Invariance
 from samemind.registry import Registry
+from samemind.sides.pair import Pair, Side
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from samemind.errors import InvalidInput
 from samemind.lazy import LazyModule
-from samemind.measures import moments
 from samemind.measures.base import Invariance, Pair, measure
-from samemind.measures.prepared import Side
-from samemind.measures.whitening import (
+from samemind.sides import moments
+from samemind.sides.pair import Side
+from samemind.sides.whitening import (
     Directions,
     canonical_correlations,
     check_inputs_suffice,

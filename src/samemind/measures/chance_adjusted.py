@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from samemind.errors import UndefinedScore
 from samemind.lazy import LazyModule
 from samemind.measures.base import Invariance, Pair, measure
-from samemind.measures.correctness import checked_labels, correctness
+from samemind.sides.correctness import checked_labels, correctness
 
 if TYPE_CHECKING:
     import torch

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from samemind.lazy import LazyModule
 from samemind.measures.base import Invariance, Pair, Side, measure
-from samemind.measures.nearness import (
+from samemind.sides.nearness import (
     cosines_at,
     is_listed,
     nan_unless_both_vary,

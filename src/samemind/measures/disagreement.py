@@ -8,7 +8,7 @@ from samemind.errors import UndefinedScore
 from samemind.lazy import LazyModule
 from samemind.measures.agreement import agreement
 from samemind.measures.base import Floor, Invariance, Pair, measure
-from samemind.measures.correctness import correctness, error_rates
+from samemind.sides.correctness import correctness, error_rates
 
 if TYPE_CHECKING:
     import torch

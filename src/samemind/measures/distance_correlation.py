@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from samemind.errors import UndefinedScore
 from samemind.lazy import LazyModule
-from samemind.measures import pairwise
 from samemind.measures.base import Invariance, Pair, Side, measure
+from samemind.sides import distances as pairwise
 
 if TYPE_CHECKING:
     import torch

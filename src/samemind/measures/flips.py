@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from samemind.errors import UndefinedScore
 from samemind.measures.base import Invariance, Pair, measure
-from samemind.measures.correctness import correctness
+from samemind.sides.correctness import correctness
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,9 +6,9 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from samemind.lazy import LazyModule
-from samemind.measures import moments
 from samemind.measures.base import Invariance, Pair, Side, measure
-from samemind.measures.whitening import directions, rotated_cross_covariance
+from samemind.sides import moments
+from samemind.sides.whitening import directions, rotated_cross_covariance
 
 if TYPE_CHECKING:
     import torch

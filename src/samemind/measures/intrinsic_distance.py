@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from samemind.errors import UndefinedScore
 from samemind.lazy import LazyModule
-from samemind.measures import pairwise, preprocessing
 from samemind.measures.base import Invariance, Pair, Side, measure
+from samemind.sides import distances as pairwise
+from samemind.sides import preprocessing
 
 if TYPE_CHECKING:
     import torch

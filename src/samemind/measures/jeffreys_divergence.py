@@ -6,9 +6,9 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from samemind.lazy import LazyModule
-from samemind.measures import preprocessing
 from samemind.measures.base import Floor, Invariance, Pair, Side, measure
 from samemind.measures.shuffling import linear_statistic_variance, normal_floor
+from samemind.sides import preprocessing
 
 if TYPE_CHECKING:
     import torch

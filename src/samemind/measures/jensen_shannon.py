@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import log
 from typing import TYPE_CHECKING
 
-from samemind.measures import preprocessing
 from samemind.measures.base import Invariance, Pair, measure
+from samemind.sides import preprocessing
 
 if TYPE_CHECKING:
     from torch import Tensor

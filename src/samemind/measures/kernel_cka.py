@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samemind.lazy import LazyModule
-from samemind.measures import pairwise
 from samemind.measures.base import Invariance, Pair, Side, measure
+from samemind.sides import distances as pairwise
 
 if TYPE_CHECKING:
     import torch

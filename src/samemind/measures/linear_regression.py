@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from samemind.lazy import LazyModule
 from samemind.measures.base import Invariance, Pair, measure
-from samemind.measures.whitening import (
+from samemind.sides.whitening import (
     check_inputs_suffice,
     cross_covariance,
     directions,

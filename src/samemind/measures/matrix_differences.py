@@ -6,8 +6,8 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from samemind.lazy import LazyModule
-from samemind.measures import pairwise
 from samemind.measures.base import Invariance, Pair, measure
+from samemind.sides import distances as pairwise
 
 if TYPE_CHECKING:
     import torch

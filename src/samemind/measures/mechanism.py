@@ -14,8 +14,8 @@ from typing import Any
 from samemind.arrays import Array
 from samemind.errors import InvalidInput
 from samemind.measures.base import MEASURES, Measure
-from samemind.measures.prepared import Pair, Side
 from samemind.registry import Registry
+from samemind.sides.pair import Pair, Side
 
 
 @dataclass(frozen=True, kw_only=True)

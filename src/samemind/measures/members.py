@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from samemind.errors import InvalidInput, UndefinedScore, UnknownName
 from samemind.lazy import LazyModule
-from samemind.measures.prepared import Pair, Side
 from samemind.measures.promises import Calibrated, Floor, Invariance
 from samemind.measures.shuffling import paired_floor
+from samemind.sides.pair import Pair, Side
 
 if TYPE_CHECKING:
     import torch

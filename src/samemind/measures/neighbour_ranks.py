@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from samemind.lazy import LazyModule
 from samemind.measures.base import Floor, Invariance, Pair, measure
 from samemind.measures.knn_jaccard import knn_jaccard
-from samemind.measures.nearness import (
+from samemind.measures.shuffling import GraphCounts, normal_floor, overlap_variance
+from samemind.sides.nearness import (
     cosines_at,
     is_listed,
     nan_unless_both_vary,
     nearest_first,
     neighbour_lists,
 )
-from samemind.measures.shuffling import GraphCounts, normal_floor, overlap_variance
 
 if TYPE_CHECKING:
     import torch

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from samemind.errors import InvalidInput, UndefinedScore
 from samemind.lazy import LazyModule
-from samemind.measures.prepared import Pair, Side
 from samemind.registry import Registry
+from samemind.sides.pair import Pair, Side
 
 if TYPE_CHECKING:
     import torch

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from samemind.errors import InvalidInput
 from samemind.lazy import LazyModule
-from samemind.measures import moments, preprocessing
 from samemind.measures.base import Invariance, Pair, Side, measure
-from samemind.measures.whitening import directions, rotated_cross_covariance
+from samemind.sides import moments, preprocessing
+from samemind.sides.whitening import directions, rotated_cross_covariance
 
 if TYPE_CHECKING:
     import torch

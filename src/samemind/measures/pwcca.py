@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samemind.lazy import LazyModule
-from samemind.measures import moments
 from samemind.measures.base import Invariance, Pair, measure
-from samemind.measures.whitening import (
+from samemind.sides import moments
+from samemind.sides.whitening import (
     check_inputs_suffice,
     directions,
     ranks,

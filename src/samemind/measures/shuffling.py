@@ -8,9 +8,9 @@ from math import lgamma, pi, sqrt
 from typing import TYPE_CHECKING
 
 from samemind.lazy import LazyModule
-from samemind.measures import preprocessing
-from samemind.measures.prepared import Pair, Side
 from samemind.measures.promises import Floor
+from samemind.sides import preprocessing
+from samemind.sides.pair import Pair, Side
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from samemind.errors import UndefinedScore
 from samemind.lazy import LazyModule
 from samemind.measures.base import Invariance, Pair, Side, measure
-from samemind.measures.pairwise import blocks
+from samemind.sides.distances import blocks
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from samemind.measures.prepared import Pair
+    from samemind.sides.pair import Pair
 else:
     torch = LazyModule("torch")
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from samemind.lazy import LazyModule
-from samemind.measures import preprocessing
-from samemind.measures.neighbour_sets import LISTED_FROM, NeighbourSets
+from samemind.sides import preprocessing
+from samemind.sides.neighbour_sets import LISTED_FROM, NeighbourSets
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from samemind.errors import InvalidInput
 from samemind.lazy import LazyModule
-from samemind.measures import polar, preprocessing
-from samemind.measures.sides import Prepared, Side
-from samemind.measures.streaming import StreamedSide
+from samemind.sides import polar, preprocessing
+from samemind.sides.side import Prepared, Side
+from samemind.sides.streamed import StreamedSide
 
 if TYPE_CHECKING:
     import torch

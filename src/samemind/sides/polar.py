@@ -11,7 +11,7 @@ from math import sqrt
 from typing import TYPE_CHECKING
 
 from samemind.lazy import LazyModule
-from samemind.measures import preprocessing
+from samemind.sides import preprocessing
 
 if TYPE_CHECKING:
     import torch

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from samemind.errors import UndefinedScore
 from samemind.lazy import LazyModule
-from samemind.measures import preprocessing
-from samemind.measures.prepared import Pair, Side, StreamedSide
+from samemind.sides import preprocessing
+from samemind.sides.pair import Pair, Side, StreamedSide
 
 if TYPE_CHECKING:
     import torch

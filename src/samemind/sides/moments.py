@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from samemind.lazy import LazyModule
-from samemind.measures.prepared import Pair
-from samemind.measures.whitening import directions, rotated_cross_covariance
+from samemind.sides.pair import Pair
+from samemind.sides.whitening import directions, rotated_cross_covariance
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from samemind.errors import UndefinedScore
 from samemind.lazy import LazyModule
-from samemind.measures.prepared import Pair, Side
+from samemind.sides.pair import Pair, Side
 
 if TYPE_CHECKING:
     import numpy as np

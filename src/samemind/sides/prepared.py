@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from samemind.errors import InvalidInput
 from samemind.lazy import LazyModule
-from samemind.measures import preprocessing
+from samemind.sides import preprocessing
 
 if TYPE_CHECKING:
     import torch

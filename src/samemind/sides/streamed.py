@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from samemind.errors import InvalidInput
 from samemind.lazy import LazyModule
-from samemind.measures import preprocessing
-from samemind.measures.sides import Side
+from samemind.sides import preprocessing
+from samemind.sides.side import Side
 
 if TYPE_CHECKING:
     import torch

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from samemind.errors import UndefinedScore
 from samemind.lazy import LazyModule
-from samemind.measures import neighbours, preprocessing
-from samemind.measures.given import Given, Prepared
-from samemind.measures.neighbour_sets import NeighbourSets
+from samemind.sides import neighbours, preprocessing
+from samemind.sides.neighbour_sets import NeighbourSets
+from samemind.sides.prepared import Given, Prepared
 
 if TYPE_CHECKING:
     import torch

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samemind.lazy import LazyModule
-from samemind.measures.neighbours import TIE, Rows
-from samemind.measures.prepared import Pair, Side
+from samemind.sides.neighbours import TIE, Rows
+from samemind.sides.pair import Pair, Side
 
 if TYPE_CHECKING:
     import torch

@@ -1,0 +1,1 @@
+"""What is known of one model on one input set, each part made once."""
