@@ -17,10 +17,10 @@ from torch import nn
 import samemind.checkpoints
 from samemind.architectures.base import ARCHITECTURES
 from samemind.checkpoints.fitting import fit, load
+from samemind.checkpoints.importing import Claims, import_checkpoint
 from samemind.checkpoints.layouts import layouts, named, state_dicts
 from samemind.checkpoints.reading import read_weights
 from samemind.errors import CheckpointError, InvalidInput, UnknownName
-from samemind.importing import Claims, import_checkpoint
 from samemind.study import read_study
 from their_networks import CifarDenseNet, resnet20
 

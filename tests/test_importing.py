@@ -12,17 +12,17 @@ from typer.testing import CliRunner
 
 import samemind
 from samemind.architectures.base import ARCHITECTURES
-from samemind.cli import app
-from samemind.datasets.base import DATASETS
-from samemind.errors import CheckpointError, InvalidInput
-from samemind.execution.devices import Execution
-from samemind.importing import (
+from samemind.checkpoints.importing import (
     Claims,
     build_imported,
     command_of,
     import_checkpoint,
     section_of,
 )
+from samemind.cli import app
+from samemind.datasets.base import DATASETS
+from samemind.errors import CheckpointError, InvalidInput
+from samemind.execution.devices import Execution
 from samemind.store.artifacts import Store, checksum
 from samemind.study import Study, read_study
 from samemind.training import Imported, load_checkpoint

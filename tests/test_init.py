@@ -8,13 +8,13 @@ import torch
 from typer.testing import CliRunner
 
 from samemind.architectures.base import ARCHITECTURES
+from samemind.checkpoints.recognising import norm_and_epsilon, recognise
 from samemind.cli import app
 from samemind.collecting import collect
 from samemind.datasets.base import DATASETS
 from samemind.errors import CheckpointError, InvalidInput
 from samemind.execution import InProcess
 from samemind.initialising import study_text
-from samemind.recognising import norm_and_epsilon, recognise
 from samemind.running import advance
 from samemind.store.artifacts import Store
 from samemind.study import Study, read_study

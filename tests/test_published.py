@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 
 import samemind
 from samemind.architectures.base import ARCHITECTURES
+from samemind.checkpoints.importing import Claims, build_imported, import_checkpoint, section_of
 from samemind.checkpoints.layouts import named
 from samemind.checkpoints.published import PUBLISHED
 from samemind.cli import app
 from samemind.errors import CheckpointError, UnknownName
-from samemind.importing import Claims, build_imported, import_checkpoint, section_of
 from samemind.store.artifacts import Store, checksum
 from samemind.training import load_checkpoint
 

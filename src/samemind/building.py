@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from samemind.checkpoints.importing import build_imported
 from samemind.comparison import Scores, build_scores
 from samemind.costing import bytes_of
 from samemind.errors import SamemindError
@@ -22,7 +23,6 @@ from samemind.extraction import (
     build_activations,
     build_layer_activations,
 )
-from samemind.importing import build_imported
 from samemind.inversion import (
     Inverted,
     Natural,

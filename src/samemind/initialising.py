@@ -15,7 +15,7 @@ from samemind.errors import CheckpointError, InvalidInput
 from samemind.study import Study, read_study, study_path
 
 if TYPE_CHECKING:
-    from samemind.recognising import Recognised
+    from samemind.checkpoints.recognising import Recognised
     from samemind.training import Imported
 
 # Lines that begin with "# key = value" hold the default: take off the "# " to change it. A test
@@ -279,7 +279,7 @@ def _suggestion(
     folder: Path,
     others: Sequence[Suggested],
 ) -> Suggested:
-    from samemind.importing import Claims, read_checkpoint
+    from samemind.checkpoints.importing import Claims, read_checkpoint
 
     guesses = []
     if model.epsilon is None:
@@ -300,7 +300,7 @@ def _suggestion(
 def _imported(models: Sequence[Suggested]) -> str:
     if not models:
         return ""
-    from samemind.importing import section_of
+    from samemind.checkpoints.importing import section_of
 
     parts = ["\n# What is compared: names suggested it, keys and shapes confirmed it.\n"]
     for model in models:

@@ -49,8 +49,8 @@ def needs_of(study: Study, store: Store) -> list[dict[str, Any]]:
 
     **Cost:** looks for names of files, not into them.
     """
+    from samemind.checkpoints.importing import import_lacks
     from samemind.datasets.base import DATASETS
-    from samemind.importing import import_lacks
     from samemind.training import Imported
 
     missing = _missing(study, store)
@@ -78,7 +78,7 @@ def needs_of(study: Study, store: Store) -> list[dict[str, Any]]:
 
 def _file_lacks(recipe: Imported, file: Path) -> str:
     """What must be done before a run can bring in the file that a study names; '' for nothing."""
-    from samemind.importing import command_of
+    from samemind.checkpoints.importing import command_of
 
     if file.is_file():
         return ""

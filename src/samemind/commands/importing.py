@@ -71,8 +71,8 @@ def import_(
     ] = Path("runs/store"),
 ) -> None:
     """Bring checkpoints from elsewhere into the store, and print the lines for a study file."""
+    from samemind.checkpoints.importing import IMPORT_FILE, Claims, import_checkpoint, section_of
     from samemind.checkpoints.published import published
-    from samemind.importing import IMPORT_FILE, Claims, import_checkpoint, section_of
     from samemind.store.artifacts import Store
 
     claims = Claims(

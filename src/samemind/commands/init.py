@@ -37,7 +37,7 @@ def init(
 
     found, refused = [], []
     if models:
-        from samemind.recognising import recognise_all
+        from samemind.checkpoints.recognising import recognise_all
 
         recognised = recognise_all(models)
         for model in recognised:

@@ -183,7 +183,7 @@ def _channels_of(network: nn.Module) -> int:
 
 def _from_file(path: Path, loading: Loading) -> Model:
     from samemind.checkpoints.fitting import load
-    from samemind.recognising import recognise
+    from samemind.checkpoints.recognising import recognise
 
     name = loading.architecture
     if name is None:
