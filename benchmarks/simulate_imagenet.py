@@ -23,7 +23,7 @@ from samemind.comparison import Scores
 from samemind.costing import BYTES, FORWARD, TO_PIXELS, cost_of
 from samemind.datasets.base import DATASETS
 from samemind.execution.batches import batches
-from samemind.extraction import Activations
+from samemind.extraction.activations import Activations
 from samemind.inversion import Inverted
 from samemind.study import Study, read_study
 from samemind.training import Evaluated, Trained

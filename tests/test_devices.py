@@ -15,8 +15,8 @@ from samemind.classifier import new_classifier, outputs
 from samemind.datasets.base import DATASETS
 from samemind.execution import devices
 from samemind.execution.devices import memory_reused
+from samemind.extraction import layer_outputs
 from samemind.inversion import Descent, invert
-from samemind.layers import layer_outputs
 from samemind.training import Schedule, is_right, train
 
 MEBI = 2**20

@@ -14,7 +14,7 @@ from samemind.building import BUILDERS
 from samemind.classifier import new_classifier, outputs
 from samemind.datasets.base import DATASETS
 from samemind.execution.devices import Execution
-from samemind.layers import layer_outputs
+from samemind.extraction import layer_outputs
 from samemind.measures import MEASURES, Pair, Side
 from samemind.measures.cell import prepare, score_pairs
 from samemind.store.artifacts import Store

@@ -9,7 +9,7 @@ from torch import nn
 
 import samemind
 from samemind.errors import InvalidInput
-from samemind.layers import layer_map, layer_names, layer_outputs
+from samemind.extraction import layer_map, layer_names, layer_outputs
 
 
 @dataclass

@@ -15,7 +15,7 @@ from samemind.collecting import collect
 from samemind.comparison import STUDY_MEASURES
 from samemind.errors import InvalidInput, UnknownName
 from samemind.execution import InProcess, LocalProcesses
-from samemind.extraction import Activations, load_activations
+from samemind.extraction.activations import Activations, load_activations
 from samemind.figures.base import FIGURES
 from samemind.inversion import Inverted, load_inputs
 from samemind.measures.mechanism import stir

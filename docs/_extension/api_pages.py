@@ -18,7 +18,7 @@ MODULES = {
         "samemind.sides.preprocessing", "samemind.measures.of_sets",
     ],
     "Stages": [
-        "samemind.study", "samemind.training", "samemind.inversion", "samemind.extraction",
+        "samemind.study", "samemind.training", "samemind.inversion", "samemind.extraction.activations",
         "samemind.classifier", "samemind.attacks", "samemind.probing",
     ],
     "Families": [

@@ -17,7 +17,7 @@ from samemind.comparison import Scores, build_scores
 from samemind.costing import bytes_of
 from samemind.errors import SamemindError
 from samemind.execution.devices import Execution
-from samemind.extraction import (
+from samemind.extraction.activations import (
     Activations,
     LayerActivations,
     build_activations,

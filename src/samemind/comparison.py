@@ -14,7 +14,7 @@ from samemind.arrays import Array
 from samemind.dissection import driving_inputs, subgroup_scores
 from samemind.errors import InvalidInput, UndefinedScore
 from samemind.execution.devices import Execution, where_memory_suffices
-from samemind.extraction import Activations, load_activations
+from samemind.extraction.activations import Activations, load_activations
 from samemind.inversion import Inputs, Inverted, load_inputs
 from samemind.lazy import LazyModule
 from samemind.measures import measure

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from samemind.architectures.base import ARCHITECTURES
 from samemind.datasets.base import DATASETS
 from samemind.execution.devices import Execution
-from samemind.extraction import Activations, LayerActivations
+from samemind.extraction.activations import Activations, LayerActivations
 from samemind.inversion import Inverted, Natural, Seeds
 from samemind.lazy import LazyModule
 from samemind.store.artifacts import Recipe

@@ -10,9 +10,9 @@ from samemind.architectures.base import ARCHITECTURES
 from samemind.comparison import SCORES_FILE, pair_columns, pairs_on, score_measures, tidy
 from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
-from samemind.extraction import AskedLayer, LayerActivations, load_layer_activations
+from samemind.extraction import layer_map
+from samemind.extraction.activations import AskedLayer, LayerActivations, load_layer_activations
 from samemind.inversion import Inputs, Inverted, load_inputs
-from samemind.layers import layer_map
 from samemind.lazy import LazyModule
 from samemind.measures import measure
 from samemind.measures.base import Pair, Side

@@ -21,7 +21,7 @@ from samemind.comparison import (
 )
 from samemind.errors import UndefinedScore
 from samemind.execution.devices import Execution, where_memory_suffices
-from samemind.extraction import Activations
+from samemind.extraction.activations import Activations
 from samemind.inversion import Inverted, load_inputs
 from samemind.lazy import LazyModule
 from samemind.measures.mechanism import MECHANISM_MEASURES

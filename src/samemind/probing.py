@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from samemind.comparison import tidy
 from samemind.errors import InvalidInput, UndefinedScore
 from samemind.execution.devices import Execution
-from samemind.extraction import Activations, load_activations
+from samemind.extraction.activations import Activations, load_activations
 from samemind.inversion import load_inputs
 from samemind.lazy import LazyModule
 from samemind.measures import measure

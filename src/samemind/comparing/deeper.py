@@ -59,7 +59,7 @@ def add_layers(
 
     **Raises:** `InvalidInput` for a layer that no model has, or a model that has none of them.
     """
-    from samemind.layers import layer_map, layer_names, layer_outputs
+    from samemind.extraction import layer_map, layer_names, layer_outputs
 
     known = {m.name: layer_names(m.classifier.network) for m in models}
     every = {m.name: {n for n, _ in m.classifier.network.named_modules()} for m in models}

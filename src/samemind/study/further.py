@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from samemind.comparison import Scores
-from samemind.extraction import Activations, LayerActivations
+from samemind.extraction.activations import Activations, LayerActivations
 from samemind.inversion import Natural
 from samemind.layerwise import LayerScores
 from samemind.mechanisms import MechanismScores, SetScores

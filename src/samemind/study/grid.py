@@ -19,7 +19,7 @@ from samemind.architectures.base import ARCHITECTURES
 from samemind.attacks import Attack, ball_of
 from samemind.comparison import Scores
 from samemind.datasets.base import DATASETS, Dataset
-from samemind.extraction import Activations
+from samemind.extraction.activations import Activations
 from samemind.inversion import Inverted, Natural, Seeds
 from samemind.layerwise import LayerScores
 from samemind.mechanisms import MechanismScores, SetScores

@@ -1,7 +1,7 @@
 """Any layer: what the modules inside a network give, and how alike two are layer by layer."""
 
-from samemind.layers.maps import layer_map
-from samemind.layers.reading import POOLINGS, at_depths, layer_names, layer_outputs
+from samemind.extraction.layers import POOLINGS, at_depths, layer_names, layer_outputs
+from samemind.extraction.maps import layer_map
 
 __all__ = [
     "POOLINGS",

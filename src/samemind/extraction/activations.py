@@ -78,7 +78,7 @@ def asked_layers(
 
     **Raises:** `InvalidInput` if the network has none of them, with the nearest that it has.
     """
-    from samemind.layers import at_depths
+    from samemind.extraction import at_depths
 
     known = [name for name, _ in network.named_modules() if name]
     found = []
@@ -123,7 +123,7 @@ def load_activations(recipe: Activations, store: Store) -> dict[str, np.ndarray]
 
 def build_layer_activations(recipe: LayerActivations, store: Store, execution: Execution) -> None:
     """Runs the checkpoint over the input set once and keeps what the layers asked for give."""
-    from samemind.layers import layer_outputs
+    from samemind.extraction import layer_outputs
 
     device = execution.start()
     images = torch.from_numpy(load_inputs(recipe.inputs, store)["images"])
