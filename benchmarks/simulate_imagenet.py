@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from samemind.building import shares
-from samemind.comparison import Scores
+from samemind.comparison.pairs import Scores
 from samemind.costing import BYTES, FORWARD, TO_PIXELS, cost_of
 from samemind.datasets.base import DATASETS
 from samemind.execution.batches import batches

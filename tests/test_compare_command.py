@@ -24,11 +24,11 @@ from samemind.comparing.images import fitted, open_images
 from samemind.comparing.models import Loading, Model, open_model, open_models
 from samemind.comparing.run import compare_models
 from samemind.comparing.showing import results_of
+from samemind.comparison.mechanisms import score_mechanisms, score_sets
 from samemind.datasets.base import DATASETS
 from samemind.errors import CheckpointError, InvalidInput, UnknownName
 from samemind.execution.devices import Execution
 from samemind.measures import Side, measure
-from samemind.mechanisms import score_mechanisms, score_sets
 from samemind.reporting import write_report
 
 

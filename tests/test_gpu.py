@@ -11,14 +11,14 @@ from samemind.architectures.base import ARCHITECTURES
 from samemind.attacks import Attack, L2Ball
 from samemind.building import BUILDERS, build
 from samemind.classifier import new_classifier, outputs
-from samemind.comparison import SCORES_FILE, Scores
+from samemind.comparison.mechanisms import MechanismScores, SetScores
+from samemind.comparison.pairs import SCORES_FILE, Scores
 from samemind.datasets.base import DATASETS
 from samemind.execution import InProcess, replaying
 from samemind.execution.devices import Execution
 from samemind.execution.replaying import Replayed
 from samemind.inversion import Descent, Until, invert
 from samemind.measures import MEASURES
-from samemind.mechanisms import MechanismScores, SetScores
 from samemind.running import advance
 from samemind.store.artifacts import Store
 from samemind.study import Study, read_study

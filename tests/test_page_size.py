@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from samemind.comparison import STUDY_MEASURES
+from samemind.comparison.pairs import STUDY_MEASURES
 from samemind.datasets.base import DATASETS
 from samemind.execution import LocalProcesses
 from samemind.measures import MEASURES, measure

@@ -12,7 +12,8 @@ import torch
 import samemind
 from samemind.arrays import as_pixels
 from samemind.collecting import collect
-from samemind.comparison import STUDY_MEASURES
+from samemind.comparison.pairs import STUDY_MEASURES
+from samemind.comparison.verification import verify_scores
 from samemind.errors import InvalidInput, UnknownName
 from samemind.execution import InProcess, LocalProcesses
 from samemind.extraction.activations import Activations, load_activations
@@ -28,7 +29,6 @@ from samemind.sections import Evaluation
 from samemind.store.artifacts import Store
 from samemind.study import Study, read_study, shipped_studies
 from samemind.training import load_checkpoint
-from samemind.verification import verify_scores
 
 SMALL = Path(__file__).parent / "data" / "small-digits.toml"
 

@@ -9,7 +9,7 @@ from types import ModuleType
 MODULES = {
     "In one place": ["samemind"],
     "Comparing": [
-        "samemind.comparison", "samemind.comparing.run", "samemind.comparing.models",
+        "samemind.comparison.pairs", "samemind.comparing.run", "samemind.comparing.models",
         "samemind.comparing.loading",
         "samemind.comparing.images", "samemind.comparing.arrays", "samemind.statistics.swaps",
     ],
@@ -19,7 +19,7 @@ MODULES = {
     ],
     "Stages": [
         "samemind.study", "samemind.training", "samemind.inversion", "samemind.extraction.activations",
-        "samemind.classifier", "samemind.attacks", "samemind.probing",
+        "samemind.classifier", "samemind.attacks", "samemind.comparison.probes",
     ],
     "Families": [
         "samemind.architectures.base", "samemind.datasets.base", "samemind.figures.base",

@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from samemind.comparing.models import load_model as load_model
-    from samemind.comparison import compare as compare
+    from samemind.comparison.pairs import compare as compare
     from samemind.errors import SamemindError as SamemindError
     from samemind.measures import Side as Side
     from samemind.measures import measure as measure
@@ -21,7 +21,7 @@ _PUBLIC = {
     "SamemindError": "samemind.errors",
     "Side": "samemind.measures",
     "Study": "samemind.study",
-    "compare": "samemind.comparison",
+    "compare": "samemind.comparison.pairs",
     "load_model": "samemind.comparing.models",
     "measure": "samemind.measures",
     "read_study": "samemind.study",

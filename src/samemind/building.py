@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from samemind.checkpoints.importing import build_imported
-from samemind.comparison import Scores, build_scores
+from samemind.comparison.layers import LayerScores, build_layer_scores
+from samemind.comparison.mechanisms import (
+    MechanismScores,
+    SetScores,
+    build_mechanism_scores,
+    build_set_scores,
+)
+from samemind.comparison.pairs import Scores, build_scores
+from samemind.comparison.probes import Probe, ProbeScores, build_probe, build_probe_scores
 from samemind.costing import bytes_of
 from samemind.errors import SamemindError
 from samemind.execution.devices import Execution
@@ -31,14 +39,6 @@ from samemind.inversion import (
     build_natural,
     build_seeds,
 )
-from samemind.layerwise import LayerScores, build_layer_scores
-from samemind.mechanisms import (
-    MechanismScores,
-    SetScores,
-    build_mechanism_scores,
-    build_set_scores,
-)
-from samemind.probing import Probe, ProbeScores, build_probe, build_probe_scores
 from samemind.store.artifacts import Recipe, Store
 from samemind.store.disk import storage_error
 from samemind.training import Evaluated, Imported, Trained, build_checkpoint, build_evaluation

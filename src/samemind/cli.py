@@ -168,7 +168,7 @@ def _advance(study: Any, store: Store, executor: Any, execution: Execution) -> N
 
 
 def _verify(study: Any, store: Store) -> None:
-    from samemind.verification import verify_scores
+    from samemind.comparison.verification import verify_scores
 
     for scores in study.scores:
         console.print(f"{scores.label}: {verify_scores(scores, store)}")

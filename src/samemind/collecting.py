@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from samemind.arrays import as_pixels
-from samemind.comparison import DRIVING_FILE, SCORES_FILE, SUBGROUPS_FILE, Scores
+from samemind.comparison.layers import LAYER_MAP_FILE
+from samemind.comparison.mechanisms import SET_SCORES_FILE
+from samemind.comparison.pairs import DRIVING_FILE, SCORES_FILE, SUBGROUPS_FILE, Scores
+from samemind.comparison.probes import PROBE_SCORES_FILE
 from samemind.datasets.base import DATASETS
 from samemind.errors import InvalidInput
 from samemind.figures.base import Contributions, GalleryItem, Results
 from samemind.inversion import INPUTS_FILE, Inverted, Natural
-from samemind.layerwise import LAYER_MAP_FILE
 from samemind.lazy import LazyModule
-from samemind.mechanisms import SET_SCORES_FILE
-from samemind.probing import PROBE_SCORES_FILE
 from samemind.store import environment
 from samemind.store.artifacts import Store
 from samemind.study import Study

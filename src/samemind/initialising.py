@@ -138,7 +138,7 @@ def study_text(name: str, *, source: str | None = None, models: Sequence[Suggest
         read_study(path)
         head = f"# {name}: begun from '{source}'. `samemind plan {name}.toml` says what it takes.\n"
         return head + path.read_text(encoding="utf-8")
-    from samemind.comparison import STUDY_MEASURES
+    from samemind.comparison.pairs import STUDY_MEASURES
 
     grid = _grid(models)
     text = TEMPLATE.format(

@@ -9,11 +9,11 @@ from functools import partial
 
 from samemind.building import Ended, build, shares, upstream
 from samemind.checkpoints.importing import bring_in
+from samemind.comparison.layers import check_layers
 from samemind.costing import longest_first
 from samemind.errors import DamagedArtifact, StoreError
 from samemind.execution import Executor, Outcome
 from samemind.execution.devices import Execution
-from samemind.layerwise import check_layers
 from samemind.store.artifacts import Recipe, Store
 from samemind.study import Stage, Study
 

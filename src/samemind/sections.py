@@ -9,7 +9,7 @@ from pydantic_core import InitErrorDetails
 
 from samemind.architectures.base import ARCHITECTURES
 from samemind.attacks import STRONG_ATTACK, Attack
-from samemind.comparison import STUDY_MEASURES
+from samemind.comparison.pairs import STUDY_MEASURES
 from samemind.datasets.base import normalisation
 from samemind.errors import SamemindError, UnknownName
 from samemind.inversion import Descent, Until

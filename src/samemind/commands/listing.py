@@ -67,7 +67,7 @@ def list_members(
 
 def _layers(architecture: str | None) -> list[dict[str, Any]]:
     """Every layer of an architecture in its order."""
-    from samemind.layerwise import layers_of
+    from samemind.comparison.layers import layers_of
 
     if architecture is None:
         raise InvalidInput("Whose layers? `samemind list layers resnet18`, for one.")

@@ -12,7 +12,7 @@ import numpy as np
 from samemind.comparing.images import Images, fitted, subset
 from samemind.comparing.models import Model
 from samemind.comparing.run import Compared, Watch, outputs_of
-from samemind.comparing.scoring import score_owner, score_pairs, score_together, stacked
+from samemind.comparison.table import score_owner, score_pairs, score_together, stacked
 from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
 from samemind.lazy import LazyModule
@@ -151,7 +151,7 @@ def add_probes(
 
     **Raises:** `InvalidInput` without labels, or with fewer than 40 inputs.
     """
-    from samemind.probing import train_probe
+    from samemind.comparison.probes import train_probe
 
     for each in (sides, training or sides):
         if not all(s.has_labels and s.has_representation and s.has_logits for s in each.values()):

@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from samemind.comparing.flips import flips_between, flips_by_class, name_in, plain_flips, thumbnails
 from samemind.comparing.images import Images
 from samemind.comparing.models import Model
-from samemind.comparing.scoring import score_pairs, score_together
-from samemind.comparison import STUDY_MEASURES
+from samemind.comparison.flips import (
+    flips_between,
+    flips_by_class,
+    name_in,
+    plain_flips,
+    thumbnails,
+)
+from samemind.comparison.pairs import STUDY_MEASURES
+from samemind.comparison.table import score_pairs, score_together
 from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
 from samemind.lazy import LazyModule

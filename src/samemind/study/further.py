@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from samemind.comparison import Scores
+from samemind.comparison.layers import LayerScores
+from samemind.comparison.mechanisms import MechanismScores, SetScores
+from samemind.comparison.pairs import Scores
 from samemind.extraction.activations import Activations, LayerActivations
 from samemind.inversion import Natural
-from samemind.layerwise import LayerScores
-from samemind.mechanisms import MechanismScores, SetScores
 from samemind.sections import Comparison
 
 

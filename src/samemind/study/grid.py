@@ -17,13 +17,13 @@ from pydantic import (
 
 from samemind.architectures.base import ARCHITECTURES
 from samemind.attacks import Attack, ball_of
-from samemind.comparison import Scores
+from samemind.comparison.layers import LayerScores
+from samemind.comparison.mechanisms import MechanismScores, SetScores
+from samemind.comparison.pairs import Scores
+from samemind.comparison.probes import Probe, ProbeScores
 from samemind.datasets.base import DATASETS, Dataset
 from samemind.extraction.activations import Activations
 from samemind.inversion import Inverted, Natural, Seeds
-from samemind.layerwise import LayerScores
-from samemind.mechanisms import MechanismScores, SetScores
-from samemind.probing import Probe, ProbeScores
 from samemind.sections import (
     AttackSection,
     Cluster,

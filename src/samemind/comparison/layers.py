@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from samemind.architectures.base import ARCHITECTURES
-from samemind.comparison import SCORES_FILE, pair_columns, pairs_on, score_measures, tidy
+from samemind.comparison.pairs import SCORES_FILE, pair_columns, pairs_on, score_measures, tidy
 from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
 from samemind.extraction import layer_map

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from samemind.comparison import (
+from samemind.comparison.pairs import (
     SCORES_FILE,
     pair_columns,
     pairs_on,

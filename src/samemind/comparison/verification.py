@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from samemind.comparison import SCORES_FILE, Scores, pairs_on, sides_of
+from samemind.comparison.pairs import SCORES_FILE, Scores, pairs_on, sides_of
 from samemind.inversion import load_inputs
 from samemind.measures.cell import PairScore, Verification, verify
 from samemind.store.artifacts import Store

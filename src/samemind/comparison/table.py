@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from samemind.comparison import COLUMNS, score_measures, tidy
+from samemind.comparison.mechanisms import score_mechanisms, score_sets
+from samemind.comparison.pairs import COLUMNS, score_measures, tidy
 from samemind.lazy import LazyModule
 from samemind.measures.base import Pair, Side
-from samemind.mechanisms import score_mechanisms, score_sets
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from samemind.comparison import tidy
+from samemind.comparison.pairs import tidy
 from samemind.errors import InvalidInput, UndefinedScore
 from samemind.execution.devices import Execution
 from samemind.extraction.activations import Activations, load_activations

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 
 from samemind.arrays import Array
-from samemind.dissection import driving_inputs, subgroup_scores
+from samemind.comparison.driving import driving_inputs, subgroup_scores
 from samemind.errors import InvalidInput, UndefinedScore
 from samemind.execution.devices import Execution, where_memory_suffices
 from samemind.extraction.activations import Activations, load_activations

@@ -1,0 +1,1 @@
+"""From sides to scores: pairs, sets, mechanisms, layers, probes, flips, verification."""
