@@ -20,9 +20,9 @@ from samemind.errors import InvalidInput
 from samemind.execution import InProcess
 from samemind.execution.devices import Execution
 from samemind.execution.on_ray import OnRay
-from samemind.running import advance
 from samemind.store.artifacts import Store
 from samemind.study import read_study
+from samemind.study.running import advance
 
 # Ray's own processes and sockets warn when they are killed; that is what is done to them here.
 pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]

@@ -20,9 +20,9 @@ from samemind.errors import InvalidInput
 from samemind.execution import InProcess
 from samemind.execution.devices import Execution
 from samemind.execution.on_slurm import OnSlurm
-from samemind.running import advance
 from samemind.store.artifacts import Store
 from samemind.study import read_study
+from samemind.study.running import advance
 
 pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]
 

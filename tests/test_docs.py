@@ -19,7 +19,7 @@ from samemind.cli import app
 from samemind.datasets.base import DATASETS
 from samemind.figures.base import FIGURES
 from samemind.measures.base import MEASURES
-from samemind.sections import Cluster
+from samemind.study.sections import Cluster
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -18,9 +18,9 @@ import pytest
 import torture
 from samemind.errors import DamagedArtifact, StoreError
 from samemind.execution import InProcess
-from samemind.running import advance
 from samemind.store.artifacts import Store
 from samemind.study import read_study
+from samemind.study.running import advance
 
 STUDY = read_study(torture.TINY)
 SCRIPT = Path(torture.__file__)

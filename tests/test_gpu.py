@@ -19,9 +19,9 @@ from samemind.execution.devices import Execution
 from samemind.execution.replaying import Replayed
 from samemind.inversion import Descent, Until, invert
 from samemind.measures import MEASURES
-from samemind.running import advance
 from samemind.store.artifacts import Store
 from samemind.study import Study, read_study
+from samemind.study.running import advance
 from samemind.training import Schedule, accuracy, train
 from test_far_device import pair_on
 

@@ -166,7 +166,7 @@ def test_the_command_that_a_study_prints_imports_the_very_checkpoint_it_asks_for
 
 def test_imported_checkpoints_are_compared_by_a_study(tmp_path, store, execution):
     from samemind.execution import InProcess
-    from samemind.running import advance
+    from samemind.study.running import advance
 
     recipes = [
         import_checkpoint(str(saved(tmp_path / f"{i}.pt", random_seed=i)), store, DIGITS)
@@ -316,7 +316,7 @@ def test_a_small_cifar10_study_runs_for_real(
 ):
     """Two published networks and two trained here for one epoch, natural and inverted."""
     from samemind.execution import InProcess
-    from samemind.running import advance
+    from samemind.study.running import advance
 
     monkeypatch.setenv("SAMEMIND_DATA", str(cifar_root))
     sections = []

@@ -10,14 +10,14 @@ from typer.testing import CliRunner
 from samemind.architectures.base import ARCHITECTURES
 from samemind.checkpoints.recognising import norm_and_epsilon, recognise
 from samemind.cli import app
-from samemind.collecting import collect
 from samemind.datasets.base import DATASETS
 from samemind.errors import CheckpointError, InvalidInput
 from samemind.execution import InProcess
-from samemind.initialising import study_text
-from samemind.running import advance
 from samemind.store.artifacts import Store
 from samemind.study import Study, read_study
+from samemind.study.collecting import collect
+from samemind.study.running import advance
+from samemind.study.template import study_text
 from samemind.training import Schedule
 
 NOT_DEFAULTS = {("training", "policy"), ("inversion", "steps")}  # set, not commented out

@@ -14,8 +14,8 @@ from PIL import Image
 
 from samemind.datasets.base import DATASETS
 from samemind.execution import InProcess
-from samemind.running import advance
 from samemind.study import Study, read_study, study_path
+from samemind.study.running import advance
 
 FEWER = {
     r"count = (10_000|2000)": "count = 96",

@@ -11,7 +11,6 @@ import torch
 
 import samemind
 from samemind.arrays import as_pixels
-from samemind.collecting import collect
 from samemind.comparison.pairs import STUDY_MEASURES
 from samemind.comparison.verification import verify_scores
 from samemind.errors import InvalidInput, UnknownName
@@ -24,10 +23,11 @@ from samemind.measures.of_sets import SET_MEASURES
 from samemind.reporting.embedded import embedded
 from samemind.reporting.report import write_data
 from samemind.reporting.tables import tables_of
-from samemind.running import advance
-from samemind.sections import Evaluation
 from samemind.store.artifacts import Store
 from samemind.study import Study, read_study, shipped_studies
+from samemind.study.collecting import collect
+from samemind.study.running import advance
+from samemind.study.sections import Evaluation
 from samemind.training import load_checkpoint
 
 SMALL = Path(__file__).parent / "data" / "small-digits.toml"

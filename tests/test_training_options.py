@@ -162,7 +162,7 @@ def test_the_small_networks_read_any_number_of_classes():
 
 
 def test_the_template_of_init_speaks_of_both():
-    from samemind.initialising import study_text
+    from samemind.study.template import study_text
 
     text = study_text("mine")
     assert "# normalisation = " in text

@@ -26,9 +26,9 @@ import torch
 from samemind.cli import _end
 from samemind.execution import InProcess
 from samemind.execution.devices import Execution
-from samemind.running import Advance, advance
 from samemind.store.artifacts import NO_KINDS, Store
 from samemind.study import Study, read_study
+from samemind.study.running import Advance, advance
 
 TINY = Path(__file__).parent / "data" / "tiny-digits.toml"
 

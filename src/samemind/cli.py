@@ -151,7 +151,7 @@ def _run_until_reported(
 
 def _advance(study: Any, store: Store, executor: Any, execution: Execution) -> None:
     from samemind.progress import StageProgress
-    from samemind.running import advance
+    from samemind.study.running import advance
 
     result = advance(study, store, executor, execution, watch=StageProgress(store, console))
     for message in result.damaged:
@@ -181,9 +181,9 @@ def _end(*_: object) -> None:
 def _write_report(
     studies: Sequence[Any], store: Store, out: Path | None, executor: Any = None
 ) -> None:
-    from samemind.collecting import collect
     from samemind.progress import report_progress
     from samemind.reporting import write_report
+    from samemind.study.collecting import collect
 
     folder = out or Path("runs") / "+".join(study.name for study in studies)
     with report_progress(console) as on_progress, to_draw_on(executor) as drawers:

@@ -13,7 +13,7 @@ from samemind.store.artifacts import JOBS_FOLDER, Store
 
 if TYPE_CHECKING:
     from samemind.execution import Executor
-    from samemind.sections import Cluster
+    from samemind.study.sections import Cluster
 
 
 class Engine(StrEnum):

@@ -40,11 +40,11 @@ def figure(
     ] = None,
 ) -> None:
     """Draw one figure of a study, as PDF and PNG, from what is finished."""
-    from samemind.collecting import collect
     from samemind.figures.base import FIGURES
     from samemind.reporting.report import save
     from samemind.store.artifacts import Store
     from samemind.study import read_study
+    from samemind.study.collecting import collect
 
     member = FIGURES[name]
     read = read_study(study)

@@ -33,7 +33,7 @@ def init(
     ] = None,
 ) -> None:
     """Write a commented study file, from nothing, another study or a folder of checkpoints."""
-    from samemind.initialising import study_text, suggested, write_study
+    from samemind.study.template import study_text, suggested, write_study
 
     found, refused = [], []
     if models:

@@ -9,7 +9,7 @@ from samemind.comparison.mechanisms import MechanismScores, SetScores
 from samemind.comparison.pairs import Scores
 from samemind.extraction.activations import Activations, LayerActivations
 from samemind.inversion import Natural
-from samemind.sections import Comparison
+from samemind.study.sections import Comparison
 
 
 def layer_scores(cells: Sequence[Scores], asked: Comparison) -> Iterator[LayerScores]:

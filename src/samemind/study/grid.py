@@ -24,7 +24,9 @@ from samemind.comparison.probes import Probe, ProbeScores
 from samemind.datasets.base import DATASETS, Dataset
 from samemind.extraction.activations import Activations
 from samemind.inversion import Inverted, Natural, Seeds
-from samemind.sections import (
+from samemind.store.artifacts import Recipe
+from samemind.study import further
+from samemind.study.sections import (
     AttackSection,
     Cluster,
     Comparison,
@@ -39,8 +41,6 @@ from samemind.sections import (
     Training,
     known,
 )
-from samemind.store.artifacts import Recipe
-from samemind.study import further
 from samemind.training import Evaluated, Imported, Trained
 
 
