@@ -150,7 +150,7 @@ def _run_until_reported(
 
 
 def _advance(study: Any, store: Store, executor: Any, execution: Execution) -> None:
-    from samemind.progress import StageProgress
+    from samemind.commands.progress import StageProgress
     from samemind.study.running import advance
 
     result = advance(study, store, executor, execution, watch=StageProgress(store, console))
@@ -181,7 +181,7 @@ def _end(*_: object) -> None:
 def _write_report(
     studies: Sequence[Any], store: Store, out: Path | None, executor: Any = None
 ) -> None:
-    from samemind.progress import report_progress
+    from samemind.commands.progress import report_progress
     from samemind.reporting import write_report
     from samemind.study.collecting import collect
 

@@ -252,7 +252,7 @@ def _progress(*, is_silent: bool) -> Iterator[Watch]:
 def _deliver(
     found: Compared, models: list[str], out: Path | None, *, as_json: bool, tolerance: float
 ) -> None:
-    from samemind.comparing.showing import results_of, show, verdict
+    from samemind.commands.showing import results_of, show, verdict
 
     if as_json:
         record = found.as_record()
