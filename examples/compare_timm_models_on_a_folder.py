@@ -13,9 +13,9 @@ from pathlib import Path
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from samemind.comparing.images import open_images
 from samemind.comparing.models import Loading, open_models
 from samemind.comparing.run import compare_models
+from samemind.inputs.images import open_images
 
 SMALL_MODELS = ["timm:test_resnet", "timm:test_vit"]
 

@@ -19,13 +19,13 @@ import torch
 from PIL import Image
 
 from samemind.checkpoints.reading import read_weights
-from samemind.comparing.arrays import read_activations, read_arrays
-from samemind.comparing.images import open_images, read_labels
 from samemind.datasets import cifar10, fashion_mnist, sat6
 from samemind.datasets._validation_labels import validation_labels
 from samemind.datasets.imagenet import imagenet_names
 from samemind.datasets.images import ImageSize, decoded
 from samemind.execution.on_slurm import OnSlurm
+from samemind.inputs.arrays import read_activations, read_arrays
+from samemind.inputs.images import open_images, read_labels
 from samemind.store.artifacts import Artifact, Recipe, Store
 from samemind.store.inventory import Inventory
 from samemind.store.resume import ResumeState

@@ -21,9 +21,9 @@ import samemind
 from fuzz_targets import mat_5, saved, state, zip_of
 from fuzzing import at_most
 from samemind.checkpoints.reading import read_weights
-from samemind.comparing.arrays import read_arrays
 from samemind.errors import CheckpointError, InvalidInput, SamemindError, StoreError
 from samemind.files.matlab import read_mat5
+from samemind.inputs.arrays import read_arrays
 from samemind.store.artifacts import Artifact
 
 GIB = 2**30

@@ -19,15 +19,15 @@ from samemind.architectures.base import ARCHITECTURES
 from samemind.classifier import outputs
 from samemind.cli import app
 from samemind.commands.showing import results_of
-from samemind.comparing.arrays import read_activations
 from samemind.comparing.deeper import add_inverted
-from samemind.comparing.images import fitted, open_images
 from samemind.comparing.models import Loading, Model, open_model, open_models
 from samemind.comparing.run import compare_models
 from samemind.comparison.mechanisms import score_mechanisms, score_sets
 from samemind.datasets.base import DATASETS
 from samemind.errors import CheckpointError, InvalidInput, UnknownName
 from samemind.execution.devices import Execution
+from samemind.inputs.arrays import read_activations
+from samemind.inputs.images import fitted, open_images
 from samemind.measures import Side, measure
 from samemind.reporting import write_report
 

@@ -22,10 +22,10 @@ import fuzzing
 from fuzz_targets import TARGETS, saved, state
 from fuzzing import at_most
 from samemind.checkpoints.reading import read_weights
-from samemind.comparing.arrays import read_arrays
-from samemind.comparing.images import Images
 from samemind.datasets.images import FileSplit, ImageSize, open_rgb
 from samemind.errors import CheckpointError, DataError, InvalidInput
+from samemind.inputs.arrays import read_arrays
+from samemind.inputs.images import Images
 from samemind.study import read_study
 
 # What libraries warn of while they read nonsense is not what is tested here.

@@ -11,7 +11,7 @@ MODULES = {
     "Comparing": [
         "samemind.comparison.pairs", "samemind.comparing.run", "samemind.comparing.models",
         "samemind.comparing.loading",
-        "samemind.comparing.images", "samemind.comparing.arrays", "samemind.statistics.swaps",
+        "samemind.inputs.images", "samemind.inputs.arrays", "samemind.statistics.swaps",
     ],
     "Measures": [
         "samemind.measures", "samemind.measures.base", "samemind.sides.pair",

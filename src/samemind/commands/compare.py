@@ -134,8 +134,8 @@ def compare(
 
     wanted = [m.strip() for m in measures.split(",") if m.strip()] if measures else None
     if activations:
-        from samemind.comparing.arrays import read_activations
-        from samemind.comparing.images import read_labels
+        from samemind.inputs.arrays import read_activations
+        from samemind.inputs.images import read_labels
 
         if inputs or invert or layers or probe_inputs:
             raise InvalidInput(
@@ -149,8 +149,8 @@ def compare(
             permutations=permutations,
         )
     else:
-        from samemind.comparing.images import open_images
         from samemind.comparing.models import Loading, open_models
+        from samemind.inputs.images import open_images
 
         if inputs is None:
             raise InvalidInput(

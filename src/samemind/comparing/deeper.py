@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from samemind.comparing.images import Images, fitted, subset
 from samemind.comparing.models import Model
 from samemind.comparing.run import Compared, Watch, outputs_of
 from samemind.comparison.table import score_owner, score_pairs, score_together, stacked
 from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
+from samemind.inputs.images import Images, fitted, subset
 from samemind.lazy import LazyModule
 from samemind.measures import measure
 from samemind.measures.base import Pair, Side

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from samemind.comparing.images import Images
 from samemind.comparing.models import Model
 from samemind.comparison.flips import (
     flips_between,
@@ -21,6 +20,7 @@ from samemind.comparison.pairs import STUDY_MEASURES
 from samemind.comparison.table import score_pairs, score_together
 from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
+from samemind.inputs.images import Images
 from samemind.lazy import LazyModule
 from samemind.measures.base import Side
 from samemind.measures.choosing import check_kinds, chosen_measures

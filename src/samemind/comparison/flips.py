@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from samemind.comparing.images import Images, fitted
 from samemind.comparing.models import Model
+from samemind.inputs.images import Images, fitted
 from samemind.lazy import LazyModule
 from samemind.measures.base import Side
 from samemind.statistics.swaps import Swap

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from samemind.comparing.arrays import read_arrays
 from samemind.datasets.base import DATASETS, Split
 from samemind.datasets.images import MOST_PIXELS, decoded
 from samemind.errors import DataError, InvalidInput, UnknownName
+from samemind.inputs.arrays import read_arrays
 from samemind.lazy import LazyModule
 from samemind.randomness import numpy_generator
 from samemind.registry import did_you_mean

@@ -1,0 +1,1 @@
+"""What models are compared on: one file per kind."""
