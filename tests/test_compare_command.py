@@ -12,6 +12,8 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.numpy import save_file
+from samemind.networks.deeper import add_inverted
+from samemind.networks.run import compare_models
 from scipy.io import savemat
 from typer.testing import CliRunner
 
@@ -19,9 +21,6 @@ from samemind.architectures.base import ARCHITECTURES
 from samemind.classifier import outputs
 from samemind.cli import app
 from samemind.commands.showing import results_of
-from samemind.comparing.deeper import add_inverted
-from samemind.comparing.models import Loading, Model, open_model, open_models
-from samemind.comparing.run import compare_models
 from samemind.comparison.mechanisms import score_mechanisms, score_sets
 from samemind.datasets.base import DATASETS
 from samemind.errors import CheckpointError, InvalidInput, UnknownName
@@ -29,6 +28,7 @@ from samemind.execution.devices import Execution
 from samemind.inputs.arrays import read_activations
 from samemind.inputs.images import fitted, open_images
 from samemind.measures import Side, measure
+from samemind.networks.opening import Loading, Model, open_model, open_models
 from samemind.reporting import write_report
 
 

@@ -9,8 +9,8 @@ from types import ModuleType
 MODULES = {
     "In one place": ["samemind"],
     "Comparing": [
-        "samemind.comparison.pairs", "samemind.comparing.run", "samemind.comparing.models",
-        "samemind.comparing.loading",
+        "samemind.comparison.pairs", "samemind.networks.run", "samemind.networks.opening",
+        "samemind.networks.model",
         "samemind.inputs.images", "samemind.inputs.arrays", "samemind.statistics.swaps",
     ],
     "Measures": [

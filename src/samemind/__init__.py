@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from samemind.comparing.models import load_model as load_model
     from samemind.comparison.pairs import compare as compare
     from samemind.errors import SamemindError as SamemindError
     from samemind.measures import Side as Side
     from samemind.measures import measure as measure
+    from samemind.networks.opening import load_model as load_model
     from samemind.study import Study as Study
     from samemind.study import read_study as read_study
 
@@ -22,7 +22,7 @@ _PUBLIC = {
     "Side": "samemind.measures",
     "Study": "samemind.study",
     "compare": "samemind.comparison.pairs",
-    "load_model": "samemind.comparing.models",
+    "load_model": "samemind.networks.opening",
     "measure": "samemind.measures",
     "read_study": "samemind.study",
 }

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from samemind.comparing.run import Compared, Replacement
 from samemind.comparison.flips import LOST, WON, pictured
 from samemind.lazy import LazyModule
 from samemind.measures.kinds import of_kind
+from samemind.networks.run import Compared, Replacement
 from samemind.statistics.bounds import agreement_bounds
 
 if TYPE_CHECKING:

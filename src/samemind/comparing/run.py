@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from samemind.comparing.models import Model
 from samemind.comparison.flips import (
     flips_between,
     flips_by_class,
@@ -25,6 +24,7 @@ from samemind.lazy import LazyModule
 from samemind.measures.base import Side
 from samemind.measures.choosing import check_kinds, chosen_measures
 from samemind.measures.kinds import of_kind
+from samemind.networks.opening import Model
 from samemind.statistics.swaps import Swap, swap
 
 if TYPE_CHECKING:

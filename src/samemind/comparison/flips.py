@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from samemind.comparing.models import Model
 from samemind.inputs.images import Images, fitted
 from samemind.lazy import LazyModule
 from samemind.measures.base import Side
+from samemind.networks.opening import Model
 from samemind.statistics.swaps import Swap
 
 if TYPE_CHECKING:

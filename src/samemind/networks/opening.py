@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from samemind.architectures.base import ARCHITECTURES, Architecture
 from samemind.architectures.own import found_in, function_named
 from samemind.checkpoints.published import looks_published, published_file
-from samemind.comparing.loading import Loading, Model, classifier_of, n_channels
-from samemind.comparing.published import from_timm, from_torchvision, timm_preprocessing
 from samemind.datasets.base import NORMALISATIONS, normalisation
 from samemind.errors import InvalidInput
 from samemind.lazy import LazyModule
+from samemind.networks.libraries import from_timm, from_torchvision, timm_preprocessing
+from samemind.networks.model import Loading, Model, classifier_of, n_channels
 from samemind.registry import did_you_mean
 
 __all__ = ["Loading", "Model", "load_model", "open_model", "open_models"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from samemind.comparing.loading import Loading, Model, classifier_of
 from samemind.errors import CheckpointError, UnknownName
 from samemind.lazy import LazyModule
+from samemind.networks.model import Loading, Model, classifier_of
 from samemind.registry import did_you_mean
 
 if TYPE_CHECKING:
