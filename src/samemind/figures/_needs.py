@@ -11,7 +11,7 @@ from samemind.lazy import LazyModule
 if TYPE_CHECKING:
     import pandas as pd
 
-    from samemind.figures._results import Results
+    from samemind.results import Results
 else:
     pd = LazyModule("pandas")
 

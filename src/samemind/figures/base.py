@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 from samemind.errors import InvalidInput
 from samemind.figures._needs import NEEDS
-from samemind.figures._results import (
+from samemind.registry import Registry
+from samemind.results import (
     LAYER_COLUMNS,
     PAIR_COLUMNS,
     SET_COLUMNS,
@@ -23,7 +24,6 @@ from samemind.figures._results import (
     Results,
     pair_keys,
 )
-from samemind.registry import Registry
 
 if TYPE_CHECKING:
     import matplotlib.figure

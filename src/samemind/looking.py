@@ -8,7 +8,6 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
-from samemind.networks.run import Compared, Watch, outputs_of
 
 from samemind.comparison.table import score_owner, score_pairs, score_together, stacked
 from samemind.errors import InvalidInput
@@ -19,6 +18,7 @@ from samemind.measures import measure
 from samemind.measures.base import Pair, Side
 from samemind.measures.kinds import of_kind
 from samemind.networks.opening import Model
+from samemind.networks.run import Compared, Watch, outputs_of
 from samemind.randomness import numpy_generator
 from samemind.registry import did_you_mean
 
