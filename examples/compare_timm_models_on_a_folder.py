@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 from PIL import Image
-from samemind.networks.run import compare_models
 from sklearn.datasets import load_sample_image
 
 from samemind.inputs.images import open_images
 from samemind.networks.opening import Loading, open_models
+from samemind.own_models import compare_models
 
 SMALL_MODELS = ["timm:test_resnet", "timm:test_vit"]
 

@@ -12,8 +12,6 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.numpy import save_file
-from samemind.networks.deeper import add_inverted
-from samemind.networks.run import compare_models
 from scipy.io import savemat
 from typer.testing import CliRunner
 
@@ -27,8 +25,10 @@ from samemind.errors import CheckpointError, InvalidInput, UnknownName
 from samemind.execution.devices import Execution
 from samemind.inputs.arrays import read_activations
 from samemind.inputs.images import fitted, open_images
+from samemind.looking import add_inverted
 from samemind.measures import Side, measure
 from samemind.networks.opening import Loading, Model, open_model, open_models
+from samemind.own_models import compare_models
 from samemind.reporting import write_report
 
 

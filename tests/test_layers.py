@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 import samemind
+from samemind.comparison.layer_maps import layer_map
 from samemind.errors import InvalidInput
-from samemind.extraction import layer_map, layer_names, layer_outputs
+from samemind.extraction import layer_names, layer_outputs
 
 
 @dataclass

@@ -9,7 +9,7 @@ from types import ModuleType
 MODULES = {
     "In one place": ["samemind"],
     "Comparing": [
-        "samemind.comparison.pairs", "samemind.networks.run", "samemind.networks.opening",
+        "samemind.comparison.pairs", "samemind.own_models", "samemind.networks.opening",
         "samemind.networks.model",
         "samemind.inputs.images", "samemind.inputs.arrays", "samemind.statistics.swaps",
     ],
@@ -18,7 +18,8 @@ MODULES = {
         "samemind.sides.preprocessing", "samemind.measures.of_sets",
     ],
     "Stages": [
-        "samemind.study", "samemind.training", "samemind.inversion", "samemind.extraction.activations",
+        "samemind.study", "samemind.training", "samemind.inversion",
+        "samemind.extraction.activations",
         "samemind.classifier", "samemind.attacks", "samemind.comparison.probes",
     ],
     "Families": [

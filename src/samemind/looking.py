@@ -18,7 +18,7 @@ from samemind.measures import measure
 from samemind.measures.base import Pair, Side
 from samemind.measures.kinds import of_kind
 from samemind.networks.opening import Model
-from samemind.networks.run import Compared, Watch, outputs_of
+from samemind.own_models import Compared, Watch, outputs_of
 from samemind.randomness import numpy_generator
 from samemind.registry import did_you_mean
 
@@ -59,7 +59,8 @@ def add_layers(
 
     **Raises:** `InvalidInput` for a layer that no model has, or a model that has none of them.
     """
-    from samemind.extraction import layer_map, layer_names, layer_outputs
+    from samemind.comparison.layer_maps import layer_map
+    from samemind.extraction import layer_names, layer_outputs
 
     known = {m.name: layer_names(m.classifier.network) for m in models}
     every = {m.name: {n for n, _ in m.classifier.network.named_modules()} for m in models}

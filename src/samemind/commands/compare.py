@@ -15,7 +15,7 @@ from samemind.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from samemind.networks.run import Compared, Watch
+    from samemind.own_models import Compared, Watch
 
 console = Console(highlight=False)
 
@@ -130,7 +130,7 @@ def compare(
 ) -> None:
     """Compare your own models on your own inputs, and say whether one can replace another."""
     from samemind.execution.devices import Execution
-    from samemind.networks.run import compare_activations, compare_models
+    from samemind.own_models import compare_activations, compare_models
 
     wanted = [m.strip() for m in measures.split(",") if m.strip()] if measures else None
     if activations:
@@ -183,7 +183,7 @@ def compare(
                 inverts_later=invert > 0,
             )
             if invert:
-                from samemind.networks.deeper import add_inverted
+                from samemind.looking import add_inverted
 
                 add_inverted(
                     found,
@@ -198,7 +198,7 @@ def compare(
                     watch=watch,
                 )
             if layers:
-                from samemind.networks.deeper import add_layers
+                from samemind.looking import add_layers
 
                 names = [n.strip() for n in layers.split(",") if n.strip()]
                 add_layers(
@@ -212,7 +212,7 @@ def compare(
                     watch=watch,
                 )
             if probe_inputs:
-                from samemind.networks.deeper import add_probes, sides_on
+                from samemind.looking import add_probes, sides_on
 
                 training = open_images(probe_inputs, random_seed=random_seed)
                 add_probes(
@@ -223,7 +223,7 @@ def compare(
                     random_seed=random_seed,
                 )
     if probe and not probe_inputs:
-        from samemind.networks.deeper import add_probes
+        from samemind.looking import add_probes
 
         add_probes(found, sides, random_seed=random_seed)
     _deliver(found, models, out, as_json=as_json, tolerance=tolerance)

@@ -11,7 +11,7 @@ from rich.table import Table
 from samemind.comparison.flips import LOST, WON, pictured
 from samemind.lazy import LazyModule
 from samemind.measures.kinds import of_kind
-from samemind.networks.run import Compared, Replacement
+from samemind.own_models import Compared, Replacement
 from samemind.statistics.bounds import agreement_bounds
 
 if TYPE_CHECKING:

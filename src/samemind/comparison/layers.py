@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from samemind.architectures.base import ARCHITECTURES
+from samemind.comparison.layer_maps import layer_map
 from samemind.comparison.pairs import SCORES_FILE, pair_columns, pairs_on, score_measures, tidy
 from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
-from samemind.extraction import layer_map
 from samemind.extraction.activations import AskedLayer, LayerActivations, load_layer_activations
 from samemind.inversion import Inputs, Inverted, load_inputs
 from samemind.lazy import LazyModule

@@ -33,7 +33,7 @@ def described() -> dict[str, str]:
 @cache
 def commit() -> str:
     """The commit of a source checkout, or 'installed package'."""
-    source = Path(__file__).resolve().parents[2]
+    source = Path(__file__).resolve().parents[3]
     if not (source / ".git").exists():
         return "installed package"
     git = ["git", "-C", str(source), "describe", "--always", "--dirty", "--abbrev=12"]

@@ -141,7 +141,7 @@ class Trained(Recipe):
 
 @dataclass(frozen=True, kw_only=True)
 class Imported(Recipe):
-    """A checkpoint from elsewhere, known by the SHA-256 of its file; see `samemind.checkpoints.importing`.
+    """A checkpoint from elsewhere, known by the SHA-256 of its file (`checkpoints.importing`).
 
     - `source`: the file's name, or `timm:NAME` or `torchvision:NAME`.
     - `mean`, `std`: the normalisation that it was trained with.
