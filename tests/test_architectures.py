@@ -48,6 +48,19 @@ COUNTS = {
     "cifar_small_densenet": {10: 42_186},
     "small_densenet": {1000: 110_376, 100: 51_876, 50: 48_626},
     "cifar_small_vgg_bn": {10: 94_874},
+    # A quarter of its channels by hand: 116 in the stem, 304 + 944 + 3,680, and 17 a class.
+    "cifar_small_resnet_quarter": {10: 116 + 304 + 944 + 3_680 + 170},
+    "cifar_small_resnet_half": {10: 19_954},
+    "cifar_small_resnet_double": {10: 308_650},
+    "cifar_small_wide_resnet_quarter": {10: 5_486},
+    "cifar_small_wide_resnet_half": {10: 20_370},
+    "cifar_small_wide_resnet_double": {10: 307_242},
+    "cifar_small_densenet_quarter": {10: 3_162},
+    "cifar_small_densenet_half": {10: 11_242},
+    "cifar_small_densenet_double": {10: 163_210},
+    "cifar_small_vgg_bn_quarter": {10: 6_350},
+    "cifar_small_vgg_bn_half": {10: 24_274},
+    "cifar_small_vgg_bn_double": {10: 375_082},
     "small_vgg_bn": {1000: 265_464, 100: 149_364, 50: 142_914},
 }
 

@@ -40,6 +40,9 @@ class Architecture:
     parameters: Mapping[int, int]
     """Number of classes → exact number of parameters (batch-norm statistics not counted)."""
     reference: str
+    width: float = 1.0
+    """How many times the channels of the architecture `width_of`, where there is one."""
+    width_of: str = ""
 
     def check_images(self, channels: int, image_size: int) -> None:
         """Raises `InvalidInput` unless images of this shape can be read."""
@@ -61,6 +64,24 @@ ARCHITECTURES: Registry[Architecture] = Registry("architecture", "samemind.archi
 def architecture(record: Architecture) -> Architecture:
     """Registers an architecture under its name and returns it."""
     return ARCHITECTURES.register(record.name, record)
+
+
+def of_width(name: str, width: float) -> str:
+    """The name of the member with `width` times the channels of an architecture.
+
+    **Raises:** `InvalidInput` where there is none, with the widths that there are.
+    """
+    record = ARCHITECTURES[name]
+    if record.width == width:
+        return record.name
+    members = {r.width: r.name for r in ARCHITECTURES.values() if r.width_of == record.name}
+    if width not in members:
+        there = ", ".join(f"{w:g}" for w in sorted({*members, record.width}))
+        raise InvalidInput(
+            f"The architecture '{name}' was asked for with {width:g} times its channels, but there "
+            f"is none. Its widths: {there}."
+        )
+    return members[width]
 
 
 def load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:

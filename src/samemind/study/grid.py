@@ -11,17 +11,19 @@ from typing import Annotated, Any
 from pydantic import (
     Field,
     PrivateAttr,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from samemind.architectures.base import ARCHITECTURES
+from samemind.architectures.base import ARCHITECTURES, of_width
 from samemind.attacks import Attack, ball_of
 from samemind.comparison.layers import LayerScores
 from samemind.comparison.mechanisms import MechanismScores, SetScores
 from samemind.comparison.pairs import Scores
 from samemind.comparison.probes import Probe, ProbeScores
 from samemind.datasets.base import DATASETS, Dataset
+from samemind.errors import InvalidInput
 from samemind.extraction.activations import Activations
 from samemind.inversion import Inverted, Natural, Seeds
 from samemind.store.artifacts import Recipe
@@ -35,6 +37,7 @@ from samemind.study.sections import (
     ImportedModel,
     InputsSection,
     Inversion,
+    Positive,
     Probes,
     Radius,
     Section,
@@ -58,6 +61,7 @@ class Study(Section):
     name: str
     title: str = ""
     dataset: str
+    width: Positive = 1.0  # before the architectures, which it changes
     architectures: tuple[str, ...] = ()
     epsilons: Annotated[tuple[Radius, ...], Field(min_length=1)]
     random_seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
@@ -82,8 +86,13 @@ class Study(Section):
 
     @field_validator("architectures")
     @classmethod
-    def _architectures(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(known(ARCHITECTURES, name) for name in names)
+    def _architectures(cls, names: tuple[str, ...], read: ValidationInfo) -> tuple[str, ...]:
+        width = read.data.get("width", 1.0)
+        found = tuple(known(ARCHITECTURES, name) for name in names)
+        try:
+            return tuple(of_width(name, width) if width != 1 else name for name in found)
+        except InvalidInput as error:
+            raise ValueError(str(error)) from None
 
     @field_validator("architectures", "epsilons", "random_seeds")
     @classmethod

@@ -70,6 +70,10 @@ class ScheduleFields(Section):
     chance_epochs: Annotated[int, Field(ge=0)] | None = None
     count: Count | None = None
     normalisation: str | None = None
+    noise: Radius | None = None
+    stop_at_accuracy: Annotated[float, Field(gt=0, lt=1)] | None = None
+    stop_count: Count | None = None
+    stop_every: Count | None = None
 
     @field_validator("normalisation")
     @classmethod
@@ -134,6 +138,15 @@ class Training(ScheduleFields):
                 [InitErrorDetails(type="missing", loc=(n,), input=content) for n in missing],
             )
         return found
+
+    @model_validator(mode="after")
+    def _looks_have_a_purpose(self) -> Training:
+        parts = (self, *self.exceptions)
+        if all(part.stop_at_accuracy is None for part in parts):
+            for name in ("stop_count", "stop_every"):
+                if any(getattr(part, name) is not None for part in parts):
+                    raise ValueError(f"{name} needs stop_at_accuracy; add it, or remove {name}")
+        return self
 
     def schedule(self, architecture: str, epsilon: float, image_size: int) -> Schedule:
         """The schedule of one model: preset, then what is set, then the exceptions."""

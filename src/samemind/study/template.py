@@ -32,6 +32,7 @@ TEMPLATE = """\
 # `samemind list datasets` and `samemind list architectures` show what there is.
 dataset = "{dataset}"
 architectures = [{architectures}]
+# width = 1.0  # of the small networks for 32 pixels also 0.25, 0.5 and 2 times the channels
 
 # One model is trained for each architecture, radius and random seed. ε is the radius of the
 # attack in training, in pixel units of [0, 1]; 0 is standard training. Comparisons are made
@@ -67,6 +68,10 @@ policy = "{policy}"  # "step" divides the rate by 10 every `step_epochs`; "one_c
 # count = 1000  # so many training images at random instead of all
 # normalisation = "dataset"  # or "imagenet", "cifar10", another dataset's name, "none"
 # augmentation = "none"
+# noise = 0.0  # standard deviation of Gaussian noise on training images, in pixel units
+# stop_at_accuracy = 0.5  # ends a training there, on images held out, instead of after all epochs
+# stop_count = 1000  # training images that are held out for it
+# stop_every = 10  # steps from one look at them to the next
 # precision = "float32"  # "bfloat16" is faster where the hardware has it
 # fallback_learning_rates = []  # tried in order where a training does not leave chance
 # chance_epochs = 5  # a training still at chance after so many epochs has failed

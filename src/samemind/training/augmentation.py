@@ -174,6 +174,15 @@ def colour_noise(images: Tensor, strength: float, generator: torch.Generator) ->
     return (images + shift.to(images, non_blocking=True)[:, :, None, None]).clamp(0, 1)
 
 
+def gaussian_noise(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    """Noise of standard deviation `strength` on every value, which may leave [0, 1].
+
+    **Source:** Cohen et al. (2019), who do not clip either: clipped noise is not Gaussian.
+    """
+    noise = torch.randn(images.shape, generator=generator)
+    return images + strength * noise.to(images, non_blocking=True)
+
+
 def _per_image(values: Tensor, images: Tensor) -> Tensor:
     # The host does not wait for the device, which has work to do until the copy's turn comes.
     return values.to(images, non_blocking=True).reshape(-1, 1, 1, 1)

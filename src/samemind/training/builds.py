@@ -20,6 +20,7 @@ from samemind.training.loading import SplitImages, images_for_training
 from samemind.training.loop import train
 from samemind.training.parallel import Group, joined
 from samemind.training.recipes import Checkpoint, Evaluated, Imported, Schedule, Trained
+from samemind.training.stopping import Looks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +47,7 @@ def build_checkpoint(recipe: Trained, store: Store, execution: Execution) -> Non
 
     with joined(execution.start()) as (group, device):
         dataset = DATASETS[recipe.dataset]
-        split = _training_images(recipe, dataset)
+        split, held_out = _training_images(recipe, dataset)
         images = images_for_training(
             split,
             image_size=dataset.image_size,
@@ -64,6 +65,7 @@ def build_checkpoint(recipe: Trained, store: Store, execution: Execution) -> Non
             group=group,
             device=device,
             execution=execution,
+            held_out=held_out,
         )
         # Every process of a group holds requests to end back: the first needs the others for its
         # step, and they end when it is gone.
@@ -77,13 +79,29 @@ def build_checkpoint(recipe: Trained, store: Store, execution: Execution) -> Non
                 resume.remove()
 
 
-def _training_images(recipe: Trained, dataset: Dataset) -> Split:
-    """The training images of a recipe: the same for all models of a random seed."""
+def _training_images(recipe: Trained, dataset: Dataset) -> tuple[Split, Split | None]:
+    """The training images of a recipe, and those held out for a schedule that stops at an accuracy.
+
+    The same for all models of a random seed that are trained on as many and hold out as many.
+    """
     dataset.check_fingerprint("train", recipe.fingerprint)
-    split, wanted = dataset.split("train"), recipe.schedule.count
-    if wanted is None:
-        return split
-    return PartOfSplit(split, draw(len(split), wanted, recipe.random_seed, "training images"))
+    schedule = recipe.schedule
+    split, wanted = dataset.split("train"), schedule.count
+    used = draw(len(split), wanted, recipe.random_seed, "training images")
+    if schedule.stop_at_accuracy is None:
+        return (split if wanted is None else PartOfSplit(split, used)), None
+    # From what is not trained on anyhow, where that is enough; else from all.
+    others = np.setdiff1d(np.arange(len(split)), used)
+    others = others if len(others) >= schedule.stop_count else np.arange(len(split))
+    chosen = draw(len(others), schedule.stop_count, recipe.random_seed, "held-out images")
+    held_out = others[chosen]
+    used = np.setdiff1d(used, held_out)
+    if not len(used):
+        raise InvalidInput(
+            f"All {len(split)} training images would be held out to stop at an accuracy, and none "
+            f"be left to train on. Lower [training] stop_count."
+        )
+    return PartOfSplit(split, used), PartOfSplit(split, held_out)
 
 
 Attempt = Callable[..., tuple["Classifier", list[dict[str, float]]]]
@@ -124,6 +142,7 @@ def _attempt(
     group: Group,
     device: torch.device,
     execution: Execution,
+    held_out: Split | None,
 ) -> tuple[Classifier, list[dict[str, float]]]:
     from samemind.classifier import new_classifier
 
@@ -153,8 +172,20 @@ def _attempt(
         loaders=execution.loaders,
         compiled=execution.compiled,
         group=group,
+        looks=_looks(schedule, held_out),
     )
     return classifier, history
+
+
+def _looks(schedule: Schedule, held_out: Split | None) -> Looks | None:
+    if held_out is None or schedule.stop_at_accuracy is None:
+        return None
+    return Looks(
+        torch.from_numpy(held_out.read(np.arange(len(held_out)))),
+        torch.from_numpy(held_out.labels),
+        level=schedule.stop_at_accuracy,
+        every=schedule.stop_every,
+    )
 
 
 def load_checkpoint(recipe: Checkpoint, store: Store) -> Classifier:

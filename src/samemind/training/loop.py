@@ -23,10 +23,11 @@ from samemind.execution.devices import memory_reused
 from samemind.execution.replaying import Replayed
 from samemind.lazy import LazyModule
 from samemind.randomness import seed_of, torch_generator
-from samemind.training.augmentation import augmentation_of
+from samemind.training.augmentation import augmentation_of, gaussian_noise
 from samemind.training.loading import OriginalImages, SplitImages, loaded
 from samemind.training.parallel import Group, alone
 from samemind.training.recipes import Schedule
+from samemind.training.stopping import Looks
 
 if TYPE_CHECKING:
     import torch
@@ -55,6 +56,7 @@ def train(
     loaders: int = 0,
     compiled: bool = False,
     group: Group | None = None,
+    looks: Looks | None = None,
 ) -> list[dict[str, float]]:
     """Trains in place; returns loss and accuracy (on what was trained on) of each epoch.
 
@@ -69,8 +71,11 @@ def train(
     - `loaders`: processes that read images ahead, for a reader.
     - `compiled`: whether torch compiles the network; the values agree to rounding.
     - `group`: the processes that train this model together, see `samemind.training.parallel`.
+    - `looks`: at images held out, for a schedule that stops at an accuracy; the last epoch then
+      ends with its step, and also has the accuracy on these, 'held_out_accuracy'.
 
-    **Raises:** `TrainingFailed` when the loss is not finite, or the accuracy stays at chance.
+    **Raises:** `TrainingFailed` when the loss is not finite, the accuracy stays at chance, or it
+    never gets where the schedule stops.
 
     **Cost:** per step a forward and a backward pass; with an attack of k steps, k more of both
     (to the pixels only), and a forward pass more to keep the best iterate.
@@ -94,6 +99,8 @@ def train(
         done, history, running = state["done"], list(state["history"]), list(state["running"])
         classifier.load_state_dict(state["classifier"])
         optimiser.load_state_dict(state["optimiser"])
+        if looks is not None:
+            looks.best = state["best"]
     # In evaluation mode for the attack and in training mode for the update: two graphs.
     compile_if_asked: Any = torch.compile if compiled else lambda module: module
     attacked = Attacked(compile_if_asked(classifier), attack, precision=schedule.precision)
@@ -108,6 +115,7 @@ def train(
             "running": running,
             "classifier": classifier.state_dict(),
             "optimiser": optimiser.state_dict(),
+            **({"best": looks.best} if looks is not None else {}),
         }
 
     order = enumerate(batches(len(labels), schedule, random_seed, first=done), start=done)
@@ -118,6 +126,8 @@ def train(
             for settings in optimiser.param_groups:
                 settings["lr"] = schedule.learning_rate_at(done, steps_per_epoch)
             x = augment(as_pixels(batch), torch_generator(random_seed, "augmentation", done))
+            if schedule.noise:
+                x = gaussian_noise(x, schedule.noise, torch_generator(random_seed, "noise", done))
             y = labels[indices.to(device, non_blocking=True)]
             # Every process makes the whole batch and keeps its share, so that the random numbers
             # of an image do not depend on how many processes there are.
@@ -135,8 +145,15 @@ def train(
                 history.append(_epoch(group.summed(running), done // steps_per_epoch))
                 chance.check(history)
                 running = [0.0, 0, 0]
+            # Before the state is saved: a run that goes on from it must not miss the look.
+            if looks is not None and looks.are_enough(classifier, done):
+                if running[2]:
+                    history.append(_epoch(group.summed(running), done / steps_per_epoch))
+                return [*history[:-1], history[-1] | {"held_out_accuracy": looks.best}]
             if after_step is not None:
                 after_step(done, total, current)
+    if looks is not None:
+        raise looks.failure(total)
     return history
 
 
@@ -267,10 +284,10 @@ def mixed_precision(precision: str, device: torch.device):
     raise InvalidInput(f"No precision is called '{precision}'. Known: bfloat16, float32.")
 
 
-def _epoch(running: list[float], epoch: int) -> dict[str, float]:
+def _epoch(running: list[float], epoch: float) -> dict[str, float]:
     loss = running[0] / running[2]
     if not math.isfinite(loss):
-        raise TrainingFailed(f"The training loss was {loss} in epoch {epoch}. {ADVICE}")
+        raise TrainingFailed(f"The training loss was {loss} in epoch {math.ceil(epoch)}. {ADVICE}")
     return {"epoch": epoch, "loss": loss, "accuracy": running[1] / running[2]}
 
 

@@ -28,6 +28,11 @@ class Schedule:
       of `samemind.datasets.base.normalisation`.
     - `chance_epochs`: training fails when the accuracy on what it trains on was no better than
       chance at the end of so many epochs in a row after the warm-up; 0 never stops it.
+    - `noise`: the standard deviation of Gaussian noise on every pixel of every training image, in
+      pixel units of [0, 1], drawn anew at every step and not clipped (Cohen et al. 2019).
+    - `stop_at_accuracy`: training ends at the first look at which the accuracy on `stop_count`
+      training images, held out at random, is so high; looks come every `stop_every` steps. One
+      that never gets there fails. None: all steps, on all images.
     """
 
     epochs: int
@@ -43,6 +48,17 @@ class Schedule:
     chance_epochs: int = later(5)
     count: int | None = later(None)
     normalisation: str = later("dataset")
+    noise: float = later(0.0)
+    stop_at_accuracy: float | None = later(None)
+    stop_count: int = later(1000)
+    stop_every: int = later(10)
+
+    @property
+    def label(self) -> str:
+        """What tells a model of this schedule by its name: how it is trained beside ε."""
+        noise = f"-noise{self.noise:g}" if self.noise else ""
+        stop = f"-stop{self.stop_at_accuracy:g}" if self.stop_at_accuracy is not None else ""
+        return noise + stop
 
     @property
     def warm_up_epochs(self) -> int:
@@ -132,7 +148,8 @@ class Trained(Recipe):
     @property
     def model(self) -> str:
         """The name of the model in tables and figures."""
-        return f"{self.architecture}-eps{self.epsilon:g}-seed{self.random_seed}"
+        trained = f"{self.architecture}-eps{self.epsilon:g}{self.schedule.label}"
+        return f"{trained}-seed{self.random_seed}"
 
     @property
     def label(self) -> str:
