@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 # Compiling all that PyTorch brings may wait a minute for a busy disk; that is no failure.
 export UV_COMPILE_BYTECODE_TIMEOUT ?= 900
 
-.PHONY: help setup demo test test-all test-browser torture bench-scale check bench bench-starting bench-measures bench-training bench-inversion docs tables clean
+.PHONY: help setup demo test test-all test-browser torture bench-scale check bench bench-starting bench-measures bench-training bench-inversion finding docs tables clean
 
 help:
 	@echo "make demo    run a complete study on real images and name the report (installs first)"
@@ -18,6 +18,7 @@ help:
 	@echo "make torture kill a study 130 times, fill its disk, damage its store, give it company"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make bench   every claim of speed, as a ratio measured in one run"
+	@echo "make finding train and compare the networks of docs/finding.md: hours, in pieces that go on"
 	@echo "make docs    the documentation site"
 	@echo "make setup   the development environment in .venv"
 
@@ -65,6 +66,11 @@ check: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
+
+FINDING_STORE ?= runs/finding
+finding: $(RUNTIME)
+	$(BIN)/python finding/train.py --store $(FINDING_STORE)
+	for arm in finding/*.toml; do $(SAMEMIND) run $$arm --store $(FINDING_STORE) || exit; done
 
 bench: bench-starting bench-measures bench-training bench-inversion
 
