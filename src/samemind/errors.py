@@ -21,6 +21,25 @@ class InvalidInput(SamemindError, ValueError):
     """Something the caller gave cannot be used: a study file, an array, an option."""
 
 
+class UnreadableFile(InvalidInput):
+    """A file is missing, of another kind than is read, too large, or not what it should hold.
+
+    `reason` says what is wrong without the file's name; `is_missing` is True where there is none.
+    """
+
+    is_missing = False
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f"{path if len(path) <= 300 else path[:300] + '…'} cannot be read: {reason}."
+        )
+        self.path = path
+        self.reason = reason
+
+    def __reduce__(self):
+        return type(self), (self.path, self.reason), {"is_missing": self.is_missing}
+
+
 class UndefinedScore(SamemindError, ArithmeticError):
     """A measure has no value for these inputs; it says why instead of inventing one."""
 
