@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from samemind.cli import app
 from samemind.errors import InvalidInput, StoreError
 from samemind.store.artifacts import Recipe, Store
+from samemind.store.marking import MARK_FILE
 from samemind.study import read_study
 
 TINY = Path(__file__).parent / "data" / "tiny-digits.toml"
@@ -80,8 +81,9 @@ def test_list_of_one_artifact_names_all_that_it_depends_on(filled: Store):
 
 
 def test_size_counts_each_kind_and_what_is_left_over(filled: Store):
-    (filled.root / "damaged" / "old").mkdir(parents=True)
-    (filled.root / "damaged" / "old" / "data").write_bytes(bytes(500))
+    old = filled.root / "damaged" / f"things-0a1b2c3d-{filled.path(ONE).name}"
+    old.mkdir(parents=True)
+    (old / "data").write_bytes(bytes(500))
     rows = json.loads(asked("size", "--store", filled.root, "--json").stdout)
     assert [(r["kind"], r["artifacts"]) for r in rows] == [
         ("piles", 1),
@@ -89,7 +91,8 @@ def test_size_counts_each_kind_and_what_is_left_over(filled: Store):
         ("left over", 1),
     ]
     assert rows[-1]["bytes"] == 500
-    held = sum(f.stat().st_size for f in filled.root.rglob("*") if f.is_file())
+    files = (f for f in filled.root.rglob("*") if f.is_file() and f.name != MARK_FILE)
+    held = sum(f.stat().st_size for f in files)
     assert sum(row["bytes"] for row in rows) == held
 
 
@@ -104,7 +107,9 @@ def test_verify_finds_damage_names_what_was_made_of_it_and_sets_it_aside(filled:
     assert [d["artifact"] for d in told["damaged"]] == [ONE.name]
     assert told["damaged"][0]["needed_by"] == [PILE.name]
     assert "data.safetensors does not have the checksum" in told["damaged"][0]["fault"]
-    assert asked("verify", "--store", filled.root, "--set-aside").exit_code == 1
+    declined = asked("verify", "--store", filled.root, "--set-aside", answer="n\n")
+    assert (declined.exit_code, len(names(filled))) == (1, 4)
+    assert asked("verify", "--store", filled.root, "--set-aside", answer="y\n").exit_code == 1
     assert names(filled) == {TWO.name, THREE.name, PILE.name}
     assert asked("verify", "--store", filled.root).exit_code == 0
 
@@ -131,8 +136,8 @@ def test_remove_shows_and_asks_first(filled: Store):
 def test_remove_alone_takes_leftovers_only(filled: Store):
     filled.scratch(ONE)
     (filled.root / "things" / ".draft-thing-0-a_host-0-1-1-00000000").mkdir()
-    (filled.root / "damaged").mkdir()
-    (filled.root / "damaged" / "old").write_bytes(b"x")
+    old = filled.root / "damaged" / f"things-0a1b2c3d-{filled.path(ONE).name}"
+    old.mkdir(parents=True)
     assert "3 removed" in asked("remove", "--store", filled.root, "--yes").stdout
     assert len(names(filled)) == 4
     assert "nothing to remove" in asked("remove", "--store", filled.root, "--yes").stdout

@@ -9,7 +9,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from samemind.errors import InvalidInput
-from samemind.store.artifacts import JOBS_FOLDER, Store
+from samemind.store.artifacts import Store
+from samemind.store.marking import JOBS_FOLDER
 
 if TYPE_CHECKING:
     from samemind.execution import Executor

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from samemind.commands.terminal import console, print_table
 from samemind.errors import InvalidInput, StoreError
+from samemind.files.reading import access
 from samemind.registry import did_you_mean
 from samemind.store.artifacts import Store
 from samemind.store.disk import storage_error
@@ -26,23 +26,17 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-console = Console(highlight=False, markup=False)
-
 StorePath = Annotated[
     Path, typer.Option("--store", envvar="SAMEMIND_STORE", help="Folder of the finished artifacts.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 DEFAULT_STORE = Path("runs/store")
 
 
 def _inventory(path: Path) -> Inventory:
     from samemind.store.inventory import Inventory
 
-    if not path.is_dir():
-        raise StoreError(
-            f"There is no store at {path}. Name the folder with --store, or run a study first: "
-            f"`samemind run STUDY`."
-        )
     return Inventory(Store(path))
 
 
@@ -53,32 +47,43 @@ def verify(
         bool, typer.Option("--set-aside", help="Move damaged artifacts out of the way.")
     ] = False,
     as_json: AsJson = False,
+    yes: Yes = False,
 ) -> None:
     """Check the recipe and every checksum of every artifact, and say what depends on what is bad.
 
-    Ends with status 1 where something is damaged. It reads every byte.
+    Ends with status 1 where something is damaged. It reads every byte. With --set-aside it shows
+    what is damaged and asks first.
     """
+    if set_aside and as_json and not yes:
+        raise InvalidInput("--set-aside asks before it moves anything; with --json, say --yes.")
     held = _inventory(store)
-    damaged = []
+    damaged: list[tuple[Entry, dict[str, Any]]] = []
     for entry in held.entries.values():
         fault = Store.fault(entry.path)
-        if fault is None:
-            continue
-        found = {
-            "artifact": entry.name,
-            "fault": fault,
-            "needed_by": [e.name for e in held.needed_by(entry)],
-            "set_aside": None,
-        }
-        if set_aside:
-            moved = held.store.set_aside(entry.path)
-            found["set_aside"] = str(moved) if moved else None
-        damaged.append(found)
+        if fault is not None:
+            needed_by = [e.name for e in held.needed_by(entry)]
+            told = {"artifact": entry.name, "fault": fault, "needed_by": needed_by}
+            damaged.append((entry, told | {"set_aside": None}))
+            if not as_json:
+                _tell_damaged(told)
+    if set_aside and damaged:
+        held.store.claim()
+        if yes or typer.confirm(f"Set these {len(damaged)} aside, for the next run to rebuild?"):
+            for entry, told in damaged:
+                told["set_aside"] = _set_aside(held, entry, is_silent=as_json)
     if as_json:
-        typer.echo(json.dumps({"checked": len(held.entries), "damaged": damaged}, indent=1))
+        found = {
+            "checked": len(held.entries),
+            "damaged": [told for _, told in damaged],
+            "no_artifacts": [str(path.relative_to(store)) for path in held.others],
+        }
+        typer.echo(json.dumps(found, indent=1))
     else:
-        for found in damaged:
-            _tell_damaged(found)
+        for path in held.others:
+            console.print(
+                f"{path.relative_to(store)} is no artifact by what is in it, and was left alone.",
+                soft_wrap=True,
+            )
         console.print(f"{len(held.entries)} artifacts checked, {len(damaged)} damaged.")
         if damaged and not set_aside:
             console.print("`samemind store verify --set-aside` lets the next run build them again.")
@@ -86,12 +91,18 @@ def verify(
         raise typer.Exit(1)
 
 
+def _set_aside(held: Inventory, entry: Entry, *, is_silent: bool) -> str | None:
+    moved = held.store.set_aside(entry.path)
+    if not is_silent:
+        where = f"was set aside as {moved}" if moved else "could not be set aside"
+        console.print(f"{entry.name} {where}.", soft_wrap=True)
+    return str(moved) if moved else None
+
+
 def _tell_damaged(found: dict[str, Any]) -> None:
     console.print(f"{found['artifact']}: {found['fault']}.", soft_wrap=True)
     if found["needed_by"]:
         console.print(f"  Made of it: {', '.join(found['needed_by'])}.", soft_wrap=True)
-    if found["set_aside"]:
-        console.print(f"  Set aside as {found['set_aside']}.", soft_wrap=True)
 
 
 @app.command(name="list")
@@ -132,11 +143,20 @@ def list_artifacts(
         for row in rows:
             _tell_what_depends(row)
         return
-    table = _table("artifact", "size", "made", "made of", "needed by")
-    for row in rows:
-        counts = str(len(row["made_of"])), str(len(row["needed_by"]))
-        table.add_row(row["artifact"], readable_size(row["bytes"]), row["made"], *counts)
-    _print(table)
+    print_table(
+        ("artifact", "size", "made", "made of", "needed by"),
+        (
+            (
+                row["artifact"],
+                readable_size(row["bytes"]),
+                row["made"],
+                str(len(row["made_of"])),
+                str(len(row["needed_by"])),
+            )
+            for row in rows
+        ),
+        right=("size", "made of", "needed by"),
+    )
 
 
 def _tell_what_depends(row: dict[str, Any]) -> None:
@@ -162,12 +182,16 @@ def size(store: StorePath = DEFAULT_STORE, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
-    table = _table("kind", "artifacts", "size")
-    for row in rows:
-        table.add_row(row["kind"], f"{row['artifacts']:,}", readable_size(row["bytes"]))
-    total = readable_size(sum(row["bytes"] for row in rows))
-    table.add_row("in all", f"{len(held.entries) + len(left):,}", total)
-    _print(table)
+    total = sum(row["bytes"] for row in rows)
+    count = len(held.entries) + len(left)
+    print_table(
+        ("kind", "artifacts", "size"),
+        [
+            (row["kind"], f"{row['artifacts']:,}", readable_size(row["bytes"]))
+            for row in [*rows, {"kind": "in all", "artifacts": count, "bytes": total}]
+        ],
+        right=("artifacts", "size"),
+    )
 
 
 @app.command()
@@ -184,7 +208,7 @@ def remove(
     with_dependents: Annotated[
         bool, typer.Option("--with-dependents", help="Also what was made of them.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Remove leftovers of broken runs; or artifacts by name; or all that no kept study needs.
 
@@ -198,6 +222,12 @@ def remove(
         raise StoreError(
             f"Somebody is at work in {store} ({next(iter(in_work))}). Wait for it to end."
         )
+    for lease in held.store.leases.unread():
+        raise StoreError(
+            f"Somebody may be at work in {store}: the lease {lease} cannot be read (it is "
+            f"{access(lease)}). Ask its owner, and remove it if nobody is."
+        )
+    held.store.claim()
     chosen = _chosen(held, artifacts or [], keep or [], with_dependents)
     left = [] if artifacts or keep else held.leftovers()
     found = [(e.name, e.size) for e in chosen]
@@ -205,10 +235,8 @@ def remove(
     if not found:
         console.print("There is nothing to remove.")
         return
-    table = _table("to be removed", "size")
-    for name, count in found:
-        table.add_row(name, readable_size(count))
-    _print(table)
+    rows = [(name, readable_size(count)) for name, count in found]
+    print_table(("to be removed", "size"), rows, right=("size",))
     total = readable_size(sum(count for _, count in found))
     if not yes and not typer.confirm(f"Remove these {len(found)} ({total})?"):
         console.print("Nothing was removed.")
@@ -254,16 +282,3 @@ def _named(held: Inventory, names: Sequence[str]) -> list[Entry]:
             f"{did_you_mean(unknown[0], list(held.entries))}`samemind store list` shows all."
         )
     return [held.entries[name] for name in names]
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        is_count = column in ("artifacts", "size", "made of", "needed by")
-        table.add_column(column, justify="right" if is_count else "left", no_wrap=True)
-    return table
-
-
-def _print(table: Table) -> None:
-    # Names are there to be copied: a narrow terminal wraps lines, the table must not cut them.
-    Console(highlight=False, markup=False, width=max(console.width, 250)).print(table)

@@ -6,8 +6,8 @@ Parquet and JSON. Writing goes to a hidden sibling, which one rename puts in pla
 killed at any moment leaves nothing half-made.
 """
 
-import json
 import shutil
+import stat
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,17 +18,39 @@ from typing import Any
 
 import numpy as np
 
-from samemind.errors import DamagedArtifact, SamemindError, StoreError
+from samemind.errors import DamagedArtifact, SamemindError, StoreError, UnreadableFile
 from samemind.files.archives import check_size
+from samemind.files.reading import parsed_json, read_json, read_text, shown
 from samemind.store.disk import (
     checksum,
     flush_to_disk,
     made_text,
     provenance,
     storage_error,
-    trouble_with_made,
 )
 from samemind.store.leases import Leases, Process, owner, split_owner
+from samemind.store.marking import (
+    CHECKSUMS_FILE,
+    DAMAGED_FOLDER,
+    DRAFT,
+    LEASES_FOLDER,
+    MADE_FILE,
+    NO_KINDS,
+    PROBE,
+    RECIPE_FILE,
+    REMOVED,
+    SCRATCH_FOLDER,
+    cannot_be_read,
+    check_is_store,
+    claim,
+    drafts,
+    folders_of_artifacts,
+    half_removed,
+    is_marked,
+    listed,
+    not_readable,
+    of_ours,
+)
 from samemind.store.recipes import (
     Recipe,
     canonical_json,
@@ -38,19 +60,16 @@ from samemind.store.recipes import (
     readable_json,
 )
 
-__all__ = ["Artifact", "Draft", "Recipe", "Store", "described", "identity_of", "later"]
-
-RECIPE_FILE = "recipe.json"
-CHECKSUMS_FILE = "checksums.json"
-MADE_FILE = "made.json"
-DRAFT = ".draft-"
-REMOVED = ".removed-"
-PROBE = ".probe-"
-SCRATCH_FOLDER = "scratch"
-DAMAGED_FOLDER = "damaged"
-LEASES_FOLDER = "leases"
-JOBS_FOLDER = "jobs"  # what an engine writes down about the jobs it was given
-NO_KINDS = (SCRATCH_FOLDER, DAMAGED_FOLDER, LEASES_FOLDER, JOBS_FOLDER)
+__all__ = [
+    "NO_KINDS",
+    "Artifact",
+    "Draft",
+    "Recipe",
+    "Store",
+    "described",
+    "identity_of",
+    "later",
+]
 
 
 @dataclass(frozen=True)
@@ -62,7 +81,7 @@ class Artifact:
 
     def json(self, name: str) -> Any:
         with self._reading(name) as file:
-            return json.loads(file.read_text(encoding="utf-8"))
+            return read_json(file)
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         from safetensors.numpy import load_file
@@ -94,13 +113,15 @@ class Artifact:
         except MemoryError:
             raise
         except Exception as error:  # readers raise anything over a file that is not what it says
-            if isinstance(error, OSError) and error.errno:
+            cause = error.__cause__ if isinstance(error, UnreadableFile) else error
+            if isinstance(cause, OSError) and cause.errno:
                 raise StoreError(
-                    f"{name} of {self.path} cannot be read: {error.strerror}. Look after the disk "
+                    f"{name} of {self.path} cannot be read: {cause.strerror}. Look after the disk "
                     f"and run again."
                 ) from error
+            reason = error.reason if isinstance(error, UnreadableFile) else error
             raise StoreError(
-                f"{name} of {self.path} cannot be read: {error}. Its checksum is right, so it was "
+                f"{name} of {self.path} cannot be read: {reason}. Its checksum is right, so it was "
                 f"written so, not damaged: remove the artifact (`samemind store remove`) and run "
                 f"the study again."
             ) from error
@@ -138,13 +159,23 @@ class Store:
         self._began: float | None = None
         self._kept: dict[str, Artifact] = {}
         self._keeps: frozenset[str] = frozenset()
+        self._is_claimed = False
 
     def path(self, recipe: Recipe) -> Path:
         return self.root / recipe.name
 
     def has(self, recipe: Recipe) -> bool:
-        """Whether the artifact is there. What it holds is checked when it is opened."""
-        return self.path(recipe).is_dir()
+        """Whether the artifact is there. What it holds is checked when it is opened.
+
+        **Raises:** `StoreError` that says whose the folder is where it may not be looked into.
+        """
+        path = self.path(recipe)
+        try:
+            return stat.S_ISDIR(path.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise cannot_be_read(path.parent, error) from error
 
     def open(self, recipe: Recipe) -> Artifact:
         """The artifact, after comparing its recipe and every checksum.
@@ -155,11 +186,15 @@ class Store:
         if recipe.name in self._kept:
             return self._kept[recipe.name]
         path = self.path(recipe)
-        if not path.is_dir():
+        if not self.has(recipe):
             raise StoreError(
                 f"{recipe.name} is not in the store {self.root} yet. Run the study that makes "
                 f"it first (`samemind run STUDY`), or name another store with --store."
             )
+        # What another user keeps to themselves is not damaged.
+        forbidden = not_readable(path)
+        if forbidden:
+            raise forbidden
         fault = self.fault(path, recipe.content)
         if fault:
             aside = self.set_aside(path, recipe.content)
@@ -183,34 +218,30 @@ class Store:
         self._kept = {name: held for name, held in self._kept.items() if name in self._keeps}
 
     @staticmethod
-    def fault(path: Path, content: Any = None) -> str | None:
-        """What is wrong with a finished folder, or None. `content` is what its recipe must be."""
+    def fault(path: Path, content: Any = None, *, name: str | None = None) -> str | None:
+        """What is wrong with a finished folder, or None.
+
+        **Arguments:**
+
+        - `content`: what its recipe must be; None where only the folder is known.
+        - `name`: `kind/label-hash` under which it was written, where it lies elsewhere now.
+
+        **Cost:** reads every byte.
+        """
+        name = name or f"{path.parent.name}/{path.name}"
         try:
-            held = json.loads((path / RECIPE_FILE).read_text(encoding="utf-8"))
-            text = (path / CHECKSUMS_FILE).read_text(encoding="utf-8")
-            checksums: dict[str, str] = json.loads(text)
-        except FileNotFoundError as error:
-            return f"{Path(error.filename).name} is missing"
-        except (OSError, ValueError) as error:
-            return f"its description cannot be read ({error})"
-        if content is not None and canonical_json(held) != canonical_json(content):
-            return f"{RECIPE_FILE} is not the recipe that its name stands for"
-        if not path.name.endswith(f"-{identity_of(held)}"):
-            return f"{RECIPE_FILE} does not hash to the folder's name"
-        if not isinstance(checksums, dict) or RECIPE_FILE not in checksums:
-            return f"{CHECKSUMS_FILE} is incomplete"
-        if text != readable_json(checksums):
-            return f"{CHECKSUMS_FILE} was edited"
-        for name, expected in checksums.items():
-            file = path / name
-            if not file.is_file():
-                return f"{name} is missing"
-            try:
-                if checksum(file) != expected:
-                    return f"{name} does not have the checksum it was written with"
-            except OSError as error:
-                return f"{name} cannot be read ({error.strerror or error})"
-        return trouble_with_made(path / MADE_FILE)
+            held = read_json(path / RECIPE_FILE)
+            text = read_text(path / CHECKSUMS_FILE)
+            checksums = parsed_json(text, path / CHECKSUMS_FILE)
+            made_as = read_text(path / MADE_FILE)
+        except UnreadableFile as error:
+            file = Path(error.path).name
+            return f"{file} is missing" if error.is_missing else f"{file}: {error.reason}"
+        return (
+            _fault_of_recipe(held, content, name)
+            or _fault_of_files(path, checksums, text)
+            or _fault_of_made(made_as, name)
+        )
 
     @contextmanager
     def create(self, recipe: Recipe, **made: Any) -> Iterator[Draft]:
@@ -221,6 +252,7 @@ class Store:
         """
         final = self.path(recipe)
         draft = final.parent / f"{DRAFT}{final.name}-{owner()}"
+        self.claim()
         try:
             draft.mkdir(parents=True)
             began = self._began or time.monotonic()
@@ -229,9 +261,10 @@ class Store:
             work.write_json(RECIPE_FILE, recipe.content)
             # made.json is left out: it tells when and where, which no result depends on, and
             # vouches for itself.
-            files = sorted(draft.iterdir())
-            work.write_json(CHECKSUMS_FILE, {f.name: checksum(f) for f in files})
-            text = made_text(provenance(time.monotonic() - began) | made)
+            work.write_json(CHECKSUMS_FILE, _checksums(draft))
+            text = made_text(
+                {"artifact": recipe.name} | provenance(time.monotonic() - began) | made
+            )
             (draft / MADE_FILE).write_text(text, encoding="utf-8")
             for file in draft.iterdir():
                 flush_to_disk(file)
@@ -271,46 +304,68 @@ class Store:
         return self.root / SCRATCH_FOLDER / recipe.name.replace("/", "-")
 
     def check_writable(self) -> None:
-        """Raises `StoreError` with what to do when nothing can be written here."""
+        """Raises `StoreError` with what to do when nothing can be written here, or it is no store.
+
+        A new folder, or a store of before stores had a mark, gets its mark.
+        """
+        self.claim()
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
             probe = self.root / f"{PROBE}{owner()}"
             probe.write_bytes(b"")
             probe.unlink()
         except OSError as error:
             raise storage_error(self.root, error) from error
 
+    def check_is_there(self) -> None:
+        """Raises `StoreError` for what is no store: it has no mark and holds no artifact."""
+        check_is_store(self.root)
+
+    def claim(self) -> None:
+        """Makes the folder a store, or a store of before there were marks one with a mark.
+
+        Nothing is written, moved or removed below a folder that is none.
+
+        **Raises:** `StoreError` where it holds what is not samemind's, or cannot be written.
+        """
+        if not self._is_claimed:
+            claim(self.root)
+            self._is_claimed = True
+
     def sweep(self) -> None:
         """Removes what killed runs left behind: drafts, leases, resume states of finished builds.
 
         What a living process may still be writing stays, and so does what another host began,
-        until its artifact is there.
+        until its artifact is there. In a folder that is no store nothing is touched.
         """
-        for draft in self.root.glob(f"*/{DRAFT}*"):
+        try:
+            if not is_marked(self.root):
+                self.claim() if self.root.is_dir() else None
+        except StoreError:
+            return  # not ours, or not to be written: whoever builds here is told
+        for draft in drafts(self.root):
             self._remove_draft_if_abandoned(draft, is_moot=self._is_finished(draft))
-        for removed in self.root.glob(f"*/{REMOVED}*"):
+        for removed in half_removed(self.root):
             shutil.rmtree(removed, ignore_errors=True)
-        for probe in self.root.glob(f"{PROBE}*"):
+        for probe in listed(self.root):
             _, who = split_owner(probe.name)
-            if who is not None and who.is_gone:
+            if probe.name.startswith(PROBE) and who is not None and who.is_gone:
                 probe.unlink(missing_ok=True)
         finished = {f"{path.parent.name}-{path.name}" for path in self.paths()}
-        for scratch in (self.root / SCRATCH_FOLDER).glob("*"):
+        for scratch in of_ours(self.root, SCRATCH_FOLDER):
             if scratch.name in finished:
                 shutil.rmtree(scratch, ignore_errors=True)
         self.leases.sweep()
 
     def paths(self) -> Iterator[Path]:
-        """The folders of all finished artifacts, in no order."""
-        for kind in self.root.glob("*"):
-            if kind.is_dir() and kind.name not in NO_KINDS:
-                yield from (p for p in kind.iterdir() if p.is_dir() and p.name[:1] != ".")
+        """The folders of all finished artifacts, by their names, in no order."""
+        return folders_of_artifacts(self.root)
 
     def remove_drafts_of(self, recipe: Recipe) -> None:
         """Removes the drafts of earlier builders of a recipe; for the holder of its lease."""
         final = self.path(recipe)
-        for draft in final.parent.glob(f"{DRAFT}{final.name}-*"):
-            self._remove_draft_if_abandoned(draft, is_moot=True)
+        for draft in listed(final.parent):
+            if draft.name.startswith(f"{DRAFT}{final.name}-"):
+                self._remove_draft_if_abandoned(draft, is_moot=True)
 
     def remove(self, path: Path) -> None:
         """Removes a finished artifact: at once, as readers see it."""
@@ -327,6 +382,8 @@ class Store:
         None where it could not be moved. Another process may have replaced it meanwhile by a
         sound one: that one stays.
         """
+        if not_readable(path):
+            return None
         folder = self.root / DAMAGED_FOLDER
         aside = folder / f"{path.parent.name}-{uuid.uuid4().hex[:8]}-{path.name}"
         try:
@@ -336,7 +393,7 @@ class Store:
             return folder  # by somebody else, in this moment
         except OSError:
             return None
-        if self.fault(aside, content) is None:
+        if self.fault(aside, content, name=f"{path.parent.name}/{path.name}") is None:
             try:
                 aside.rename(path)
             except OSError:
@@ -356,3 +413,67 @@ class Store:
         is_from_here = who.place == Process.this().place
         if who.is_gone or (is_moot and not is_from_here):
             shutil.rmtree(draft, ignore_errors=True)
+
+
+def _checksums(draft: Path) -> dict[str, str]:
+    try:
+        return {file.name: checksum(file) for file in sorted(draft.iterdir())}
+    except UnreadableFile as error:
+        # Somebody removed the draft, or the disk fails: an error of the store like any other.
+        raise OSError(str(error)) from error
+
+
+def _fault_of_recipe(held: Any, content: Any, name: str) -> str | None:
+    """Of what recipe.json holds, for an artifact of this name."""
+    kind, _, folder = name.rpartition("/")
+    if content is not None and canonical_json(held) != canonical_json(content):
+        return f"{RECIPE_FILE} is not the recipe that its name stands for"
+    if not folder.endswith(f"-{identity_of(held)}"):
+        return f"{RECIPE_FILE} does not hash to the folder's name"
+    if not isinstance(held, dict) or held.get("kind") != kind:
+        of = held.get("kind") if isinstance(held, dict) else None
+        return f"it lies under '{kind}', but its recipe is of the kind '{of}'"
+    return None
+
+
+def _fault_of_files(path: Path, checksums: Any, text: str) -> str | None:
+    """Of the files of a folder, of which checksums.json must name each but two, and no other."""
+    if not isinstance(checksums, dict) or RECIPE_FILE not in checksums:
+        return f"{CHECKSUMS_FILE} is incomplete"
+    if text != readable_json(checksums):
+        return f"{CHECKSUMS_FILE} was edited"
+    try:
+        there = {file.name for file in path.iterdir()}
+    except OSError as error:
+        return f"it cannot be listed ({error.strerror})"
+    # By name, not by looking: a name may be too long for a file, or lead elsewhere.
+    for name in sorted(checksums.keys() - there):
+        return f"{_short(name)} is missing"
+    for name in sorted(there - checksums.keys() - {CHECKSUMS_FILE, MADE_FILE}):
+        return f"{_short(name)} is there, but {CHECKSUMS_FILE} does not name it"
+    for name, expected in checksums.items():
+        try:
+            if checksum(path / name) != expected:
+                return f"{_short(name)} does not have the checksum it was written with"
+        except UnreadableFile as error:
+            return f"{_short(name)}: {error.reason}"
+    return None
+
+
+def _fault_of_made(text: str, name: str) -> str | None:
+    """Of the text of made.json, which vouches for itself and says what it was made for."""
+    try:
+        held = parsed_json(text, MADE_FILE)
+    except UnreadableFile as error:
+        return f"{MADE_FILE}: {error.reason}"
+    if not isinstance(held, dict) or text != made_text(held):
+        return f"{MADE_FILE} does not have the checksum it was written with"
+    # What was made before made.json said so is told by its recipe alone.
+    if held.get("artifact", name) != name:
+        return f"it was written as {_short(str(held['artifact']))}"
+    return None
+
+
+def _short(name: str) -> str:
+    text = shown(name)
+    return text if len(text) <= 200 else f"{text[:200]}…"

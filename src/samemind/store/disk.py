@@ -12,13 +12,20 @@ import time
 from pathlib import Path
 from typing import Any
 
-from samemind.errors import StoreError
+from samemind.errors import StoreError, UnreadableFile
+from samemind.files.reading import access, open_regular, shown
 
 
 def checksum(file: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """The SHA-256 of a regular file, in hexadecimal.
+
+    **Raises:** `UnreadableFile` where it is missing, of another kind, or the disk fails.
+    """
+    with open_regular(file) as stream:
+        try:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            raise UnreadableFile(shown(file), error.strerror or str(error)) from error
 
 
 def flush_to_disk(path: Path) -> None:
@@ -39,11 +46,15 @@ def storage_error(root: Path, error: OSError) -> StoreError:
         errno.EDQUOT: "The quota is used up: free some space and run again; what is finished is "
         "kept.",
         errno.EROFS: "The file system is read-only: name another store with --store.",
-        errno.EACCES: "You may not write there: name another store with --store.",
-        errno.EPERM: "You may not write there: name another store with --store.",
+        errno.EACCES: "Ask its owner for the right (docs/artifacts.md says how several users share "
+        "a store), or name another store with --store.",
     }
+    advice[errno.EPERM] = advice[errno.EACCES]
     number = system_number(error)
     reason = os.strerror(number) if number else error
+    if number in (errno.EACCES, errno.EPERM):
+        place = error.filename or root
+        reason = f"{reason}, {shown(place)} is {access(place)}"
     found = StoreError(
         f"Cannot write to the store {root}: {reason}. "
         f"{advice.get(number, 'Name another store with --store, or mend this one.')}"
@@ -77,16 +88,3 @@ def made_text(made: dict[str, Any]) -> str:
     plain = {name: value for name, value in made.items() if name != "checksum"}
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
     return json.dumps(plain | {"checksum": digest}, indent=1, sort_keys=True) + "\n"
-
-
-def trouble_with_made(file: Path) -> str | None:
-    """What is wrong with a made.json, or None."""
-    try:
-        text = file.read_text(encoding="utf-8")
-        if text != made_text(json.loads(text)):
-            return f"{file.name} does not have the checksum it was written with"
-    except FileNotFoundError:
-        return f"{file.name} is missing"
-    except (OSError, ValueError, AttributeError) as error:
-        return f"{file.name} cannot be read ({error})"
-    return None

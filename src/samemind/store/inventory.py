@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from samemind.store.artifacts import (
+from samemind.errors import UnreadableFile
+from samemind.files.reading import read_json
+from samemind.store.artifacts import Store
+from samemind.store.marking import (
     DAMAGED_FOLDER,
-    DRAFT,
     JOBS_FOLDER,
     MADE_FILE,
-    RECIPE_FILE,
-    REMOVED,
     SCRATCH_FOLDER,
-    Store,
+    drafts,
+    half_removed,
+    is_artifact,
+    is_whole_recipe,
+    of_ours,
+    recipe_of,
 )
 from samemind.store.recipes import Recipe, identity_of
 
@@ -45,24 +51,53 @@ class Entry:
 
 
 class Inventory:
-    """All that a store holds, read once from its folders; no code of the recipes is needed."""
+    """All that a store holds, read once from its folders; no code of the recipes is needed.
+
+    `others` are folders with the name of an artifact whose content does not say that they are one:
+    they are told of, and never counted, moved or removed.
+
+    **Raises:** `StoreError` for a folder that is no store.
+
+    **Cost:** reads the recipe of each artifact; grows with their number and the size of recipes.
+    """
 
     def __init__(self, store: Store) -> None:
+        store.check_is_there()
         self.store = store
-        self.entries = {e.name: e for e in sorted(map(_entry, store.paths()), key=lambda e: e.name)}
+        self.entries: dict[str, Entry] = {}
+        self.others: list[Path] = []
+        for path in sorted(store.paths(), key=str):
+            entry = _entry(path)
+            if entry is None:
+                self.others.append(path)
+            else:
+                self.entries[entry.name] = entry
 
     @cached_property
-    def _by_identity(self) -> dict[str, Entry]:
-        return {entry.identity: entry for entry in self.entries.values()}
+    def _by_identity(self) -> dict[str, list[Entry]]:
+        # Several under one identity: one that was copied under another kind or label.
+        found: dict[str, list[Entry]] = {}
+        for entry in self.entries.values():
+            found.setdefault(entry.identity, []).append(entry)
+        return found
+
+    @cached_property
+    def _users(self) -> dict[str, list[Entry]]:
+        """What was made of each identity, in the order of the names."""
+        found: dict[str, list[Entry]] = {}
+        for entry in self.entries.values():
+            for identity in entry.needs:
+                found.setdefault(identity, []).append(entry)
+        return found
 
     def needed_by(self, entry: Entry) -> list[Entry]:
         """What was made of it, directly or not."""
-        return [e for e in self.entries.values() if entry.identity in e.needs]
+        return self._users.get(entry.identity, [])
 
     def made_of(self, entry: Entry) -> list[Entry]:
         """What it was made of, as far as that is in this store."""
-        found = (self._by_identity.get(identity) for identity in entry.needs)
-        return sorted((e for e in found if e is not None), key=lambda e: e.name)
+        found = (e for i in entry.needs for e in self._by_identity.get(i, ()))
+        return sorted(found, key=lambda e: e.name)
 
     def with_all_made_of_them(self, entries: Iterable[Entry]) -> list[Entry]:
         """The entries, and whatever depends on one of them."""
@@ -90,28 +125,37 @@ class Inventory:
         if in_work:
             return []
         root = self.store.root
-        folders = [root / name for name in (DAMAGED_FOLDER, SCRATCH_FOLDER, JOBS_FOLDER)]
-        found = [p for folder in folders if folder.is_dir() for p in folder.iterdir()]
-        found += [p for mark in (DRAFT, REMOVED) for p in root.glob(f"*/{mark}*")]
+        found = [
+            path
+            for folder in (DAMAGED_FOLDER, SCRATCH_FOLDER, JOBS_FOLDER)
+            for path in of_ours(root, folder)
+        ]
+        found += [*drafts(root), *half_removed(root)]
         return [(path, size_of(path)) for path in sorted(found)]
 
 
-def _entry(path: Path) -> Entry:
-    recipe, made = _json(path / RECIPE_FILE), _json(path / MADE_FILE)
+def _entry(path: Path) -> Entry | None:
+    """What a folder tells of the artifact in it; None where it does not say that it holds one."""
+    recipe = recipe_of(path)
+    if not is_whole_recipe(recipe, path):
+        if not is_artifact(path):
+            return None
+        recipe = None  # of another artifact, or nothing that one is made of
     own = path.name.rpartition("-")[2]
     return Entry(
         path=path,
-        size=size_of(path),
+        size=_size_below(str(path)),
         needs=frozenset(needs_of(recipe) - {own}),
-        made=str(made.get("time", "")) if isinstance(made, dict) else "",
+        made=_made(path / MADE_FILE),
     )
 
 
-def _json(file: Path) -> Any:
+def _made(file: Path) -> str:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None  # `verify` tells of it
+        made = read_json(file)
+    except UnreadableFile:
+        return ""  # `verify` tells of it
+    return str(made.get("time", ""))[:40] if isinstance(made, dict) else ""
 
 
 def needs_of(content: Any) -> set[str]:
@@ -131,16 +175,28 @@ def _recipes_in(content: Any) -> Iterator[dict[str, Any]]:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder."""
-    files = [path] if path.is_symlink() or not path.is_dir() else path.rglob("*")
-    return sum(_size(file) for file in files)
-
-
-def _size(file: Path) -> int:
+    """Bytes of a file, or of all files below a folder; links count as themselves."""
     try:
-        return 0 if file.is_dir() and not file.is_symlink() else file.lstat().st_size
-    except FileNotFoundError:
+        if path.is_symlink() or not path.is_dir():
+            return path.lstat().st_size
+    except OSError:
         return 0  # whoever is at work here has just put it in its place
+    return _size_below(str(path))
+
+
+def _size_below(folder: str) -> int:
+    size = 0
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    size += _size_below(entry.path)
+                else:
+                    with contextlib.suppress(FileNotFoundError):
+                        size += entry.stat(follow_symlinks=False).st_size
+    except OSError:
+        return size  # it went away, or its owner keeps it to themselves
+    return size
 
 
 def kinds(entries: Iterable[Entry]) -> dict[str, tuple[int, int]]:

@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -21,7 +22,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from samemind.errors import StoreError, UnreadableFile
+from samemind.files.reading import access, parsed_json, read_bytes, shown
+
 COUNTER_DIGITS = 12
+LONGEST = 2**14  # bytes of a lease
+HIDDEN = "\0"
+"""What the state of a lease begins with that cannot be read; the rest is what can be seen of it."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +102,8 @@ class Lease:
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        with contextlib.suppress(OSError):
-            if self.token in self.path.read_text(encoding="utf-8"):
+        with contextlib.suppress(OSError, UnreadableFile):
+            if self.token in _text(self.path):
                 self.path.unlink()
 
     def _keep_alive(self) -> None:
@@ -105,7 +112,7 @@ class Lease:
             count += 1
             try:
                 # Never created anew: a lease that was taken over stays with its new holder.
-                file = os.open(self.path, os.O_RDWR)
+                file = os.open(self.path, os.O_RDWR | os.O_NONBLOCK)
             except OSError:
                 continue
             try:
@@ -126,6 +133,9 @@ class Leases:
     - `beat`: seconds between two signs of life.
     - `patience`: seconds without one after which a lease of another host is taken over. That of a
       process of this machine which has ended is taken over at once.
+
+    Of a lease that cannot be read (another user's, or a folder or FIFO in its place) the times that
+    the system keeps tell whether its holder is alive; whose it is is said once, on stderr.
     """
 
     def __init__(self, folder: Path, *, beat: float = 5.0, patience: float = 60.0) -> None:
@@ -133,6 +143,7 @@ class Leases:
         self.beat = beat
         self.patience = patience
         self._seen: dict[str, tuple[str, float]] = {}
+        self._told: set[str] = set()
 
     def take(self, name: str) -> Lease | None:
         """The lease of an artifact, or None where somebody else is building it.
@@ -169,6 +180,8 @@ class Leases:
         """Whether nobody is building it. Ask again and again: a silent lease is ended by this.
 
         A lease is silent when its counter stood still, as seen from here, for `patience` seconds.
+
+        **Raises:** `StoreError` where a silent one cannot be removed, with its owner and mode.
         """
         path = self._path(name)
         content = self._read(path)
@@ -181,8 +194,21 @@ class Leases:
             self._seen[name] = (content, now)
             since = now
         who = _holder(content)
+        if content.startswith(HIDDEN) and name not in self._told:
+            self._told.add(name)
+            _tell(
+                f"Waiting for {name}: its lease {shown(path)} cannot be read (it is "
+                f"{access(path)}). It is taken over after {self.patience:g} seconds without a sign "
+                f"of life."
+            )
         if (who is not None and who.is_gone) or now - since >= self.patience:
-            self._break(path, content)
+            if not self._break(path, content):
+                raise StoreError(
+                    f"The lease {shown(path)} is {access(path)}, gave no sign of life for "
+                    f"{self.patience:g} seconds and cannot be removed by you. Ask its owner "
+                    f"whether the build is alive and to remove the lease if not; docs/artifacts.md "
+                    f"says how several users share a store."
+                )
             self._seen.pop(name, None)
             return True
         return False
@@ -193,7 +219,7 @@ class Leases:
         Leases of processes that have certainly ended are left out.
         """
         found = {}
-        for path in sorted(self.folder.glob("*")):
+        for path in self._all():
             content = self._read(path)
             record = _record(content) if content else None
             who = _holder(content) if content else None
@@ -201,9 +227,13 @@ class Leases:
                 found[record["name"]] = record
         return found
 
+    def unread(self) -> list[Path]:
+        """The leases that cannot be read from here, so that nobody knows whose they are."""
+        return [p for p in self._all() if (self._read(p) or "").startswith(HIDDEN)]
+
     def sweep(self) -> None:
         """Removes the leases of processes of this machine that have ended."""
-        for path in self.folder.glob("*"):
+        for path in self._all():
             content = self._read(path)
             who = _holder(content) if content else None
             if content is not None and who is not None and who.is_gone:
@@ -212,29 +242,84 @@ class Leases:
     def _path(self, name: str) -> Path:
         return self.folder / name.replace("/", "-")
 
+    def _all(self) -> list[Path]:
+        try:
+            names = sorted(path.name for path in self.folder.iterdir())
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StoreError(
+                f"{shown(self.folder)} cannot be read ({error.strerror}): it is "
+                f"{access(self.folder)}. docs/artifacts.md says how several users share a store."
+            ) from error
+        return [self.folder / name for name in names if name[:1] != "."]
+
     @staticmethod
     def _read(path: Path) -> str | None:
+        """What a lease says, or what can be seen of one that cannot be read; None for none."""
         try:
-            return path.read_text(encoding="utf-8", errors="replace")
-        except OSError:
+            return _text(path)
+        except UnreadableFile as error:
+            if error.is_missing:
+                return None
+        try:
+            seen = path.lstat()
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            # The whole folder is kept from us: not even that it changes can be seen.
+            return f"{HIDDEN}{error.errno}"
+        # Each beat of a living holder changes the times of the file.
+        return f"{HIDDEN}{seen.st_ino} {seen.st_mode} {seen.st_mtime_ns} {seen.st_ctime_ns}"
 
-    def _break(self, path: Path, content: str) -> None:
-        """Removes a lease that holds exactly `content`; any other is put back."""
+    def _break(self, path: Path, content: str) -> bool:
+        """Removes a lease that holds exactly `content`; False where that may not be done here.
+
+        Any other is put back, and counts as removed: it is somebody's new lease.
+        """
+        if content.startswith(HIDDEN):
+            return self._break_unread(path, content)
         grabbed = path.with_name(f".{path.name[-60:]}-{uuid.uuid4().hex}")
-        with contextlib.suppress(OSError):
+        try:
             path.rename(grabbed)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        with contextlib.suppress(OSError):
             if self._read(grabbed) != content:
                 # Somebody was quicker and this is their new lease.
                 with contextlib.suppress(OSError):
                     os.link(grabbed, path)
             grabbed.unlink()
+        return True
+
+    def _break_unread(self, path: Path, content: str) -> bool:
+        if self._read(path) != content:
+            return True
+        try:
+            # A folder that holds something is not ours to remove.
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return True
+
+
+def _tell(sentence: str) -> None:
+    if sys.stderr is not None:
+        sys.stderr.write(f"{sentence}\n")
+
+
+def _text(path: Path) -> str:
+    return read_bytes(path, most=LONGEST).decode("utf-8", "replace")
 
 
 def _record(content: str) -> dict[str, Any] | None:
     try:
-        record = json.loads(content[COUNTER_DIGITS:])
-    except ValueError:
+        record = parsed_json(content[COUNTER_DIGITS:], "a lease")
+    except UnreadableFile:
         return None  # its writer died in the moment of writing; silence will end it
     if not isinstance(record, dict) or not isinstance(record.get("name"), str):
         return None

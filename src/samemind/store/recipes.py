@@ -45,7 +45,10 @@ def described(value: Any) -> Any:
 
 def canonical_json(content: Any) -> str:
     """One text for one content: sorted keys, no spaces, no NaN."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _CANONICAL.encode(content)
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def readable_json(content: Any) -> str:
