@@ -21,6 +21,7 @@ from samemind.measures import measure
 from samemind.measures.base import Measure, Pair, Side
 from samemind.measures.cell import prepare
 from samemind.measures.choosing import check_kinds, chosen_measures
+from samemind.measures.intervals import UNKNOWN
 from samemind.measures.kinds import Kind
 from samemind.store.artifacts import Recipe, Store
 from samemind.training import Checkpoint
@@ -64,6 +65,8 @@ COLUMNS = {
     "measure": "str",
     "score": "float64",
     "standard_error": "float64",
+    "lower": "float64",
+    "upper": "float64",
     "floor": "float64",
     "floor_p95": "float64",
     "n_inputs": "int64",
@@ -109,10 +112,15 @@ class Scores(Recipe):
 
 
 class Scored(NamedTuple):
-    """One measure on one pair; `reason` says why a score is undefined, and is else None."""
+    """One measure on one pair; `reason` says why a score is undefined, and is else None.
+
+    `lower` and `upper` are the ends of a 95 % interval of the score.
+    """
 
     score: float
     standard_error: float
+    lower: float
+    upper: float
     floor: float
     floor_p95: float
     reason: str | None
@@ -121,19 +129,22 @@ class Scored(NamedTuple):
 def score_pair(
     pair: Pair, chosen: Measure, *, permutations: int = 0, random_seed: int = 0
 ) -> Scored:
-    """Score, standard error and floor of one measure; an undefined score is said, not invented."""
+    """Score, error, interval and floor of one measure; an undefined score is said, not invented."""
     pair.expects_vectors = True  # the standard error needs them
     try:
         score = chosen.score(pair)
     except UndefinedScore as error:
-        return Scored(np.nan, np.nan, np.nan, np.nan, str(error))
+        return Scored(*[np.nan] * 6, str(error))
     deviation = chosen.standard_error(pair)
+    lower, upper = UNKNOWN if deviation is None else chosen.interval(pair, deviation)
     floor = None
     if permutations:
         floor = chosen.floor(pair, permutations=permutations, random_seed=random_seed)
     return Scored(
         score,
         np.nan if deviation is None else deviation,
+        lower,
+        upper,
         np.nan if floor is None else floor.mean,
         np.nan if floor is None else floor.p95,
         None,
@@ -204,7 +215,8 @@ def compare(
     - `labels`: (N,) class numbers, for the measures that need them.
     - `permutations`: for the floor of each score; 0 leaves the floors out.
 
-    **Returns:** a pandas DataFrame, one row per pair and measure: score, standard error and floor
+    **Returns:** a pandas DataFrame, one row per pair and measure: score, standard error, the
+    ends `lower` and `upper` of a 95 % interval, and floor
     (what the measure gives when the inputs of one side are shuffled).
 
     **Raises:** `InvalidInput` for fewer than two models, a model without a linear head, unequal

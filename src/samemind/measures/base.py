@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from samemind.errors import InvalidInput, UnknownName
+from samemind.measures.intervals import Interval
 from samemind.measures.members import Measure, Score
 from samemind.measures.promises import Calibrated, Floor, Invariance
 from samemind.registry import Registry
@@ -77,6 +78,7 @@ def measure(
     per_input: Callable[..., Tensor] | None = None,
     influence: Callable[..., Tensor | None] | None = None,
     floor: Callable[..., Floor | None] | None = None,
+    interval: Callable[..., Interval] | None = None,
     no_standard_error: str | None = None,
     sees: str | None = None,
     cannot_see: str | None = None,
@@ -90,6 +92,7 @@ def measure(
         simply the mean of independent values; without it, that of the mean of `per_input`. If it
         takes a keyword `rows` (a slice or indices), it is asked for those inputs only.
     - `floor`: the closed form of the shuffled score, or None where it does not hold.
+    - `interval`: of 95 %, where it does not follow from score, standard error and bounds.
     - `no_standard_error`: why there is neither.
     - `sees`, `cannot_see`: for the table of README.md.
 
@@ -124,6 +127,7 @@ def measure(
             per_input=per_input,
             influence_of_inputs=influence,
             closed_form_floor=floor,
+            declared_interval=interval,
             no_standard_error=no_standard_error,
             sees=sees,
             cannot_see=cannot_see,

@@ -7,12 +7,22 @@ from typing import TYPE_CHECKING
 from samemind.errors import UndefinedScore
 from samemind.lazy import LazyModule
 from samemind.measures.base import Invariance, Pair, measure
-from samemind.sides.correctness import checked_labels, correctness
+from samemind.measures.intervals import (
+    JOINT_PRIOR,
+    Interval,
+    counts_interval,
+    drawn_shares,
+    middle,
+    score_interval,
+)
+from samemind.sides.correctness import checked_labels, correctness, joint_counts
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from torch import Tensor
 else:
+    np = LazyModule("numpy")
     torch = LazyModule("torch")
 
 _OF_DECISIONS = {Invariance.INPUT_CONSTANT, Invariance.TEMPERATURE, Invariance.CLASS_PERMUTATION}
@@ -57,12 +67,41 @@ def _kappa_influence(pair: Pair) -> Tensor:
     return _influence(_matches(pair), expected, of_expected)
 
 
+#: From this many inputs with equal and with unequal classes on, kappa's influences say enough.
+_MANY = 50
+
+
+def _kappa_interval(pair: Pair, *, score: float, error: float) -> Interval:
+    matches = _matches(pair)
+    n_same = float(matches.sum())
+    if min(n_same, pair.n_inputs - n_same) >= _MANY:
+        return score_interval(score, error, pair.n_inputs, (-1.0, 1.0))
+    n_classes = pair.a.n_classes
+    cells, counts = (pair.a.predictions * n_classes + pair.b.predictions).unique(return_counts=True)
+    cells = cells.cpu().numpy()
+    marginals = [side.cpu().numpy() for side in _class_shares(pair)]
+    usual = sum(marginals) / 2
+    # Beside the inputs seen, half of one with equal and half of one with unequal classes; which
+    # ones they have, the inputs seen say.
+    shares = drawn_shares(np.concatenate([counts.cpu().numpy(), [0.5, 0.5]]), prior=0.0)
+    seen, equal, unequal = shares[:, :-2], shares[:, -2], shares[:, -1]
+    extra = (equal + unequal)[:, None] * usual
+    first, second = (
+        seen @ np.eye(n_classes)[classes] + extra
+        for classes in (cells // n_classes, cells % n_classes)
+    )
+    observed = seen @ (cells // n_classes == cells % n_classes) + equal
+    expected = (first * second).sum(1)
+    return middle((observed - expected) / (1 - expected))
+
+
 @measure(
     reads="logits",
     family="hard predictions",
     bounds=(-1.0, 1.0),
     identical=1.0,
     invariances=_OF_DECISIONS,
+    interval=_kappa_interval,
     reference="Cohen (1960), doi:10.1177/001316446002000104",
     cost="O(N + C) per pair, after one arg-max per model",
     influence=_kappa_influence,
@@ -100,6 +139,17 @@ def _consistency_influence(pair: Pair) -> Tensor:
     return _influence(observed, expected, of_expected)
 
 
+def _consistency_interval(pair: Pair, **_: float) -> Interval:
+    def formula(shares: np.ndarray) -> np.ndarray:
+        both, first, second = shares[:, 0], shares[:, 1], shares[:, 2]
+        p, q = both + first, both + second
+        expected = p * q + (1 - p) * (1 - q)
+        return (1 - first - second - expected) / (1 - expected)
+
+    counts = joint_counts(pair)
+    return counts_interval(torch.cat([counts[:3], counts[3:].sum()[None]]), formula)
+
+
 @measure(
     reads="logits",
     family="hard predictions",
@@ -107,6 +157,7 @@ def _consistency_influence(pair: Pair) -> Tensor:
     identical=1.0,
     needs_labels=True,
     invariances=_OF_DECISIONS,
+    interval=_consistency_interval,
     reference="Geirhos et al. (2020), Beyond accuracy: quantifying trial-by-trial behaviour",
     cost="O(N) per pair, after one arg-max per model",
     influence=_consistency_influence,
@@ -195,6 +246,16 @@ def chance_adjusted_probabilistic_agreement(pair: Pair) -> Tensor:
     return _beyond_chance(observed.mean(), expected, _CERTAIN)
 
 
+def _adjusted_interval(pair: Pair, **_: float) -> Interval:
+    def formula(shares: np.ndarray) -> np.ndarray:
+        both, first, second, same = shares[:, 0], shares[:, 1], shares[:, 2], shares[:, 3]
+        p, q = both + first, both + second
+        expected = p * q + (1 - p) * (1 - q) / (pair.a.n_classes - 1)
+        return (both + same - expected) / (1 - expected)
+
+    return counts_interval(joint_counts(pair), formula, JOINT_PRIOR)
+
+
 @measure(
     reads="logits",
     family="hard predictions",
@@ -202,6 +263,7 @@ def chance_adjusted_probabilistic_agreement(pair: Pair) -> Tensor:
     identical=1.0,
     needs_labels=True,
     invariances=_OF_DECISIONS,
+    interval=_adjusted_interval,
     reference=_GOEL,
     cost="O(N C) per pair, after one arg-max per model",
     influence=lambda pair: _influence(*_hard_parts(pair)),

@@ -8,12 +8,15 @@ from samemind.errors import UndefinedScore
 from samemind.lazy import LazyModule
 from samemind.measures.agreement import agreement
 from samemind.measures.base import Floor, Invariance, Pair, measure
-from samemind.sides.correctness import correctness, error_rates
+from samemind.measures.intervals import JOINT_PRIOR, Interval, counts_interval
+from samemind.sides.correctness import correctness, error_rates, joint_counts
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from torch import Tensor
 else:
+    np = LazyModule("numpy")
     torch = LazyModule("torch")
 
 _INVARIANCES = {Invariance.INPUT_CONSTANT, Invariance.TEMPERATURE, Invariance.CLASS_PERMUTATION}
@@ -83,6 +86,16 @@ def _influence(pair: Pair) -> Tensor:
     return change / (high - low)
 
 
+def _interval(pair: Pair, **_: float) -> Interval:
+    def formula(shares: np.ndarray) -> np.ndarray:
+        both, first, second, same = shares[:, 0], shares[:, 1], shares[:, 2], shares[:, 3]
+        errors = 1 - both - first, 1 - both - second
+        low, high = np.abs(errors[0] - errors[1]), np.minimum(errors[0] + errors[1], 1)
+        return (1 - both - same - low) / (high - low)
+
+    return counts_interval(joint_counts(pair), formula, JOINT_PRIOR)
+
+
 @measure(
     reads="logits",
     family="hard predictions",
@@ -91,6 +104,7 @@ def _influence(pair: Pair) -> Tensor:
     larger_is_more_similar=False,
     needs_labels=True,
     invariances=_INVARIANCES,
+    interval=_interval,
     reference="Klabunde et al. (2025), ACM CSUR 57(9), section 4.2",
     cost="O(N) per pair, after one arg-max per model",
     influence=_influence,

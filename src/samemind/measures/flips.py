@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from samemind.errors import UndefinedScore
 from samemind.measures.base import Invariance, Pair, measure
+from samemind.measures.intervals import Interval
 from samemind.sides.correctness import correctness
+from samemind.statistics.swaps import paired_interval, wilson_interval
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,6 +85,14 @@ def _signed_differences(pair: Pair) -> Tensor:
     return differences if float(differences.mean()) >= 0 else -differences
 
 
+def _difference_interval(pair: Pair, **_: float) -> Interval:
+    won, lost = (int(part(pair).sum()) for part in (_won, _lost))
+    low, high = paired_interval(won, lost, pair.n_inputs)
+    near, far = sorted((abs(low), abs(high)))
+    # Without its sign, a difference that may be of either sign may be 0.
+    return (0.0 if low <= 0 <= high else near), far
+
+
 @measure(
     reads="logits",
     family="hard predictions",
@@ -91,6 +101,7 @@ def _signed_differences(pair: Pair) -> Tensor:
     larger_is_more_similar=False,
     needs_labels=True,
     invariances=_INVARIANCES,
+    interval=_difference_interval,
     reference="Klabunde et al. (2025), ACM CSUR 57(9), section 4.1",
     cost=_COST,
     per_input=_signed_differences,
@@ -121,6 +132,12 @@ def _error_influence(pair: Pair) -> Tensor:
     return (same - same.mean() / both.mean() * both) / both.mean()
 
 
+def _error_interval(pair: Pair, **_: float) -> Interval:
+    # The share of a count: what is wrong for one model only says nothing of it.
+    both, same = _joint_errors(pair)
+    return wilson_interval(float(same.sum()), int(both.sum()))
+
+
 @measure(
     reads="logits",
     family="hard predictions",
@@ -128,6 +145,7 @@ def _error_influence(pair: Pair) -> Tensor:
     identical=1.0,
     needs_labels=True,
     invariances=_INVARIANCES,
+    interval=_error_interval,
     reference="Mania et al. (2019), Model similarity mitigates test set overuse",
     cost=_COST,
     influence=_error_influence,

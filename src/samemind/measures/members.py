@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from samemind.errors import InvalidInput, UndefinedScore, UnknownName
 from samemind.lazy import LazyModule
+from samemind.measures.intervals import UNKNOWN, Interval, score_interval
 from samemind.measures.promises import Calibrated, Floor, Invariance
 from samemind.measures.shuffling import paired_floor
 from samemind.sides.pair import Pair, Side
@@ -62,6 +63,7 @@ class Measure:
     per_input: Callable[..., Tensor] | None = field(default=None, repr=False)
     influence_of_inputs: Callable[..., Tensor | None] | None = field(default=None, repr=False)
     closed_form_floor: Callable[..., Floor | None] | None = field(default=None, repr=False)
+    declared_interval: Callable[..., Interval] | None = field(default=None, repr=False)
     no_standard_error: str | None = None
     sees: str | None = None
     cannot_see: str | None = None
@@ -206,6 +208,26 @@ class Measure:
         if influence is None:
             return None
         return float((influence.square().mean() / n).sqrt())
+
+    def interval(self, pair: Pair, error: float | None = None) -> Interval:
+        """The lower and upper end of a 95 % interval of the score; NaN where there is none.
+
+        It says where the mean over many draws of as many inputs lies, and stays within the bounds.
+        From the standard error (`score_interval`) unless the measure declares another.
+
+        **Arguments:** `error` is the standard error, where it is at hand.
+
+        **Cost:** that of the standard error.
+        """
+        error = self.standard_error(pair) if error is None else error
+        if error is None:
+            return UNKNOWN
+        score = self.score(pair)
+        if self.declared_interval is None:
+            return score_interval(score, error, pair.n_inputs, self.bounds)
+        low, high = self.declared_interval(pair, score=score, error=error, **self.settings)
+        # What is drawn around a score at its bound would leave the score itself out.
+        return min(low, score), max(high, score)
 
     def grouped_standard_error(self, pair: Pair, groups: int = 20, random_seed: int = 0) -> float:
         """The standard error by leaving out a group of inputs at a time: for any measure.

@@ -51,3 +51,20 @@ def error_rates(pair: Pair) -> tuple[Tensor, Tensor]:
     """The share of inputs that each model gets wrong, two tensors `()`."""
     first, second = correctness(pair)
     return 1 - first.mean(), 1 - second.mean()
+
+
+def joint_counts(pair: Pair) -> Tensor:
+    """How many inputs are right for both, for the first only, for the second only, wrong for both
+    with one class, and wrong for both with two, `(5,)` in float64.
+    """
+    first, second = correctness(pair)
+    both_wrong = (1 - first) * (1 - second)
+    same = (pair.a.predictions == pair.b.predictions).double()
+    parts = (
+        first * second,
+        first * (1 - second),
+        (1 - first) * second,
+        both_wrong * same,
+        both_wrong * (1 - same),
+    )
+    return torch.stack([part.sum() for part in parts])
