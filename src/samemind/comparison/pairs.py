@@ -134,7 +134,7 @@ def score_pair(
     try:
         score = chosen.score(pair)
     except UndefinedScore as error:
-        return Scored(*[np.nan] * 6, str(error))
+        return Scored(np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, str(error))
     deviation = chosen.standard_error(pair)
     lower, upper = UNKNOWN if deviation is None else chosen.interval(pair, deviation)
     floor = None
