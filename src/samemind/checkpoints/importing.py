@@ -23,6 +23,7 @@ from samemind.checkpoints.reading import read_weights
 from samemind.datasets.base import DATASETS, Dataset
 from samemind.errors import CheckpointError, InvalidInput
 from samemind.execution.devices import Execution
+from samemind.files.reading import is_file
 from samemind.lazy import LazyModule
 from samemind.store.artifacts import Store, checksum
 from samemind.training import WEIGHTS_FILE, Imported
@@ -124,13 +125,13 @@ def read_checkpoint(source: str, claims: Claims) -> tuple[Imported, Loaded]:
 
 
 def _is_name(source: str) -> bool:
-    return source.partition(":")[0] in ("timm", "torchvision") and not Path(source).is_file()
+    return source.partition(":")[0] in ("timm", "torchvision") and not is_file(source)
 
 
 def _path_of(source: str) -> Path:
     """The file given, or the one on this machine that a published name stands for."""
     path = Path(source)
-    return path if path.is_file() or not looks_published(source) else published_file(source)
+    return path if is_file(path) or not looks_published(source) else published_file(source)
 
 
 def _dataset_of(source: str, claims: Claims) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from samemind.checkpoints.layouts import named
 from samemind.errors import CheckpointError, UnknownName
+from samemind.files.reading import expanded
 from samemind.registry import Registry, did_you_mean
 
 
@@ -73,18 +74,18 @@ def checkpoints_folder() -> Path:
     """The folder of published files: SAMEMIND_CHECKPOINTS, else one in the user's cache."""
     place = os.environ.get("SAMEMIND_CHECKPOINTS")
     if place:
-        return Path(place).expanduser()
+        return expanded(place)
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "samemind" / "checkpoints"
+    return expanded(cache) / "samemind" / "checkpoints"
 
 
 def _hugging_face() -> Path:
     """The folder in which Hugging Face's own tools keep what they fetched."""
     if place := os.environ.get("HF_HUB_CACHE"):
-        return Path(place).expanduser()
+        return expanded(place)
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("HF_HOME") or f"{cache}/huggingface"
-    return Path(home).expanduser() / "hub"
+    return expanded(home) / "hub"
 
 
 PUBLISHED: Registry[PublishedCheckpoint] = Registry("published checkpoint", "samemind.checkpoints")

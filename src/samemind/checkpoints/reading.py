@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from samemind.checkpoints.layouts import state_dicts
 from samemind.errors import CheckpointError, InvalidInput
 from samemind.files.archives import check_size, check_zip
+from samemind.files.reading import is_file, is_folder
 from samemind.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -76,8 +77,8 @@ def _check_dense(weights: dict[str, Tensor], path: Path) -> None:
 def _held(path: Path, is_trusted: bool) -> Any:
     from pickle import UnpicklingError
 
-    if not path.is_file():
-        what = "It is a folder: name a file in it." if path.is_dir() else "Check the path."
+    if not is_file(path):
+        what = "It is a folder: name a file in it." if is_folder(path) else "Check the path."
         raise CheckpointError(f"There is no checkpoint file {path}. {what}")
     try:
         if path.suffix == ".safetensors":

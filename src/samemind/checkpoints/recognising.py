@@ -13,6 +13,7 @@ from samemind.checkpoints.layouts import Layout, layouts
 from samemind.checkpoints.nearest import classes_in, fits, nearest
 from samemind.checkpoints.reading import read_weights
 from samemind.errors import CheckpointError, InvalidInput
+from samemind.files.reading import is_file
 
 EPSILON = re.compile(r"(?:eps(?:ilon)?|[_-]e)[_=-]?(\d+(?:[._]\d+)?(?:e-?\d+)?)", re.IGNORECASE)
 NORM = re.compile(r"(?<![a-z0-9])(l_?2|l_?inf)(?![a-z0-9])", re.IGNORECASE)
@@ -59,7 +60,7 @@ def recognise_all(patterns: Sequence[str]) -> list[Recognised]:
     **Raises:** `InvalidInput` where no file is found.
     """
     paths = sorted({p for pattern in patterns for p in _glob(pattern)})
-    files = [p for p in paths if p.is_file()]
+    files = [p for p in paths if is_file(p)]
     if not files:
         raise InvalidInput(
             f"No file fits {' '.join(patterns)}. Put the pattern in quotes, so that the shell "

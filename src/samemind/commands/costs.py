@@ -79,8 +79,9 @@ def needs_of(study: Study, store: Store) -> list[dict[str, Any]]:
 def _file_lacks(recipe: Imported, file: Path) -> str:
     """What must be done before a run can bring in the file that a study names; '' for nothing."""
     from samemind.checkpoints.importing import command_of
+    from samemind.files.reading import is_file
 
-    if file.is_file():
+    if is_file(file):
         return ""
     return (
         f"There is no file {file}, where the study says that it lies. Put it there, or import it "

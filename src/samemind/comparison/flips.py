@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from samemind.files.reading import shown
 from samemind.inputs.images import Images, fitted
 from samemind.lazy import LazyModule
 from samemind.measures.base import Side
@@ -81,7 +82,7 @@ def name_in(images: Images) -> Callable[[int], str]:
 
     def name(position: int) -> str:
         path = images.source[int(images.indices[position])]  # pyright: ignore[reportIndexIssue]
-        return str(path.relative_to(root) if root else path.name)
+        return shown(path.relative_to(root) if root else path.name)
 
     return name
 

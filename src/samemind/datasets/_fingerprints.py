@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from samemind.errors import DataError
+from samemind.errors import DataError, UnreadableFile
+from samemind.files.reading import checksum, expanded, read_json, shown
 
 MANY = 20_000  # files that take long enough to read for a word about it
 
@@ -43,7 +44,7 @@ def fingerprint(folder: Path, paths: Sequence[Path]) -> str:
         _remember(folder, known)
     whole = hashlib.sha256()
     for name in sorted(states):
-        whole.update(f"{name}\0{known[name][1]}\n".encode())
+        whole.update(os.fsencode(f"{name}\0{known[name][1]}\n"))
     return whole.hexdigest()[:16]
 
 
@@ -52,34 +53,33 @@ def _state(path: Path) -> list[int]:
     try:
         found = path.stat()
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable(path, error.strerror) from error
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
 
 
 def _hash(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise _unreadable(path, error) from error
+        return checksum(path)
+    except UnreadableFile as error:
+        raise _unreadable(path, error.reason) from error
 
 
-def _unreadable(path: Path, error: OSError) -> DataError:
+def _unreadable(path: Path, reason: str | None) -> DataError:
     return DataError(
-        f"The image {path} cannot be read ({error.strerror}). Give yourself the right to read it, "
+        f"The image {shown(path)} cannot be read ({reason}). Give yourself the right to read it, "
         f"or take it out of the folder."
     )
 
 
 def _place(folder: Path) -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    cache = expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
     return cache / "samemind" / "fingerprints" / f"{name}.json"
 
 
 def _remembered(folder: Path) -> dict[str, list]:
     try:
-        found = json.loads(_place(folder).read_text(encoding="utf-8"))
+        found = read_json(_place(folder), most=2**30)
         return {str(name): [list(state), str(h)] for name, (state, h) in found.items()}
     except (OSError, ValueError, AttributeError, TypeError):
         return {}

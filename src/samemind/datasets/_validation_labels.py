@@ -8,6 +8,7 @@ from pathlib import Path
 
 from samemind.errors import DataError
 from samemind.files.matlab import read_mat5
+from samemind.files.reading import read_text
 
 LABEL_FILES = (
     "LOC_val_solution.csv",
@@ -44,17 +45,16 @@ def validation_labels(
 def _read(file: Path, paths: Sequence[Path], ids: Sequence[str]) -> list[str]:
     try:
         if file.name == "LOC_val_solution.csv":
-            with file.open(newline="", encoding="utf-8") as stream:
-                rows = list(csv.reader(stream))[1:]
+            rows = list(csv.reader(read_text(file).splitlines()))[1:]
             by_name = {row[0]: row[1].split()[0] for row in rows}
             found = [by_name[path.stem] for path in paths]
         elif file.name == "val.txt":
-            pairs = (line.split() for line in file.read_text(encoding="utf-8").splitlines())
+            pairs = (line.split() for line in read_text(file).splitlines())
             by_name = {Path(name).stem: label for name, label in pairs}
             labels = [by_name[path.stem] for path in paths]
             found = [ids[int(label)] if label.isdigit() else label for label in labels]
         else:
-            lines = file.read_text(encoding="utf-8").split()
+            lines = read_text(file).split()
             if len(lines) != len(paths):
                 raise DataError(
                     f"{file} has {len(lines):,} lines for {len(paths):,} images in "

@@ -13,7 +13,8 @@ import numpy as np
 
 from samemind.datasets.base import ArraySplit, Dataset, dataset
 from samemind.datasets.roots import data_folder, download_once
-from samemind.errors import DataError
+from samemind.errors import DataError, UnreadableFile
+from samemind.files.reading import read_bytes
 
 FOLDER = "cifar-10-batches-py"
 # As published with the data set.
@@ -83,23 +84,24 @@ def read_arrays(content: bytes, path: Path) -> dict[str, Any]:
         ) from error
 
 
+MOST_OF_BATCH = 2**27  # bytes; a published one has 31 million
+
+
 def read_batch(path: Path, md5: str) -> ArraySplit:
     """The images of one python batch.
 
     **Raises:** `DataError` where the file is missing or is not the published one.
     """
     try:
-        content = path.read_bytes()
-    except OSError as error:
+        content = read_bytes(path, most=MOST_OF_BATCH)
+    except UnreadableFile as error:
         what_to_do = (
             f"It lies there packed: unpack it with `xz -dk {_packed(path)}`."
             if _packed(path).is_file()
             else f"Unpack cifar-10-python.tar.gz from www.cs.toronto.edu/~kriz/cifar.html into "
             f"{path.parent.parent}."
         )
-        raise DataError(
-            f"The file {path} cannot be read ({error.strerror}). {what_to_do}"
-        ) from error
+        raise DataError(f"The file {path} cannot be read ({error.reason}). {what_to_do}") from error
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if found != md5:
         raise DataError(

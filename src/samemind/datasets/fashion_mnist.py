@@ -9,7 +9,8 @@ import numpy as np
 
 from samemind.datasets.base import ArraySplit, Dataset, dataset
 from samemind.datasets.roots import data_folder, download_once
-from samemind.errors import DataError
+from samemind.errors import DataError, UnreadableFile
+from samemind.files.reading import read_bytes
 
 SIZES = {"train": 60_000, "test": 10_000}
 FILES = {
@@ -30,9 +31,9 @@ def read_idx(path: Path) -> np.ndarray:
     **Raises:** `DataError` where the file is missing, cut off or of another kind.
     """
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"The file {path} cannot be read ({error.strerror}).") from error
+        content = read_bytes(path, most=2**30)
+    except UnreadableFile as error:
+        raise DataError(f"The file {path} cannot be read ({error.reason}).") from error
     # Two zero bytes, the type (8: unsigned bytes), the number of axes, then their lengths.
     if content[:3] != b"\0\0\x08" or len(content) < 4:
         raise DataError(f"The file {path} is not an IDX file of bytes. Unpack or fetch it again.")

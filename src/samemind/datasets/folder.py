@@ -7,11 +7,13 @@ the identity of everything made from them: another image in the folder is anothe
 
 from __future__ import annotations
 
+from math import isqrt
 from pathlib import Path
 
 from samemind.datasets._fingerprints import fingerprint
 from samemind.datasets.base import DATASETS, Dataset
 from samemind.datasets.images import (
+    MOST_PIXELS,
     FileSplit,
     ImageSize,
     class_folders,
@@ -19,6 +21,7 @@ from samemind.datasets.images import (
     split_of_folders,
 )
 from samemind.errors import DataError, InvalidInput
+from samemind.files.reading import expanded, shown
 
 SPLITS = ("train", "val", "test")
 IMAGENET_SIZE = 224
@@ -33,9 +36,14 @@ def from_folder(text: str) -> Dataset:
     **Cost:** lists the folders, and reads every image the first time, for its fingerprint; then
     only images that changed.
     """
+    if shown(text) != text:
+        raise InvalidInput(
+            f"The path of 'folder:{shown(text)}' is not UTF-8, and what is made of the folder "
+            f"could not name it. Give it another name, or make a link to it."
+        )
     before, _, after = text.rpartition("@")
     has_size = bool(before) and "/" not in after
-    path = Path(before if has_size else text).expanduser()
+    path = expanded(before if has_size else text)
     size = _size(after if has_size else str(IMAGENET_SIZE), text)
     names = class_folders(path)
     splits = {name: path / name for name in SPLITS if name in names} or {"all": path}
@@ -51,7 +59,8 @@ def from_folder(text: str) -> Dataset:
             differing = sorted(set(found) ^ set(classes[first]))
             raise DataError(
                 f"{splits[name]} and {splits[first]} do not have the same classes: "
-                f"{', '.join(differing[:5])} {'is' if len(differing) == 1 else 'are'} in one only."
+                f"{', '.join(map(shown, differing[:5]))} "
+                f"{'is' if len(differing) == 1 else 'are'} in one only."
             )
 
     files = {name: _files(place, classes[first]) for name, place in splits.items()}
@@ -62,7 +71,7 @@ def from_folder(text: str) -> Dataset:
     return Dataset(
         name=f"folder:{text}",
         summary=f"The images below {path}",
-        classes=classes[first],
+        classes=tuple(map(shown, classes[first])),
         image_size=size.crop,
         # Nothing is known of these images; the constants of ImageNet serve natural ones.
         mean=(0.485, 0.456, 0.406),
@@ -77,12 +86,18 @@ def from_folder(text: str) -> Dataset:
 
 
 def _size(text: str, asked: str) -> ImageSize:
-    if not text.isdigit() or int(text) == 0:
+    if not (text.isascii() and text.isdigit()) or not text.strip("0"):
         raise InvalidInput(
             f"'folder:{asked}' asks for images of '{text}' pixels, which is no size. Write "
             f"folder:PATH@64 for 64 × 64 pixels, or folder:PATH for 224 × 224."
         )
-    crop = int(text)
+    crop = int(text[:9])
+    if len(text) > 9 or crop**2 > MOST_PIXELS:
+        raise InvalidInput(
+            f"'folder:{asked[:200]}' asks for images of {text[:20]} × {text[:20]} pixels, and "
+            f"{isqrt(MOST_PIXELS):,} × {isqrt(MOST_PIXELS):,} are the most. Write folder:PATH@64 "
+            f"for 64 × 64."
+        )
     return ImageSize(resize=255 if crop == IMAGENET_SIZE else crop, crop=crop)
 
 

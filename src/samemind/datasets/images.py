@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from samemind.errors import DataError
+from samemind.errors import DataError, UnreadableFile
+from samemind.files.pictures import open_picture
+from samemind.files.reading import files_below, is_folder, shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -107,25 +109,24 @@ def decoded(
     **Raises:** `DataError` with the file's name where it cannot be decoded, has more than
     `MOST_PIXELS`, or `then` raises an error.
     """
-    from PIL import Image
-
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             pixels = image.size[0] * image.size[1]
             if pixels > MOST_PIXELS:
                 raise DataError(f"it has {pixels:,} pixels, and {MOST_PIXELS:,} are the most")
             return None if leaves_large and pixels > LARGE else then(image.convert(mode))
     except Exception as error:  # decoders raise anything over a file that is not what it says
+        reason = error.reason if isinstance(error, UnreadableFile) else error
         raise DataError(
-            f"The image {path} cannot be read ({error}). Fetch that file again, or unpack the "
-            f"archive that it came in once more."
+            f"The image {shown(path)} cannot be read ({reason}). Fetch that file again, or "
+            f"unpack the archive that it came in once more."
         ) from error
 
 
 def class_folders(folder: Path) -> list[str]:
     """The names of the folders in a folder, sorted: the classes, in the order of their labels."""
-    if not folder.is_dir():
-        raise DataError(f"There is no folder {folder}.")
+    if not is_folder(folder):
+        raise DataError(f"There is no folder {shown(folder)}.")
     return sorted(e.name for e in os.scandir(folder) if e.is_dir() and not e.name.startswith("."))
 
 
@@ -136,11 +137,12 @@ def images_below(folder: Path) -> list[Path]:
 
 
 def images_of_class(folder: Path) -> list[Path]:
-    """The image files of a folder and of those in it, as torchvision's ImageFolder orders them."""
-    found = []
-    for place, _, names in sorted(os.walk(folder, followlinks=True)):
-        found += [Path(place) / n for n in sorted(names) if Path(n).suffix.lower() in SUFFIXES]
-    return found
+    """The image files of a folder and of those in it, as torchvision's ImageFolder orders them.
+
+    Links are followed, but none back to a folder above it.
+    """
+    found = [path for path in files_below(folder) if path.suffix.lower() in SUFFIXES]
+    return sorted(found, key=lambda path: (str(path.parent), path.name))
 
 
 def split_of_folders(folder: Path, classes: Sequence[str], size: ImageSize) -> FileSplit:
@@ -155,8 +157,8 @@ def split_of_folders(folder: Path, classes: Sequence[str], size: ImageSize) -> F
         if not found:
             state = "is empty" if (folder / name).is_dir() else "is missing"
             raise DataError(
-                f"The folder of the class '{name}' {state}: {folder / name}. Every class needs "
-                f"its images ({', '.join(sorted(SUFFIXES))}) in a folder of its name."
+                f"The folder of the class '{shown(name)}' {state}: {shown(folder / name)}. Every "
+                f"class needs its images ({', '.join(sorted(SUFFIXES))}) in a folder of its name."
             )
         paths += found
         labels += [label] * len(found)

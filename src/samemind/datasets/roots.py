@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from samemind.errors import DataError
+from samemind.files.reading import expanded
 
 
 def data_folder(root: Path | None = None) -> Path:
@@ -18,9 +19,9 @@ def data_folder(root: Path | None = None) -> Path:
         return Path(root)
     named = os.environ.get("SAMEMIND_DATA")
     if named:
-        return Path(named).expanduser()
+        return expanded(named)
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "samemind" / "data"
+    return expanded(cache) / "samemind" / "data"
 
 
 def download_once(name: str, folder: Path, is_there: Callable[[], bool], fetch: Callable) -> None:

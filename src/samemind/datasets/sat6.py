@@ -19,6 +19,7 @@ from samemind.datasets.images import ImageSize
 from samemind.datasets.roots import data_folder
 from samemind.errors import DataError, InvalidInput
 from samemind.files.hdf5 import mat_arrays
+from samemind.files.reading import check_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -106,6 +107,7 @@ def _numbers(path: Path, columns: int) -> np.ndarray:
 
     names = [str(i) for i in range(columns)]
     parts: list[np.ndarray] = []
+    check_regular(path)
     try:
         with csv.open_csv(
             path,

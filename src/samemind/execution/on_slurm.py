@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from samemind.errors import InvalidInput, MissingExtra, SamemindError
+from samemind.errors import InvalidInput, MissingExtra, SamemindError, UnreadableFile
 from samemind.execution.base import Item, Key, Outcome
 from samemind.execution.batches import attempt_all, batches
+from samemind.files.reading import read_json
 
 SUBMITTED_FILE = "submitted.json"
 ASK = ("squeue", "--noheader", "--array", "--me", "--format=%i")
@@ -248,8 +249,8 @@ class OnSlurm:
 
     def _written(self) -> dict[str, str]:
         try:
-            held = json.loads((self.folder / SUBMITTED_FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            held = read_json(self.folder / SUBMITTED_FILE)
+        except UnreadableFile:
             return {}
         # Damaged or edited: then nothing is known of former jobs, and the store says what is done.
         jobs = held.items() if isinstance(held, dict) else ()

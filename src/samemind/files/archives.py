@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from samemind.errors import InvalidInput
+from samemind.files.reading import check_regular
 
 ALWAYS_FINE = 2**30  # bytes
 LARGEST_RATIO = 100
@@ -38,6 +39,7 @@ def check_zip(path: Path) -> None:
     **Raises:** `InvalidInput` where they would unpack to far more than the file holds, where one
     is a link or a device, has a name outside of the archive, or the file is a damaged zip file.
     """
+    check_regular(path)
     try:
         with zipfile.ZipFile(path) as held:
             members = held.infolist()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from samemind.errors import InvalidInput, MissingExtra
 from samemind.files.archives import ALWAYS_FINE, MOST_DEFLATED, check_size, inflated_size
 from samemind.files.matlab import is_mat5, read_mat5
+from samemind.files.reading import check_regular, open_regular
 from samemind.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ USER_BLOCKS = (0, 512, 1024, 2048)  # bytes that may stand before the mark; MATL
 
 def is_hdf5(path: Path) -> bool:
     """Whether a file is HDF5, a MAT file of version 7.3 included."""
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         return any(stream.seek(at) == at and stream.read(8) == HDF5_MARK for at in USER_BLOCKS)
 
 
@@ -84,6 +85,7 @@ def hdf5_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, n
             f"{path} is an HDF5 file (MATLAB 7.3 files are such), which h5py reads. "
             f"`pip install 'samemind[hdf5]'` brings it."
         ) from None
+    check_regular(path)
     found: dict[str, Any] = {}
 
     def visit(name: str, item: object) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from samemind.errors import InvalidInput
 from samemind.files.archives import check_size
+from samemind.files.reading import open_regular
 from samemind.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ COMPLEX = 0x800  # among the flags
 
 def is_mat5(path: Path) -> bool:
     """Whether a file is a MAT file of version 5."""
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         head = stream.read(128)
     return head[126:] in ORDERS and head[:4].find(b"\0") < 0
 

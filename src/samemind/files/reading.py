@@ -7,6 +7,8 @@ waiting, up to a size that the caller names, and whatever fails is one error wit
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
 import re
@@ -34,6 +36,23 @@ def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
     folder, a FIFO, a socket, a device.
     """
     return os.fdopen(_opened(path)[0], "rb")
+
+
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """Raises `UnreadableFile` for what a library that opens files itself should not be given."""
+    open_regular(path).close()
+
+
+def checksum(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a regular file, in hexadecimal.
+
+    **Raises:** `UnreadableFile` where it is missing, of another kind, or the disk fails.
+    """
+    with open_regular(path) as stream:
+        try:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            raise _unreadable(path, error) from error
 
 
 def read_bytes(path: str | os.PathLike[str], *, most: int = MOST_TEXT) -> bytes:
@@ -175,8 +194,10 @@ def shown(path: str | os.PathLike[str]) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def files_below(folder: str | os.PathLike[str]) -> Iterator[Path]:
+def files_below(folder: str | os.PathLike[str], *, follows_links: bool = True) -> Iterator[Path]:
     """The paths of everything that is no folder, below a folder and through links, in no order.
+
+    - `follows_links`: False leaves out what lies in folders that are links.
 
     A link back to a folder that the walk is in is not followed. FIFOs and devices are among the
     paths: whoever opens them is told.
@@ -201,7 +222,8 @@ def files_below(folder: str | os.PathLike[str]) -> Iterator[Path]:
             with os.scandir(place) as entries:
                 for entry in entries:
                     if _leads_to_folder(entry):
-                        waiting.append((entry.path, above | {this}))
+                        if follows_links or not entry.is_symlink():
+                            waiting.append((entry.path, above | {this}))
                     else:
                         yield Path(entry.path)
         except OSError as error:
@@ -257,7 +279,7 @@ def user_name(number: int) -> str:
 
 def _unreadable(path: str | os.PathLike[str], error: OSError | ValueError) -> UnreadableFile:
     if isinstance(error, FileNotFoundError):
-        found = UnreadableFile(shown(path), "it is not there")
+        found = UnreadableFile(shown(path), os.strerror(errno.ENOENT))
         found.is_missing = True
         return found
     if isinstance(error, PermissionError):

@@ -10,6 +10,7 @@ import numpy as np
 from samemind.errors import InvalidInput, MissingExtra
 from samemind.files.archives import check_zip
 from samemind.files.hdf5 import hdf5_arrays, mat_arrays
+from samemind.files.reading import is_file
 
 REPRESENTATION_NAMES = (
     "representation", "representations", "features", "activations", "embeddings", "x",
@@ -25,7 +26,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     **Raises:** `InvalidInput` for a file that is not there, of another kind, or damaged;
     `MissingExtra` for HDF5 (and MATLAB 7.3, which is HDF5) where h5py is not installed.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise InvalidInput(f"There is no file {path}. Check the path.")
     reader = _READERS.get(path.suffix.lower())
     if reader is None:

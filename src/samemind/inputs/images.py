@@ -11,7 +11,8 @@ import numpy as np
 
 from samemind.datasets.base import DATASETS, Split
 from samemind.datasets.images import MOST_PIXELS, decoded
-from samemind.errors import DataError, InvalidInput, UnknownName
+from samemind.errors import DataError, InvalidInput, UnknownName, UnreadableFile
+from samemind.files.reading import files_below, is_file, is_folder, read_text, shown
 from samemind.inputs.arrays import read_arrays
 from samemind.lazy import LazyModule
 from samemind.randomness import numpy_generator
@@ -159,7 +160,7 @@ def open_images(
     **Raises:** `InvalidInput`, `UnknownName` or `DataError` where there are no such images.
     """
     path = Path(inputs)
-    if path.is_dir():
+    if is_folder(path):
         found = _from_folder(path)
     elif path.suffix in TENSORS:
         found = _from_tensor(path)
@@ -205,7 +206,11 @@ def _from_dataset(inputs: str, data: Path | None) -> Images:
 
 
 def _from_folder(path: Path) -> Images:
-    files = sorted(f for f in path.rglob("*") if f.suffix.lower() in ENDINGS and f.is_file())
+    files = sorted(
+        f
+        for f in files_below(path, follows_links=False)
+        if f.suffix.lower() in ENDINGS and is_file(f)
+    )
     if not files:
         raise InvalidInput(
             f"The folder {path} holds no images ({', '.join(ENDINGS)}). Name a folder of "
@@ -214,16 +219,16 @@ def _from_folder(path: Path) -> Images:
     parts = [f.relative_to(path).parts for f in files]
     if any(len(p) == 1 for p in parts):
         files = [f for f, p in zip(files, parts, strict=True) if len(p) == 1]
-        return Images(name=path.name, source=files, indices=np.arange(len(files)), root=path)
-    classes = tuple(sorted({p[0] for p in parts}))
-    number = {name: i for i, name in enumerate(classes)}
+        return Images(name=shown(path.name), source=files, indices=np.arange(len(files)), root=path)
+    names = sorted({p[0] for p in parts})
+    number = {name: i for i, name in enumerate(names)}
     labels = np.array([number[p[0]] for p in parts])
     return Images(
-        name=path.resolve().name,
+        name=shown(path.resolve().name),
         source=files,
         indices=np.arange(len(files)),
         labels=labels,
-        classes=classes,
+        classes=tuple(map(shown, names)),
         root=path,
     )
 
@@ -281,7 +286,10 @@ def read_labels(path: Path) -> np.ndarray:
     """
     if path.suffix not in TENSORS:
         try:
-            return np.loadtxt(path, dtype=np.int64).reshape(-1)
+            lines = read_text(path).splitlines()
+            return np.loadtxt(lines, dtype=np.int64).reshape(-1)
+        except UnreadableFile:
+            raise
         except (OSError, ValueError, OverflowError) as error:
             raise InvalidInput(
                 f"{path} is no list of class numbers: {str(error).rstrip('.')}."

@@ -12,6 +12,7 @@ from samemind.architectures.own import found_in, function_named
 from samemind.checkpoints.published import looks_published, published_file
 from samemind.datasets.base import NORMALISATIONS, normalisation
 from samemind.errors import InvalidInput
+from samemind.files.reading import is_file, is_folder
 from samemind.lazy import LazyModule
 from samemind.networks.libraries import from_timm, from_torchvision, timm_preprocessing
 from samemind.networks.model import Loading, Model, classifier_of, n_channels
@@ -109,7 +110,7 @@ def open_model(reference: str, loading: Loading | None = None) -> Model:
         model = from_timm(rest, loading)
     elif source == "torchvision" and rest:
         model = from_torchvision(rest, loading)
-    elif Path(given).is_file():
+    elif is_file(given):
         model = _from_file(Path(given), loading)
     elif looks_published(given):
         model = _from_file(published_file(given), loading)
@@ -124,7 +125,7 @@ def open_model(reference: str, loading: Loading | None = None) -> Model:
 def _what_it_may_be(given: str) -> str:
     path = Path(given)
     near = ""
-    if path.parent.is_dir():
+    if is_folder(path.parent):
         near = did_you_mean(path.name, [p.name for p in path.parent.iterdir() if p.is_file()])
     return (
         f"'{given}' is no model: there is no such file. {near}Give a checkpoint file, timm:NAME, "

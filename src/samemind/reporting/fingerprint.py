@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samemind.figures.base import Results
+from samemind.files.reading import read_json
 from samemind.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def fingerprint_of(study: Results) -> str:
 def is_current(out: Path, fingerprint: str) -> bool:
     """Whether `out` holds a report with that fingerprint, and all its files."""
     try:
-        made = json.loads((out / MADE_FILE).read_text(encoding="utf-8"))
+        made = read_json(out / MADE_FILE)
         return made["fingerprint"] == fingerprint and all(
             (out / name).stat().st_size == size for name, size in made["files"].items()
         )

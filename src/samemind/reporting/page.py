@@ -19,6 +19,7 @@ from samemind import __version__
 from samemind.figures._style import measure_label
 from samemind.figures.base import FIGURES, Results
 from samemind.figures.evidence import verdicts
+from samemind.files.pictures import open_picture
 from samemind.reporting.embedded import embedded
 from samemind.reporting.flips import flips_of
 from samemind.reporting.tables import Table
@@ -130,7 +131,7 @@ def picture_uri(file: Path, *, is_drawing: bool) -> str:
         from PIL import Image
 
         held = io.BytesIO()
-        with Image.open(file) as picture:
+        with open_picture(file) as picture:
             picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(held, "PNG")
         content = min(content, held.getvalue(), key=len)
     return "data:image/png;base64," + base64.b64encode(content).decode("ascii")

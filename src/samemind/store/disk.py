@@ -12,20 +12,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from samemind.errors import StoreError, UnreadableFile
-from samemind.files.reading import access, open_regular, shown
+from samemind.errors import StoreError
+from samemind.files.reading import access, checksum, shown
 
-
-def checksum(file: Path) -> str:
-    """The SHA-256 of a regular file, in hexadecimal.
-
-    **Raises:** `UnreadableFile` where it is missing, of another kind, or the disk fails.
-    """
-    with open_regular(file) as stream:
-        try:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-        except OSError as error:
-            raise UnreadableFile(shown(file), error.strerror or str(error)) from error
+__all__ = ["checksum", "flush_to_disk", "made_text", "provenance", "storage_error", "system_number"]
 
 
 def flush_to_disk(path: Path) -> None:

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
+from samemind.errors import UnreadableFile
+from samemind.files.reading import read_bytes, read_text
 from samemind.lazy import LazyModule
 from samemind.store.leases import owner, split_owner
 
@@ -27,22 +29,24 @@ else:
     torch = LazyModule("torch")
 
 PROGRESS_FILE = "progress"
+MOST_OF_STATE = 2**38  # bytes; the state of a network that is trained is a few gigabytes
 DRAFT = ".draft-"
 
 
 def fraction_done(folder: Path) -> float | None:
     """How far the build of a scratch folder is, from 0 to 1; None where nobody is at work."""
     try:
-        return float((folder / PROGRESS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        done = float(read_text(folder / PROGRESS_FILE, most=100))
+    except ValueError:
         return None
+    return done if 0 <= done <= 1 else None
 
 
 def read(file: Path) -> bytes | None:
     """What `ResumeState.write` wrote, or None where the file is absent or not whole."""
     try:
-        digest, _, content = file.read_bytes().partition(b"\n")
-    except OSError:
+        digest, _, content = read_bytes(file, most=MOST_OF_STATE).partition(b"\n")
+    except UnreadableFile:
         return None
     return content if hashlib.sha256(content).hexdigest().encode() == digest else None
 

@@ -9,11 +9,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from samemind.errors import InvalidInput, UnknownName
+from samemind.errors import InvalidInput, UnknownName, UnreadableFile
+from samemind.files.reading import is_file, read_text
 from samemind.registry import did_you_mean
 from samemind.study.grid import Study
 
 MOST_DOTS = 100
+MOST_OF_STUDY = 2**22  # bytes; a thousand imported models take less than one
 
 
 def read_study(source: str | Path) -> Study:
@@ -24,11 +26,11 @@ def read_study(source: str | Path) -> Study:
     """
     path = study_path(source)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, most=MOST_OF_STUDY).replace("\r\n", "\n")
         _check_depth(text)
         content = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"The study file {path} cannot be read: {error}.") from None
+    except UnreadableFile as error:
+        raise InvalidInput(f"The study file {path} cannot be read: {error.reason}.") from None
     except (ValueError, RecursionError) as error:
         # Numbers of thousands of digits and brackets nested as deep are neither.
         raise InvalidInput(f"{path} is not valid TOML: {error}. Mend that line.") from None
@@ -54,7 +56,7 @@ def study_path(source: str | Path) -> Path:
     """The file of a study: a path that exists, or the name of one that ships."""
     path = Path(source)
     if path.suffix == ".toml":
-        if path.is_file():
+        if is_file(path):
             return path
         here = [p.name for p in path.parent.glob("*.toml") if p.name != "pyproject.toml"]
         near = did_you_mean(path.name, here)

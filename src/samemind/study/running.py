@@ -14,6 +14,7 @@ from samemind.costing import longest_first
 from samemind.errors import DamagedArtifact, StoreError
 from samemind.execution import Executor, Outcome
 from samemind.execution.devices import Execution
+from samemind.files.reading import is_file
 from samemind.store.artifacts import Recipe, Store
 from samemind.study import Stage, Study
 
@@ -65,7 +66,7 @@ def advance(
         )
     store.sweep()
     for recipe, file in study.files.items():
-        if not store.has(recipe) and file.is_file():
+        if not store.has(recipe) and is_file(file):
             bring_in(recipe, file, store)
     while True:
         failed: list[Outcome[Recipe]] = []

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from samemind.datasets.base import DATASETS
 from samemind.errors import CheckpointError, InvalidInput
+from samemind.files.reading import read_text
 from samemind.study import Study, read_study, study_path
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def study_text(name: str, *, source: str | None = None, models: Sequence[Suggest
         path = study_path(source)
         read_study(path)
         head = f"# {name}: begun from '{source}'. `samemind plan {name}.toml` says what it takes.\n"
-        return head + path.read_text(encoding="utf-8")
+        return head + read_text(path)
     from samemind.comparison.pairs import STUDY_MEASURES
 
     grid = _grid(models)
