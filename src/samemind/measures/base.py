@@ -79,6 +79,8 @@ def measure(
     influence: Callable[..., Tensor | None] | None = None,
     floor: Callable[..., Floor | None] | None = None,
     interval: Callable[..., Interval] | None = None,
+    is_without_sign: bool = False,
+    unsettled: Callable[..., str | None] | None = None,
     no_standard_error: str | None = None,
     sees: str | None = None,
     cannot_see: str | None = None,
@@ -93,6 +95,8 @@ def measure(
         takes a keyword `rows` (a slice or indices), it is asked for those inputs only.
     - `floor`: the closed form of the shuffled score, or None where it does not hold.
     - `interval`: of 95 %, where it does not follow from score, standard error and bounds.
+    - `is_without_sign`: the score is the size of a difference, which has a kink at 0.
+    - `unsettled`: says why influences do not reach as far as the sampling error at some pair.
     - `no_standard_error`: why there is neither.
     - `sees`, `cannot_see`: for the table of README.md.
 
@@ -128,6 +132,8 @@ def measure(
             influence_of_inputs=influence,
             closed_form_floor=floor,
             declared_interval=interval,
+            is_without_sign=is_without_sign,
+            unsettled=unsettled,
             no_standard_error=no_standard_error,
             sees=sees,
             cannot_see=cannot_see,

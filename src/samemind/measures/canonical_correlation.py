@@ -18,6 +18,7 @@ from samemind.sides.whitening import (
     directions,
     influence_on_correlations,
     ranks,
+    subspace_is_settled,
     whitened_cross_covariance,
 )
 
@@ -190,6 +191,16 @@ def _svcca_influence(pair: Pair, *, variance: float, rows: slice | Tensor) -> Te
     return moments.influence(pair, formula, rows)
 
 
+def _svcca_unsettled(pair: Pair, *, variance: float) -> str | None:
+    for side in (pair.a, pair.b):
+        if not subspace_is_settled(side, len(_leading(side, variance).variances), variance):
+            return (
+                f"{side.n_inputs} inputs do not settle which principal directions hold the share "
+                f"of the variance, so their number and their plane jump"
+            )
+    return None
+
+
 @measure(
     reads="representation",
     family="canonical correlation",
@@ -199,6 +210,7 @@ def _svcca_influence(pair: Pair, *, variance: float, rows: slice | Tensor) -> Te
     reference="Raghu et al. (2017), arXiv:1706.05806",
     cost=_COST,
     influence=_svcca_influence,
+    unsettled=_svcca_unsettled,
 )
 def svcca(pair: Pair, *, variance: float = 0.99) -> Tensor:
     r"""Mean canonical correlation of the directions that hold 99 % of the variance, in [0, 1].

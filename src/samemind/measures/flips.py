@@ -101,6 +101,7 @@ def _difference_interval(pair: Pair, **_: float) -> Interval:
     larger_is_more_similar=False,
     needs_labels=True,
     invariances=_INVARIANCES,
+    is_without_sign=True,
     interval=_difference_interval,
     reference="Klabunde et al. (2025), ACM CSUR 57(9), section 4.1",
     cost=_COST,

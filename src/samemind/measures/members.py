@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from samemind.errors import InvalidInput, UndefinedScore, UnknownName
 from samemind.lazy import LazyModule
-from samemind.measures.intervals import UNKNOWN, Interval, score_interval
+from samemind.measures.intervals import (
+    UNKNOWN,
+    Interval,
+    score_interval,
+    symmetric_interval,
+)
 from samemind.measures.promises import Calibrated, Floor, Invariance
-from samemind.measures.shuffling import paired_floor
+from samemind.measures.shuffling import paired_floor, sampled_rows
 from samemind.sides.pair import Pair, Side
 
 if TYPE_CHECKING:
@@ -28,8 +33,12 @@ Score: TypeAlias = "float | Tensor"
 #: How far rounding may carry a score past its bounds before it counts as wrong.
 ROUNDING = 1e-6
 #: Inputs whose influences a standard error is taken from, where each costs products of its own.
-#: The error is then itself off by about two parts in a hundred.
+#: Half of them are those of the largest norm: the error is then off by a few parts in a hundred.
 SAMPLED = 2048
+#: Up to this many inputs, influences are believed only where leaving out each input, in turn,
+#: gives an error that is at most so many times larger or smaller.
+FEW_INPUTS = 12
+MOST_APART = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +49,7 @@ class Measure:
     - `invariances`: hold whichever side is changed; what is not named is seen to fail.
     - `matches_inputs`: shuffling the inputs of one side changes the score, so it has a floor.
     - `parameter`: what the part after the @ of a name sets (`knn_jaccard@100`), if anything.
+    - `is_without_sign`: the score is the size of a difference, which has a kink at 0.
     - `no_standard_error`: why there is none without recomputing the score, where there is none.
     - `sees`, `cannot_see`: in words, for the table of the measures that most people use.
     """
@@ -64,6 +74,8 @@ class Measure:
     influence_of_inputs: Callable[..., Tensor | None] | None = field(default=None, repr=False)
     closed_form_floor: Callable[..., Floor | None] | None = field(default=None, repr=False)
     declared_interval: Callable[..., Interval] | None = field(default=None, repr=False)
+    is_without_sign: bool = False
+    unsettled: Callable[..., str | None] | None = field(default=None, repr=False)
     no_standard_error: str | None = None
     sees: str | None = None
     cannot_see: str | None = None
@@ -196,38 +208,92 @@ class Measure:
     def standard_error(self, pair: Pair) -> float | None:
         """The standard error over inputs, by the infinitesimal jackknife; None if it has none.
 
-        The root of the mean squared influence over N. Neighbour sets, bandwidths, matches of units
-        and numbers of directions are held fixed. Where each influence costs products of its own
-        and there are more than `SAMPLED` inputs, it is that of a random sample of them.
+        The root of the summed squares of the influences over N (N − 1). Bandwidths, matches of
+        units and numbers of directions are held fixed. Where each influence costs products of its
+        own and there are more than `SAMPLED` inputs, it is from those of the largest norm and a
+        random sample of the others. `why_no_standard_error` says why there is none.
         """
-        n, rows = pair.n_inputs, None
-        if self.takes_rows and n > SAMPLED:
-            generator = torch.Generator().manual_seed(0)
-            rows = torch.randperm(n, generator=generator)[:SAMPLED].to(pair.a.device)
-        influence = self.influence(pair, rows)
-        if influence is None:
+        error = self._jackknife(pair)
+        return None if error is None or self._why_unsettled(pair, error) else error
+
+    def why_no_standard_error(self, pair: Pair) -> str | None:
+        """Why this pair has no standard error; None where it has one."""
+        if self.no_standard_error:
+            return self.no_standard_error
+        error = self._jackknife(pair)
+        if error is None:
+            return "the score has no slope here, so an input has no first-order share"
+        return self._why_unsettled(pair, error)
+
+    def _jackknife(self, pair: Pair) -> float | None:
+        n = pair.n_inputs
+        if n < 2:
             return None
-        return float((influence.square().mean() / n).sqrt())
+        if not self.takes_rows or n <= SAMPLED:
+            influence = self.influence(pair)
+            return (
+                None if influence is None else float(influence.square().sum() / n / (n - 1)) ** 0.5
+            )
+        largest, some = sampled_rows(pair, SAMPLED)
+        found = self.influence(pair, torch.cat([largest, some]))
+        if found is None:
+            return None
+        squares = found.square()
+        rest = squares[len(largest) :].mean() * (n - len(largest))
+        return float((squares[: len(largest)].sum() + rest) / n / (n - 1)) ** 0.5
+
+    def _why_unsettled(self, pair: Pair, error: float) -> str | None:
+        """Why an error that the influences give says nothing; None where it does."""
+        if self.is_without_sign and self.score(pair) < 2 * error:
+            return (
+                "the difference is less than two standard errors, so its sign is not known, and "
+                "without its sign it has no slope"
+            )
+        if self.unsettled is not None and (why := self.unsettled(pair, **self.settings)):
+            return why
+        if pair.n_inputs <= FEW_INPUTS:
+            return self._why_too_few(pair, error)
+        return None
+
+    def _why_too_few(self, pair: Pair, error: float) -> str | None:
+        every, scores = torch.arange(pair.n_inputs), []
+        try:
+            for i in range(pair.n_inputs):
+                scores.append(self.score(pair.restricted(every[every != i])))
+        except (UndefinedScore, InvalidInput):
+            return f"with one of the {pair.n_inputs} inputs less there may be no score"
+        n, mean = len(scores), sum(scores) / len(scores)
+        left_out = ((n - 1) / n * sum((score - mean) ** 2 for score in scores)) ** 0.5
+        if max(error, left_out) > MOST_APART * min(error, left_out) + ROUNDING:
+            return (
+                f"{n} inputs are too few: by leaving each out the error is {left_out:.2g}, by "
+                f"influences {error:.2g}"
+            )
+        return None
 
     def interval(self, pair: Pair, error: float | None = None) -> Interval:
         """The lower and upper end of a 95 % interval of the score; NaN where there is none.
 
         It says where the mean over many draws of as many inputs lies, and stays within the bounds.
-        From the standard error (`score_interval`) unless the measure declares another.
+        From the standard error (`score_interval`) unless the measure declares another. A difference
+        without its sign has one where it has no standard error.
 
         **Arguments:** `error` is the standard error, where it is at hand.
 
         **Cost:** that of the standard error.
         """
-        error = self.standard_error(pair) if error is None else error
+        keeps_its_own = self.is_without_sign or self.declared_interval is not None
+        if error is None:
+            error = self._jackknife(pair) if keeps_its_own else self.standard_error(pair)
         if error is None:
             return UNKNOWN
         score = self.score(pair)
-        if self.declared_interval is None:
-            return score_interval(score, error, pair.n_inputs, self.bounds)
-        low, high = self.declared_interval(pair, score=score, error=error, **self.settings)
-        # What is drawn around a score at its bound would leave the score itself out.
-        return min(low, score), max(high, score)
+        if self.declared_interval is not None:
+            low, high = self.declared_interval(pair, score=score, error=error, **self.settings)
+            # What is drawn around a score at its bound would leave the score itself out.
+            return min(low, score), max(high, score)
+        around = symmetric_interval if self.is_without_sign else score_interval
+        return around(score, error, pair.n_inputs, self.bounds)
 
     def grouped_standard_error(self, pair: Pair, groups: int = 20, random_seed: int = 0) -> float:
         """The standard error by leaving out a group of inputs at a time: for any measure.

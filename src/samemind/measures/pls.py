@@ -8,6 +8,7 @@ from samemind.lazy import LazyModule
 from samemind.measures.base import Invariance, Pair, measure
 from samemind.sides import moments
 from samemind.sides.whitening import (
+    APART,
     check_inputs_suffice,
     directions,
     ranks,
@@ -37,6 +38,19 @@ def _influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
     return moments.influence(pair, formula, rows)
 
 
+def _unsettled(pair: Pair) -> str | None:
+    values = torch.linalg.svdvals(rotated_cross_covariance(pair))
+    values = torch.cat([values[: _kept(values)], values.new_zeros(1)])
+    # A cross-covariance of two variables is known to within the root of their variances over N.
+    largest = (directions(pair.a).variances[0] * directions(pair.b).variances[0]).sqrt()
+    if bool((values[:-1] - values[1:] > APART / 2 * largest / pair.n_inputs**0.5).all()):
+        return None
+    return (
+        f"covariances lie closer together than {pair.n_inputs} inputs can tell, so the directions "
+        f"that are paired turn by jumps"
+    )
+
+
 @measure(
     reads="representation",
     family="canonical correlation",
@@ -51,6 +65,7 @@ def _influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
     reference="Wegelin (2000), A survey of partial least squares (PLS) methods",
     cost="O(N D1 D2 + D³) per pair, after O(N D² + D³) per model, in float64",
     influence=_influence,
+    unsettled=_unsettled,
 )
 def mean_pls_correlation(pair: Pair) -> Tensor:
     r"""The mean correlation of paired directions of largest covariance, in [0, 1].

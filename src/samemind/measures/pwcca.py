@@ -9,6 +9,7 @@ from samemind.measures.base import Invariance, Pair, measure
 from samemind.sides import moments
 from samemind.sides.whitening import (
     check_inputs_suffice,
+    correlations_are_apart,
     directions,
     ranks,
     whitened_cross_covariance,
@@ -51,6 +52,20 @@ def _influence(pair: Pair, *, rows: slice | Tensor) -> Tensor | None:
     return moments.influence(pair, formula, rows)
 
 
+def _unsettled(pair: Pair) -> str | None:
+    whitened = whitened_cross_covariance(pair)
+    correlations = torch.linalg.svdvals(whitened)
+    if bool((correlations.square() > 1 - _REPEATED).all()):
+        return None
+    of_all = whitened.shape[0] <= len(correlations)
+    if correlations_are_apart(correlations, pair.n_inputs, of_all=of_all):
+        return None
+    return (
+        f"canonical correlations lie closer together than {pair.n_inputs} inputs can tell, so the "
+        f"directions that weigh them turn by jumps"
+    )
+
+
 @measure(
     reads="representation",
     family="canonical correlation",
@@ -65,6 +80,7 @@ def _influence(pair: Pair, *, rows: slice | Tensor) -> Tensor | None:
     reference="Morcos, Raghu and Bengio (2018), arXiv:1806.05759",
     cost="O(N D1 D2 + D³) per pair, after O(N D² + D³) per model, in float64",
     influence=_influence,
+    unsettled=_unsettled,
 )
 def pwcca(pair: Pair) -> Tensor:
     r"""Canonical correlations weighted by how much of the first model they account for.

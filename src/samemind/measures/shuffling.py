@@ -185,6 +185,20 @@ def _two_different(n: int, count: int, generator: torch.Generator) -> Tensor:
     return torch.stack([first, (first + step) % n])
 
 
+def sampled_rows(pair: Pair, count: int) -> tuple[Tensor, Tensor]:
+    """The half of `count` inputs with the largest norm on either side, and as many of the others.
+
+    A sum over inputs of what grows with their norm is then exact where its tail is heavy, and a
+    random sample, always the same, where it is not.
+    """
+    norms = torch.maximum(pair.a.unit_row_squares, pair.b.unit_row_squares)
+    order = norms.argsort(descending=True, stable=True)
+    generator = torch.Generator().manual_seed(0)
+    largest, others = order[: count // 2], order[count // 2 :]
+    chosen = torch.randperm(len(others), generator=generator)[: count - count // 2]
+    return largest, others[chosen.to(others.device)]
+
+
 # --- nuclear norms: the limit of many units ----------------------------------------------------
 
 #: The limit is taken from this many directions on either side, and four times as many inputs.

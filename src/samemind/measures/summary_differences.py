@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from samemind.errors import UndefinedScore
 from samemind.lazy import LazyModule
 from samemind.measures.base import Invariance, Pair, Side, measure
-from samemind.measures.intervals import Interval, symmetric_interval
 from samemind.sides.distances import blocks
 
 if TYPE_CHECKING:
@@ -42,13 +41,6 @@ def _influence(
         return (first - second).sign() * (of_first - of_second)
 
     return influence
-
-
-def _interval(low: float, high: float) -> Callable[..., Interval]:
-    def interval(pair: Pair, *, score: float, error: float) -> Interval:
-        return symmetric_interval(score, error, pair.n_inputs, (low, high))
-
-    return interval
 
 
 def _directions(side: Side) -> Tensor:
@@ -89,7 +81,7 @@ def _influence_on_magnitude(side: Side) -> Tensor:
     invariances=_KEPT,
     reference=_WANG,
     cost="O(1) per pair, after O(N D) per model",
-    interval=_interval(0.0, inf),
+    is_without_sign=True,
     influence=_influence("magnitude", _magnitude, _influence_on_magnitude),
 )
 def magnitude_difference(pair: Pair) -> Tensor:
@@ -134,7 +126,7 @@ def _influence_on_concentricity(side: Side) -> Tensor:
     invariances=_KEPT | {Invariance.ISOTROPIC_SCALING},
     reference=_WANG,
     cost="O(1) per pair, after O(N D) per model",
-    interval=_interval(0.0, 2.0),
+    is_without_sign=True,
     influence=_influence("concentricity", _concentricity, _influence_on_concentricity),
 )
 def concentricity_difference(pair: Pair) -> Tensor:
@@ -183,7 +175,7 @@ def _influence_on_uniformity(side: Side) -> Tensor:
     reference="Wang and Isola (2020), Understanding contrastive representation learning, "
     "arXiv:2005.10242",
     cost="O(1) per pair, after O(N² D) per model",
-    interval=_interval(0.0, 8.0),
+    is_without_sign=True,
     influence=_influence("uniformity", _uniformity, _influence_on_uniformity),
 )
 def uniformity_difference(pair: Pair) -> Tensor:

@@ -159,3 +159,34 @@ def influence_on_correlations(pair: Pair, slopes: Tensor, rows: slice | Tensor) 
         return pair.n_inputs * (first * second - correlations.clamp(0, 1) / 2 * squares) @ slopes
 
     return pair.by_pieces(make, rows)
+
+
+#: Neighbouring values closer than this many of their standard errors may be in another order in
+#: the next draw, and their directions turned into each other.
+APART = 6.0
+
+
+def correlations_are_apart(correlations: Tensor, n_inputs: int, *, of_all: bool) -> bool:
+    """Whether canonical correlations, descending, differ by more than chance, in Fisher's z.
+
+    `of_all` is False where a side has directions without any correlation besides.
+    """
+    from_zero = [] if of_all else [correlations.new_zeros(1)]
+    z = torch.cat([correlations.clamp(0, 1 - 1e-12), *from_zero]).atanh()
+    return bool(((z[:-1] - z[1:]) * (n_inputs**0.5) > APART).all())
+
+
+def subspace_is_settled(side: Side, kept: int, share: float) -> bool:
+    """Whether the next draw would keep as many principal directions, and hardly other ones.
+
+    A variance is known to within its √(2/N), and so is what is left out.
+    """
+    variances, n = directions(side).variances, side.n_inputs
+    if kept < len(variances):
+        gap = variances[kept - 1] - variances[kept]
+        if not bool(gap > APART * variances[kept - 1] * (2 / n) ** 0.5):
+            return False
+    left_out = variances.flip(0).cumsum(0).flip(0)
+    unsure = APART / 2 * (2 / n * variances.square().flip(0).cumsum(0).flip(0)).sqrt()
+    counts = [int((left_out + sign * unsure > 1 - share).sum()) for sign in (-1, 1)]
+    return counts[0] == counts[1]
