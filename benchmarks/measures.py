@@ -21,7 +21,7 @@ from measures_growth import PIECES, write_growth
 from measures_public_way import exact_scores, public_scores
 from threadpoolctl import threadpool_limits
 
-from samemind.measures.cell import verify
+from samemind.comparison.verification import verify
 
 #: One pair of each kind, and how many pairs of the kind there are among the 28.
 SAMPLES = (
@@ -71,7 +71,7 @@ def report_ratio(public, ours_seconds: float) -> None:
 
 def report_errors(arrays, public, scores, ks) -> None:
     """Prints the largest error of both ways against float64, by measure."""
-    found = {(s.first, s.second, s.measure): s.score for s in scores}
+    found = {(s["model_a"], s["model_b"], s["measure"]): s["score"] for s in scores}
     ours: dict[str, float] = {}
     theirs: dict[str, float] = {}
     for pair, _, _ in SAMPLES:
@@ -109,7 +109,8 @@ def time_on_gpu(n: int, rounds: int = 3) -> None:
     print(f"CPU, {torch.get_num_threads()} threads: {perf_counter() - start:.1f} s")
     apart: dict[str, float] = {}
     for a, b in zip(fast, slow, strict=True):
-        apart[a.measure] = max(apart.get(a.measure, 0.0), abs(a.score - b.score))
+        name = a["measure"]
+        apart[name] = max(apart.get(name, 0.0), abs(a["score"] - b["score"]))
     for name, difference in apart.items():
         print(f"   largest difference from the CPU, {name}: {difference:.1e}")
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import combinations
 from pathlib import Path
 from time import process_time
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import scipy
 import sklearn
 import torch
 
+from samemind.comparison.pairs import score_pairs
 from samemind.measures import Side
-from samemind.measures.cell import PairScore, score_pairs
 
 Result = TypeVar("Result")
 Arrays = dict[str, tuple[torch.Tensor, torch.Tensor]]
@@ -81,14 +81,16 @@ def measures_for(n: int) -> tuple[str, ...]:
     return tuple(m for m in MEASURES if "@" not in m or int(m.partition("@")[2]) < n - 1)
 
 
-def run_ours(arrays: Arrays, device: str = "cpu") -> tuple[dict[str, Side], Sequence[PairScore]]:
+def run_ours(
+    arrays: Arrays, device: str = "cpu", *, errors: bool = False
+) -> tuple[dict[str, Side], list[dict[str, Any]]]:
     """All pairs of the cell, from raw arrays to numbers."""
     sides = {
         name: Side(representation=r.to(device), logits=z.to(device))
         for name, (r, z) in arrays.items()
     }
     names = measures_for(len(next(iter(arrays.values()))[0]))
-    return sides, score_pairs(sides, list(combinations(sides, 2)), names)
+    return sides, list(score_pairs(sides, combinations(sides, 2), names, errors=errors))
 
 
 def versions() -> str:

@@ -56,7 +56,8 @@ def main() -> None:
         "flattened": base * np.linspace(0.05, 1, 20),
         "unrelated": rng.standard_normal((300, 20)),
     }
-    table = samemind.compare(models, measures=["dimensionality_ratio", "debiased_linear_cka"])
+    found = samemind.compare(models, measures=["dimensionality_ratio", "debiased_linear_cka"])
+    table = found.scores
     wide = table.pivot(index=["model_a", "model_b"], columns="measure", values="score")
     print(wide.round(3))
 

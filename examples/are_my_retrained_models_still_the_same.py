@@ -54,13 +54,13 @@ def main() -> None:
     train(anew, images["train"], labels["train"], epochs=6, seed=2)
 
     models = {"deployed": deployed, "continued": continued, "anew": anew}
-    table = samemind.compare(
+    found = samemind.compare(
         models,
         images["test"],
         measures=["agreement", "debiased_linear_cka", "knn_jaccard"],
         labels=labels["test"],
     )
-    against = table[table["model_a"] == "deployed"]
+    against = found.scores[found.scores["model_a"] == "deployed"]
     print(
         against[["model_b", "measure", "score", "standard_error"]].round(3).to_string(index=False)
     )

@@ -37,13 +37,13 @@ def main(arguments: list[str]) -> None:
     names = [f"timm:{name}" for name in arguments[1:]] or SMALL_MODELS
     loading = Loading(has_random_weights=not arguments[1:])
 
-    found, sides = compare_models(open_models(names, loading), open_images(str(folder)))
+    found = compare_models(open_models(names, loading), open_images(str(folder)))
     columns = ["measure", "score", "standard_error", "floor_p95"]
     print(found.scores[columns].to_string(index=False, float_format="{:.3f}".format))
 
     beyond = found.scores[found.scores["score"] > found.scores["floor_p95"]]
     print(f"\nAbove what shuffled inputs reach: {', '.join(beyond['measure']) or 'nothing'}")
-    widths = {name: side.representation.shape[1] for name, side in sides.items()}
+    widths = found.models.set_index("model")["representation_size"].to_dict()
     print(f"Widths of the representations: {widths}")
 
 

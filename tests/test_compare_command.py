@@ -18,17 +18,16 @@ from typer.testing import CliRunner
 from samemind.architectures.base import ARCHITECTURES
 from samemind.classifier import outputs
 from samemind.cli import app
-from samemind.commands.showing import results_of
-from samemind.comparison.mechanisms import score_mechanisms, score_sets
+from samemind.comparison.mechanisms import score_mechanisms
+from samemind.comparison.sets import score_sets
 from samemind.datasets.base import DATASETS
 from samemind.errors import CheckpointError, InvalidInput, UnknownName
 from samemind.execution.devices import Execution
 from samemind.inputs.arrays import read_activations
 from samemind.inputs.images import fitted, open_images
-from samemind.looking import add_inverted
 from samemind.measures import Side, measure
 from samemind.networks.opening import Loading, Model, open_model, open_models
-from samemind.own_models import compare_models
+from samemind.own_models import Asked, compare_models
 from samemind.reporting import write_report
 
 
@@ -119,7 +118,7 @@ def test_activations_with_logits_and_labels_answer_whether_to_swap(tmp_path: Pat
         (["a.npy", "x=a.npy", "--measures", "agreement"], "only representations were given"),
         (["a.npy", "x=a.npy", "--measures", "ambiguty"], "Did you mean 'ambiguity'"),
         (["a.npy", "x=a.npy", "--measures", "ambiguity"], "only representations were given"),
-        (["a.npy", "x=a.npy", "--measures", "stir"], "with --activations no model makes any"),
+        (["a.npy", "x=a.npy", "--measures", "stir"], "arrays make none"),
     ],
 )
 def test_what_cannot_be_compared_is_said_in_a_sentence(
@@ -144,7 +143,9 @@ def test_all_models_are_measured_together_and_what_is_undefined_says_why(tmp_pat
     measures = ["ambiguity", "discrepancy", "fleiss_kappa"]
     common = ("--activations", "--logits", "--permutations", 0, "--measures")
     found = json.loads(run(*files, *common, ",".join(["agreement", *measures]), "--json"))
-    expected = list(score_sets([Side(logits=array) for array in logits.values()], measures))
+    expected = list(
+        score_sets({name: Side(logits=array) for name, array in logits.items()}, measures)
+    )
     assert [{key: row[key] for key in expected[0]} for row in found["sets"]] == expected
     assert {row["measure"] for row in found["scores"]} == {"agreement"}
     told = run(*files, *common, "ambiguity")
@@ -369,9 +370,8 @@ def test_mechanisms_and_sets_are_scored_on_inverted_images(weights, tmp_path: Pa
     # The second sees them larger, as a model of another size does.
     models[1] = replace(models[1], image_size=12)
     images = open_images("digits", count=40)
-    common = {"measures": measures, "permutations": 3, "execution": Execution(device="cpu")}
-    found, _ = compare_models(models, images, inverts_later=True, **common)
-    add_inverted(found, models, images, count=6, steps=3, **common)
+    asked = Asked(measures=measures, permutations=3, invert=6, invert_steps=3)
+    found = compare_models(models, images, asked, execution=Execution(device="cpu"))
 
     shown = {
         kind: {
@@ -400,17 +400,21 @@ def test_mechanisms_and_sets_are_scored_on_inverted_images(weights, tmp_path: Pa
             | {"floor": pytest.approx(row["floor"]), "score": pytest.approx(row["score"])}
             | {"inputs": "inverted", "inverted_by": owner.name}
             for row in score_mechanisms(
-                (owner.name, other.name), before, after, of_mechanisms, permutations=3
+                {other.name: before},
+                {other.name: after},
+                [(owner.name, other.name)],
+                of_mechanisms,
+                permutations=3,
             )
         ]
-        together = [side(model, shown["inverted"][owner.name]) for model in models]
+        together = {m.name: side(m, shown["inverted"][owner.name]) for m in models}
         assert list(sets[sets["inverted_by"] == owner.name]["score"]) == pytest.approx(
             [row["score"] for row in score_sets(together, of_sets)]
         )
 
     # Those of pairs are what they are without the others.
     assert len(found.scores[found.scores["measure"] == "linear_cka"]) == 1 + 2
-    page = write_report(results_of(found, "# as a test"), tmp_path / "report")
+    page = write_report(found, tmp_path / "report")
     assert len(pd.read_parquet(page.parent / "sets.parquet")) == 6
     assert "Sets of models" in page.read_text(encoding="utf-8")
 

@@ -12,14 +12,14 @@ from measure_examples import generator
 from samemind.architectures.base import ARCHITECTURES
 from samemind.building import BUILDERS
 from samemind.classifier import new_classifier, outputs
+from samemind.comparison.pairs import prepare
 from samemind.datasets.base import DATASETS
 from samemind.execution.devices import Execution
 from samemind.extraction import layer_outputs
 from samemind.measures import MEASURES, Pair, Side
-from samemind.measures.cell import prepare, score_pairs
 from samemind.store.artifacts import Store
 from samemind.study import Study, read_study
-from test_measure_cell import MEASURES_OF_A_CELL, cell, pairs_of
+from test_measure_cell import MEASURES_OF_A_CELL, cell, pairs_of, scores_of
 
 torch.set_num_threads(1)
 
@@ -70,7 +70,7 @@ def test_the_host_waits_for_nothing_between_the_pairs_of_a_cell() -> None:
     chosen = [MEASURES[name] for name in MEASURES_OF_A_CELL]
     with far_device() as device:
         sides = cell(200, (40, 300, 20), FAR.type)
-        score_pairs(sides, pairs_of(sides), MEASURES_OF_A_CELL)  # makes what each model needs once
+        scores_of(sides, MEASURES_OF_A_CELL)  # makes what each model needs once
         device.waits.clear()
         for a, b in pairs_of(sides):
             for member in chosen:

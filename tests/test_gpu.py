@@ -11,8 +11,9 @@ from samemind.architectures.base import ARCHITECTURES
 from samemind.attacks import Attack, L2Ball
 from samemind.building import BUILDERS, build
 from samemind.classifier import new_classifier, outputs
-from samemind.comparison.mechanisms import MechanismScores, SetScores
+from samemind.comparison.mechanisms import MechanismScores
 from samemind.comparison.pairs import SCORES_FILE, Scores
+from samemind.comparison.sets import SetScores
 from samemind.datasets.base import DATASETS
 from samemind.execution import InProcess, replaying
 from samemind.execution.devices import Execution

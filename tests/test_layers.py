@@ -234,8 +234,8 @@ def test_networks_that_return_containers_are_compared_like_plain_ones(container,
     plain = Wrapped("tensor")
     packed = Wrapped(container)
     packed.load_state_dict(plain.state_dict())
-    table = samemind.compare([plain, packed], images, permutations=0, measures=["linear_cka"])
-    assert table["score"].item() == pytest.approx(1)
+    found = samemind.compare([plain, packed], images, permutations=0, measures=["linear_cka"])
+    assert found.scores["score"].item() == pytest.approx(1)
     # Classifiers keep one hook, to see what the head reads; those of finding it are gone.
     assert hooks_of(packed) == hooks_of(plain) == 1
     outputs = [layer_outputs(network, [images]) for network in (plain, packed)]

@@ -1,16 +1,18 @@
 """A cell: all pairs of many models from shared parts, and the check in float64."""
 
-from dataclasses import replace
+from collections.abc import Sequence
 from itertools import combinations
 from math import isnan
+from typing import Any
 
 import pytest
 import torch
 
 from measure_examples import generator, related_logits
+from samemind.comparison.pairs import score_pairs
+from samemind.comparison.verification import verify
 from samemind.errors import InvalidInput
 from samemind.measures import MEASURES, Pair, Side
-from samemind.measures.cell import PairScore, score_pairs, verify
 
 torch.set_num_threads(1)
 
@@ -41,43 +43,47 @@ def cell(n: int, widths: tuple[int, ...], device: str = "cpu") -> dict[str, Side
     return sides
 
 
+def scores_of(sides: dict[str, Side], measures: Sequence[str]) -> list[dict[str, Any]]:
+    return list(score_pairs(sides, pairs_of(sides), measures, errors=False))
+
+
 def pairs_of(sides: dict[str, Side]) -> list[tuple[str, str]]:
     return list(combinations(sides, 2))
 
 
 def test_a_cell_has_the_scores_of_its_pairs_one_by_one() -> None:
     sides = cell(120, (5, 30, 150))  # the last is wider than there are inputs
-    scores = score_pairs(sides, pairs_of(sides), MEASURES_OF_A_CELL)
-    assert [(s.first, s.second, s.measure) for s in scores] == [
+    scores = scores_of(sides, MEASURES_OF_A_CELL)
+    assert [(s["model_a"], s["model_b"], s["measure"]) for s in scores] == [
         (a, b, name) for a, b in pairs_of(sides) for name in MEASURES_OF_A_CELL
     ]
     anew = cell(120, (5, 30, 150))
     for found in scores:
-        pair = Pair(anew[found.first], anew[found.second])
-        assert found.score == pytest.approx(MEASURES[found.measure].score(pair), abs=1e-10)
-        assert found.reason is None
+        pair = Pair(anew[found["model_a"]], anew[found["model_b"]])
+        assert found["score"] == pytest.approx(MEASURES[found["measure"]].score(pair), abs=1e-10)
+        assert found["reason"] is None
 
 
 def test_an_undefined_score_is_empty_with_its_reason_and_stops_no_other() -> None:
     sides = cell(40, (5, 6, 7))
     sides["dead"] = Side(representation=torch.ones(40, 3), logits=sides["model 0"].logits)
-    scores = score_pairs(sides, pairs_of(sides), ["linear_cka", "agreement", "knn_jaccard@40"])
-    by_pair = {(s.first, s.second, s.measure): s for s in scores}
+    scores = scores_of(sides, ["linear_cka", "agreement", "knn_jaccard@40"])
+    by_pair = {(s["model_a"], s["model_b"], s["measure"]): s for s in scores}
     dead = by_pair["model 0", "dead", "linear_cka"]
-    assert isnan(dead.score)
-    assert dead.reason is not None
-    assert "second representation is constant" in dead.reason
-    assert by_pair["model 0", "dead", "agreement"].score == 1
+    assert isnan(dead["score"])
+    assert dead["reason"] is not None
+    assert "second representation is constant" in dead["reason"]
+    assert by_pair["model 0", "dead", "agreement"]["score"] == 1
     too_many = by_pair["model 0", "model 1", "knn_jaccard@40"]
-    assert isnan(too_many.score)
-    assert too_many.reason is not None
-    assert "there are 40 inputs" in too_many.reason
-    assert by_pair["model 0", "model 1", "linear_cka"].reason is None
+    assert isnan(too_many["score"])
+    assert too_many["reason"] is not None
+    assert "there are 40 inputs" in too_many["reason"]
+    assert by_pair["model 0", "model 1", "linear_cka"]["reason"] is None
 
 
 def test_a_pair_of_unknown_models_is_refused() -> None:
     with pytest.raises(InvalidInput, match="No side is called 'model 9'"):
-        score_pairs(cell(20, (3, 3)), [("model 0", "model 9")], ["agreement"])
+        list(score_pairs(cell(20, (3, 3)), [("model 0", "model 9")], ["agreement"]))
 
 
 def large_cell() -> dict[str, Side]:
@@ -92,7 +98,7 @@ def large_cell() -> dict[str, Side]:
 def test_verification_finds_float32_scores_right_to_seven_digits() -> None:
     sides = large_cell()
     names = [name for name in MEASURES_OF_A_CELL if MEASURES[name].reads == "representation"]
-    found = verify(sides, score_pairs(sides, pairs_of(sides), names))
+    found = verify(sides, scores_of(sides, names))
     assert (found.n_pairs, found.of_pairs) == (1, 1)
     assert found.largest_difference < 1e-7
     assert "1 of 1 pairs computed again in float64: largest difference" in str(found)
@@ -100,18 +106,18 @@ def test_verification_finds_float32_scores_right_to_seven_digits() -> None:
 
 def test_verification_finds_a_wrong_score() -> None:
     sides = cell(40, (5, 6, 7))
-    scores = score_pairs(sides, pairs_of(sides), ["linear_cka", "agreement"])
-    wrong = [replace(s, score=s.score + 1e-3) if i == 2 else s for i, s in enumerate(scores)]
+    scores = scores_of(sides, ["linear_cka", "agreement"])
+    wrong = [s | {"score": s["score"] + 1e-3} if i == 2 else s for i, s in enumerate(scores)]
     found = verify(sides, wrong, share=1)
     assert found.largest_difference == pytest.approx(1e-3)
     assert found.worst == wrong[2]
-    missing = [replace(s, score=float("nan")) if i == 2 else s for i, s in enumerate(scores)]
+    missing = [s | {"score": float("nan")} if i == 2 else s for i, s in enumerate(scores)]
     assert verify(sides, missing, share=1).largest_difference == float("inf")
 
 
 def test_a_share_of_the_pairs_is_verified_and_at_least_one() -> None:
     sides = cell(30, (4,) * 8)
-    scores = score_pairs(sides, pairs_of(sides), ["agreement"])
+    scores = scores_of(sides, ["agreement"])
     assert verify(sides, scores).n_pairs == 1
     assert verify(sides, scores, share=0.5).n_pairs == 14
     with pytest.raises(InvalidInput, match=r"share of 0"):
@@ -120,8 +126,8 @@ def test_a_share_of_the_pairs_is_verified_and_at_least_one() -> None:
         verify(sides, [])
 
 
-def apart(first: list[PairScore], second: list[PairScore]) -> float:
-    return max(abs(a.score - b.score) for a, b in zip(first, second, strict=True))
+def apart(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> float:
+    return max(abs(a["score"] - b["score"]) for a, b in zip(first, second, strict=True))
 
 
 @pytest.mark.gpu
@@ -129,8 +135,8 @@ def apart(first: list[PairScore], second: list[PairScore]) -> float:
 def test_a_gpu_has_the_scores_of_the_cpu(widths: tuple[int, ...]) -> None:
     n = 2000
     on_cpu, on_gpu = (cell(n, widths, device) for device in ("cpu", "cuda"))
-    slow = score_pairs(on_cpu, pairs_of(on_cpu), MEASURES_OF_A_CELL)
-    fast = score_pairs(on_gpu, pairs_of(on_gpu), MEASURES_OF_A_CELL)
+    slow = scores_of(on_cpu, MEASURES_OF_A_CELL)
+    fast = scores_of(on_gpu, MEASURES_OF_A_CELL)
     assert apart(slow, fast) < 1e-5
 
 

@@ -33,7 +33,7 @@ def test_arrays_are_compared_without_models_whatever_they_are(convert) -> None:
     rng = np.random.default_rng(0)
     a = rng.standard_normal((40, 3, 2))
     b = rng.standard_normal((40, 5))
-    table = samemind.compare({"a": convert(a), "b": convert(b)}, permutations=3)
+    table = samemind.compare({"a": convert(a), "b": convert(b)}, permutations=3).scores
     cka = table.set_index("measure").loc["linear_cka"]
     assert cka["score"] == pytest.approx(samemind.measure("linear_cka")(a.reshape(40, 6), b))
     assert (cka["model_a"], cka["model_b"], cka["n_inputs"]) == ("a", "b", 40)
@@ -46,7 +46,7 @@ def test_sides_with_logits_bring_the_measures_of_predictions() -> None:
         samemind.Side(representation=rng.standard_normal((30, 4)), logits=rng.random((30, 3)))
         for _ in range(3)
     ]
-    table = samemind.compare(sides, measures=["agreement", "linear_cka"], permutations=0)
+    table = samemind.compare(sides, measures=["agreement", "linear_cka"], permutations=0).scores
     assert len(table) == 6
     assert table["floor"].isna().all()
 
@@ -58,13 +58,66 @@ def test_a_network_without_images_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("ambiguity", "SET_MEASURES"), ("stir", "--invert"), ("ambiguty", "Did you mean 'ambiguity'")],
+    [("stir", "needs inverted images"), ("ambiguty", "Did you mean 'ambiguity'")],
 )
-def test_measures_that_are_not_of_pairs_are_refused_with_what_to_call(name, words) -> None:
+def test_measures_that_arrays_do_not_allow_are_refused_with_why(name, words) -> None:
     rng = np.random.default_rng(0)
     sides = [samemind.Side(logits=rng.random((30, 3))) for _ in range(2)]
     with pytest.raises(samemind.SamemindError, match=words):
         samemind.compare(sides, measures=["agreement", name])
+
+
+def test_measures_of_sets_have_a_table_of_their_own() -> None:
+    rng = np.random.default_rng(0)
+    sides = [samemind.Side(logits=rng.random((30, 3))) for _ in range(3)]
+    found = samemind.compare(sides, measures=["agreement", "ambiguity"])
+    assert found.sets is not None
+    expected = SET_MEASURES["ambiguity"].score(sides)
+    assert list(found.sets["score"]) == [pytest.approx(expected)]
+    assert set(found.scores["measure"]) == {"agreement"}
+
+
+def test_a_comparison_shows_as_text_and_html_and_goes_where_the_command_goes(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 60)
+    sides = {
+        name: samemind.Side(
+            representation=rng.standard_normal((60, 4)), logits=rng.random((60, 3)), labels=labels
+        )
+        for name in ("a<b>", "b")
+    }
+    found = samemind.compare(sides, permutations=3)
+    assert "Can b take the place of a<b>?" in repr(found)
+    assert "a&lt;b&gt;" in found._repr_html_()
+    record = json.loads(found.to_json())
+    assert record["schema"] == 1
+    assert len(record["scores"]) == len(found.scores)
+    assert len(record["flips"]) == len(found.flips)
+    assert found.latex().startswith("% needs")
+    assert found.figure("similarity_by_epsilon").axes
+    assert found.report(tmp_path / "report").read_text(encoding="utf-8").startswith("<!doctype")
+    with pytest.raises(samemind.SamemindError, match=r"There are: .*scores-summary"):
+        found.latex("score-summary")
+    with pytest.raises(InvalidInput, match="no option 'permutation'"):
+        samemind.compare(sides, permutation=3)
+
+
+def test_references_and_datasets_work_from_python_as_on_the_command_line() -> None:
+    found = samemind.compare(
+        ["small=timm:resnet10t", "timm:test_vit"],
+        "digits",
+        count=6,
+        has_random_weights=True,
+        image_size=32,
+        measures=["linear_cka"],
+        layers=["fc", 0.5],
+        permutations=0,
+        progress=False,
+    )
+    assert list(found.models["model"]) == ["small", "test_vit"]
+    assert set(found.readings["model"]) == {"small", "test_vit"}
+    assert found.layers is not None
+    assert "fc" in set(found.layers["layer_a"])
 
 
 def test_the_list_of_measures_says_which_end_means_alike() -> None:

@@ -14,7 +14,7 @@ def test_the_python_example_runs_and_gives_a_row_per_pair_and_measure(capsys):
     assert len([line for line in example.splitlines() if line.strip()]) < 10
     names: dict = {}
     exec(example, names)
-    table = names["table"]
+    table = names["found"].scores
     assert isinstance(table, pd.DataFrame)
     assert list(table["measure"]) == ["agreement", "linear_cka", "knn_jaccard"]
     assert table["score"].notna().all()

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from samemind.comparison.pairs import compare as compare
     from samemind.errors import SamemindError as SamemindError
     from samemind.measures import Side as Side
     from samemind.measures import measure as measure
     from samemind.networks.opening import load_model as load_model
+    from samemind.own_models import Comparison as Comparison
+    from samemind.own_models import compare as compare
     from samemind.study import Study as Study
     from samemind.study import read_study as read_study
 
@@ -21,13 +22,15 @@ _PUBLIC = {
     "SamemindError": "samemind.errors",
     "Side": "samemind.measures",
     "Study": "samemind.study",
-    "compare": "samemind.comparison.pairs",
+    "Comparison": "samemind.own_models",
+    "compare": "samemind.own_models",
     "load_model": "samemind.networks.opening",
     "measure": "samemind.measures",
     "read_study": "samemind.study",
 }
 
 __all__ = [
+    "Comparison",
     "SamemindError",
     "Side",
     "Study",

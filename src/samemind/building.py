@@ -16,12 +16,11 @@ from samemind.checkpoints.importing import build_imported
 from samemind.comparison.layers import LayerScores, build_layer_scores
 from samemind.comparison.mechanisms import (
     MechanismScores,
-    SetScores,
     build_mechanism_scores,
-    build_set_scores,
 )
 from samemind.comparison.pairs import Scores, build_scores
 from samemind.comparison.probes import Probe, ProbeScores, build_probe, build_probe_scores
+from samemind.comparison.sets import SetScores, build_set_scores
 from samemind.costing import bytes_of
 from samemind.errors import SamemindError
 from samemind.execution.devices import Execution

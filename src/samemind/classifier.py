@@ -52,6 +52,7 @@ class Classifier(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).reshape(1, -1, 1, 1), persistent=False)
         self._read_by_head: list[Tensor] = []
+        self.head_name = head
         self.head = submodule(network, head)
         self.head.register_forward_pre_hook(self._remember)
 

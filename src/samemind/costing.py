@@ -114,14 +114,14 @@ def _cost(recipe: Recipe) -> Cost:
         return Cost(Counter(), _count(natural) * _pixels(natural))
     if isinstance(recipe, Activations):
         inputs = recipe.inputs
-        n = _count(inputs.targets if isinstance(inputs, Inverted) else inputs)
+        n = _count(inputs.source)
         width = ARCHITECTURES[recipe.checkpoint.architecture].representation_size
         width += len(DATASETS[recipe.checkpoint.dataset].classes)
         return Cost(_passes(recipe.checkpoint, n), 4 * n * width)
     if isinstance(recipe, LayerActivations):
         # How wide its layers are, only the network knows: their disk is left out.
         inputs = recipe.inputs
-        n = _count(inputs.targets if isinstance(inputs, Inverted) else inputs)
+        n = _count(inputs.source)
         return Cost(_passes(recipe.checkpoint, n), 0)
     return NOTHING
 

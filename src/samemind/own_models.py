@@ -1,105 +1,192 @@
-"""The comparison of one's own models: outputs, scores, and what a swap would change."""
+"""`samemind.compare`: one's own models, on one's own inputs. First look, then compare.
+
+The command line and Python come here alike, with what is asked as one value.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from samemind.comparison.flips import (
-    flips_between,
-    flips_by_class,
-    name_in,
-    plain_flips,
-    thumbnails,
-)
-from samemind.comparison.pairs import STUDY_MEASURES
-from samemind.comparison.table import score_pairs, score_together
-from samemind.errors import InvalidInput
+from samemind.arrays import Array
+from samemind.comparison.flips import Replacement, flip_tables, name_in, replacements, thumbnails
+from samemind.comparison.layer_maps import layer_map
+from samemind.comparison.mechanisms import score_mechanisms
+from samemind.comparison.pairs import STUDY_MEASURES, score_pairs
+from samemind.comparison.probes import retrained_heads, score_heads
+from samemind.comparison.sets import score_sets
+from samemind.comparison.table import COLUMNS, Place, tidy
+from samemind.errors import InvalidInput, UnknownName
 from samemind.execution.devices import Execution
-from samemind.inputs.images import Images
+from samemind.extraction.looking import (
+    Watch,
+    inverted_for,
+    layers_seen,
+    look,
+    look_at,
+    targets_and_seeds,
+)
+from samemind.inputs.arrays import read_activations
+from samemind.inputs.images import Images, given_images, open_images, read_labels, sampled
 from samemind.lazy import LazyModule
-from samemind.measures.base import Side
 from samemind.measures.choosing import check_kinds, chosen_measures
 from samemind.measures.kinds import of_kind
-from samemind.networks.opening import Model
-from samemind.statistics.swaps import Swap, swap
+from samemind.networks.model import Loading, Model
+from samemind.networks.opening import model_of, open_models
+from samemind.registry import did_you_mean
+from samemind.results import PARTS, GalleryItem, Results
+from samemind.sides.side import Side
+from samemind.store import environment
 
 if TYPE_CHECKING:
+    import matplotlib.figure
+    import numpy as np
     import pandas as pd
     import torch
-
-    from samemind.classifier import Output
 else:
+    np = LazyModule("numpy")
     pd = LazyModule("pandas")
     torch = LazyModule("torch")
 
-Watch = Callable[[str, int, int], None]
+SHOWN_TARGETS = 6
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Replacement:
-    """What changes where model `b` takes the place of model `a`."""
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What is asked of some models.
 
-    a: str
-    b: str
-    swap: Swap
-
-
-@dataclass(kw_only=True, eq=False)
-class Compared:
-    """Everything that a comparison found.
-
-    - `models`: a record per model: name, architecture, parameters, sizes, accuracy.
-    - `measures`: those that were computed.
-    - `scores`: the tidy table, a row per pair, inputs and measure; those of mechanisms among them.
-    - `sets`: a row per inputs and measure of all models together, where one was asked for.
-    - `replacements`: of the first model by each other one, where there are labels; `flips` are
-      their single inputs, `flip_images` small images of some.
-    - `classes`: of the inputs; `class_names`: of the models, which labels are counted in.
-    - `notes`: what a reader must know: labels not used, measures left out, random weights.
+    - `measures`: names of any kind; None takes the usual ones that the models allow.
+    - `errors`: whether scores have standard errors. `permutations`: for floors that have no closed
+      form; 0 leaves the floors out.
+    - `layers`: 'all', or names and relative depths (0.5), compared by `layer_measure` after
+      `pooling` (mean or flatten).
+    - `invert`: so many inverted images of each model, `invert_steps` of descent for each.
+    - `probe`: retrain heads, on half of the inputs, or on `probe_inputs`.
     """
 
-    name: str
-    n_inputs: int
-    models: list[dict[str, Any]]
-    measures: list[str]
-    scores: pd.DataFrame = field(init=False)
-    sets: pd.DataFrame | None = None
-    replacements: list[Replacement] = field(default_factory=list)
-    classes: tuple[str, ...] = ()
-    class_names: tuple[str, ...] = ()
-    notes: list[str] = field(default_factory=list)
-    probes: pd.DataFrame | None = None
-    probe_accuracies: dict[str, float] = field(default_factory=dict)
-    layers: pd.DataFrame | None = None
-    gallery: list[Any] = field(default_factory=list)
-    flips: pd.DataFrame | None = None
-    flips_by_class: pd.DataFrame | None = None
-    flip_images: dict[int, np.ndarray] = field(default_factory=dict)
+    measures: Sequence[str] | None = None
+    errors: bool = True
+    permutations: int = 20
+    layers: Sequence[str | float] | str | None = None
+    layer_measure: str = "debiased_linear_cka"
+    pooling: str = "mean"
+    invert: int = 0
+    invert_steps: int = 1000
+    probe: bool = False
+    probe_inputs: str | None = None
+    random_seed: int = 0
 
-    @property
-    def architectures(self) -> dict[str, str]:
-        """The names of the models in figures: architectures, or their own where two share one."""
-        by_name = {m["name"]: m["architecture"] for m in self.models}
-        is_unique = len(set(by_name.values())) == len(by_name)
-        return by_name if is_unique else {name: name for name in by_name}
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Results):
+    """Everything that a comparison of one's own models found.
+
+    - `measures`: those that were computed. `n_inputs`: how many the models looked at.
+    - `readings`: a row per model: what was read of it, and how its inputs were prepared.
+    - `replacements`: of the first model by each other one, where there are labels.
+    - `class_names`: of the models, which labels are counted in; `input_classes`: of the inputs.
+    """
+
+    measures: Sequence[str] = ()
+    n_inputs: int = 0
+    readings: pd.DataFrame | None = None
+    replacements: Sequence[Replacement] = ()
+    class_names: Sequence[str] = ()
+    input_classes: Sequence[str] = ()
+    probe_accuracies: Mapping[str, float] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        from rich.console import Console
+
+        from samemind.reporting.terminal import show
+
+        held = io.StringIO()
+        show(self, Console(file=held, width=100, highlight=False), tolerance=0.01)
+        return held.getvalue()
+
+    def _repr_html_(self) -> str:
+        from samemind.reporting.terminal import as_html
+
+        return as_html(self)
+
+    def report(self, folder: str | Path) -> Path:
+        """Writes the page, figures and tables into a folder, and names the page.
+
+        **Raises:** `InvalidInput` for a folder that holds something else; `StoreError` where it
+        cannot be written.
+        """
+        from samemind.reporting import write_report
+
+        return write_report(self, Path(folder))
+
+    def figure(self, name: str) -> matplotlib.figure.Figure:
+        """The figure of this name, from `samemind list figures`.
+
+        **Raises:** `UnknownName`; `InvalidInput` where the results lack what it needs.
+        """
+        from samemind.figures.base import FIGURES
+
+        return FIGURES[name](self)
+
+    def latex(self, name: str = "scores-summary") -> str:
+        """A table of the report in LaTeX (booktabs).
+
+        **Raises:** `UnknownName`, with the tables that there are.
+        """
+        from samemind.reporting.tables import latex, tables_of
+
+        tables = {table.name: table for table in tables_of(self)}
+        if name not in tables:
+            raise UnknownName(
+                f"No table is called '{name}'. {did_you_mean(name, list(tables))}"
+                f"There are: {', '.join(tables)}."
+            )
+        return latex(tables[name])
 
     def as_record(self) -> dict[str, Any]:
-        """Everything as plain data, for JSON; what is undefined is null."""
-        return {
-            "inputs": {"name": self.name, "count": self.n_inputs, "classes": list(self.classes)},
-            "models": self.models,
-            "scores": _plain(self.scores),
-            "sets": None if self.sets is None else _plain(self.sets),
-            "replacements": [{"a": r.a, "b": r.b} | r.swap.as_record() for r in self.replacements],
-            "flips": plain_flips(self.flips),
-            "probes": None if self.probes is None else _plain(self.probes),
-            "layers": None if self.layers is None else _plain(self.layers),
-            "notes": self.notes,
+        """Everything as plain data; what is undefined is None."""
+        models = [
+            {
+                "name": m["model"],
+                "reference": m["reference"],
+                "architecture": m["architecture"],
+                "parameters": m["parameters"] or None,
+                "representation_size": m["representation_size"] or None,
+                "classes": m["classes"],
+                "accuracy": m["clean_accuracy"],
+            }
+            for m in _plain(self.models)
+        ]
+        dataset = str(self.models["dataset"].iloc[0])
+        optional = {part.name: None for part in _JSON_PARTS} | {
+            part.name: _plain(table) for part, table in self.parts() if part in _JSON_PARTS
         }
+        return {
+            "schema": 1,
+            "inputs": {
+                "name": dataset,
+                "count": self.n_inputs,
+                "classes": list(self.input_classes),
+            },
+            "models": models,
+            "scores": _plain(self.scores),
+            "replacements": [{"a": r.a, "b": r.b} | r.swap.as_record() for r in self.replacements],
+            "readings": [] if self.readings is None else _plain(self.readings),
+            "notes": list(self.notes),
+            **optional,
+        }
+
+    def to_json(self) -> str:
+        """`as_record` as JSON text."""
+        return json.dumps(self.as_record(), indent=1, allow_nan=False, default=str)
+
+
+_JSON_PARTS = tuple(part for part in PARTS if part.name != "contributions")
 
 
 def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -109,87 +196,292 @@ def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def outputs_of(
-    model: Model, images: Images, execution: Execution, watch: Watch | None = None
-) -> Output:
-    """Logits and representations of all images, on the CPU; one batch in memory at a time."""
-    from samemind.classifier import Output, outputs
+# -- the door
 
-    device = execution.start()
-    classifier = model.classifier.to(device)
-    logits, representations = [], []
-    for start in range(0, len(images), execution.batch_size):
-        positions = np.arange(start, min(start + execution.batch_size, len(images)))
-        batch = images.read(
-            positions, size=model.image_size, crop=model.crop, channels=model.channels
-        )
-        found = outputs(classifier, batch, batch_size=len(positions), device=device)
-        logits.append(found.logits)
-        representations.append(found.representation)
-        if watch:
-            watch(model.name, int(positions[-1]) + 1, len(images))
-    classifier.cpu()
-    return Output(torch.cat(logits), torch.cat(representations))
+
+def compare(
+    models: Mapping[str, Any] | Sequence[Any],
+    inputs: Array | str | None = None,
+    *,
+    measures: Sequence[str] | str | None = None,
+    labels: Array | str | None = None,
+    count: int | None = None,
+    layers: Sequence[str | float] | str | None = None,
+    invert: int = 0,
+    probe: bool = False,
+    errors: bool = True,
+    permutations: int = 20,
+    batch_size: int = 256,
+    device: str = "auto",
+    progress: bool | None = None,
+    **further: Any,
+) -> Comparison:
+    """Every measure on every pair of models, and what else is asked.
+
+    **Arguments:**
+
+    - `models`: by name; a list is named by position, or by what its references say. Each is a
+      reference (`timm:NAME`, `torchvision:NAME`, `python:MODULE:FUNCTION`, a checkpoint file,
+      `NAME=REFERENCE`); a `torch.nn.Module` that maps images to logits (N, C), whose
+      representation is what its last linear layer reads (found and verified); its representation
+      (N, …) as an array, NumPy or torch, which needs no model; or a
+      `samemind.Side(representation=..., logits=...)` for both. Files of arrays are read where no
+      inputs are given.
+    - `inputs`: what networks look at: (N, channels, H, W), as the models expect them, or as
+      references do (pixels in [0, 1]); or a dataset, a folder of images or a file of a tensor.
+    - `measures`: names from `samemind list measures`; unless given, the usual ones that what was
+      given allows.
+    - `labels`: (N,) class numbers, or a file of them, for accuracies, flips and some measures.
+    - `count`: so many of the inputs at random.
+    - `layers`: 'all', or names and relative depths (0.5): compare layer by layer.
+    - `invert`: compare on so many inverted images of each model as well.
+    - `probe`: retrain heads on half of the inputs and compare them on the other half.
+    - `errors`: whether scores have standard errors; without them they cost a third.
+    - `permutations`: for the floor of each score; 0 leaves the floors out.
+    - `progress`: bars; None shows them in a terminal or a notebook.
+    - further: the other fields of `Asked` and of `samemind.networks.model.Loading`, by name.
+
+    **Returns:** a `Comparison`: `.scores` is a pandas DataFrame with a row per pair and measure
+    (score, standard error, ends of a 95 % interval, and the floor: what the measure gives when the
+    inputs of one side are shuffled). It shows as a table, and writes a report.
+
+    **Raises:** `InvalidInput` for fewer than two models, a model without a linear head, unequal
+    numbers of inputs, or a measure that cannot be computed on what was given.
+
+    **Cost:** one forward pass per model and image, plus that of the measures; one pass back and
+    forth per image and step where images are inverted.
+    """
+    from samemind.reporting.terminal import progress_bars
+
+    options = _options(further)
+    asked = Asked(
+        measures=[measures] if isinstance(measures, str) else measures,
+        errors=errors,
+        permutations=permutations,
+        layers=layers,
+        invert=invert,
+        probe=probe,
+        **options["asked"],
+    )
+    execution = Execution(device=device, batch_size=batch_size)
+    named = _named(models)
+    if inputs is None and named and all(isinstance(m, str) for m in named.values()):
+        return compare_activations(read_activations(list(named.values())), labels, asked)
+    images = None if inputs is None else _images(inputs, labels, count, asked.random_seed)
+    dataset = images.dataset if images is not None else None
+    loading = Loading(dataset=dataset, random_seed=asked.random_seed, **options["loading"])
+    opened = _opened(named, images, loading)
+    networks = [one for one in opened.values() if isinstance(one, Model)]
+    if images is not None and len(networks) == len(opened):
+        with progress_bars(is_shown=progress) as watch:
+            return compare_models(networks, images, asked, execution=execution, watch=watch)
+    return _compare_mixed(opened, images, labels, asked, execution)
+
+
+def _options(further: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The further options by what they are of."""
+    of = {
+        "asked": {f.name for f in fields(Asked)},
+        "loading": {f.name for f in fields(Loading)} - {"dataset", "random_seed"},
+    }
+    for name in further:
+        if not any(name in names for names in of.values()):
+            known = sorted(set().union(*of.values()))
+            raise InvalidInput(
+                f"compare has no option '{name}'. {did_you_mean(name, known)}"
+                f"Known: {', '.join(known)}."
+            )
+    return {
+        kind: {name: value for name, value in further.items() if name in names}
+        for kind, names in of.items()
+    }
+
+
+def _named(models: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
+    """The models by name; references keep the names that they say."""
+    if isinstance(models, Mapping):
+        return {str(name): f"{name}={m}" if isinstance(m, str) else m for name, m in models.items()}
+    return {m if isinstance(m, str) else f"model {i}": m for i, m in enumerate(models)}
+
+
+def _images(
+    inputs: Array | str, labels: Array | str | None, count: int | None, random_seed: int
+) -> Images:
+    if isinstance(inputs, (str, Path)):
+        if labels is not None and not isinstance(labels, (str, Path)):
+            found = replace(open_images(str(inputs)), labels=np.asarray(labels), classes=())
+            return sampled(found, count, random_seed)
+        where = None if labels is None else str(labels)
+        return open_images(str(inputs), labels=where, count=count, random_seed=random_seed)
+    if isinstance(labels, (str, Path)):
+        labels = read_labels(Path(labels))
+    return sampled(given_images(inputs, labels), count, random_seed)
+
+
+def _opened(
+    named: Mapping[str, Any], images: Images | None, loading: Loading
+) -> dict[str, Model | Side | Array]:
+    """Networks as models; arrays and sides as they are."""
+    references = {name: m for name, m in named.items() if isinstance(m, str)}
+    found: dict[str, Any] = {}
+    by_reference = {}
+    if references:
+        opened = open_models(list(references.values()), loading)
+        by_reference = dict(zip(references, opened, strict=True))
+    for name, given in named.items():
+        if isinstance(given, (str, torch.nn.Module)) and images is None:
+            what = given if isinstance(given, str) else type(given).__name__
+            raise InvalidInput(
+                f"{what} is a network, so it needs images to look at. Give them as the second "
+                f"argument, or arrays in the place of the networks."
+            )
+        if isinstance(given, str):
+            found[by_reference[name].name] = by_reference[name]
+        elif isinstance(given, torch.nn.Module):
+            assert images is not None
+            first = images.source.read(images.indices[:2])  # pyright: ignore[reportAttributeAccessIssue]
+            found[name] = model_of(name, given, torch.as_tensor(first))
+        else:
+            found[name] = given
+    return found
+
+
+# -- one's own networks
 
 
 def compare_models(
     models: Sequence[Model],
     images: Images,
+    asked: Asked | None = None,
     *,
-    measures: Sequence[str] | None = None,
-    permutations: int = 20,
     execution: Execution | None = None,
     watch: Watch | None = None,
-    inverts_later: bool = False,
-) -> tuple[Compared, dict[str, Side]]:
+) -> Comparison:
     """Every pair of models on the images, all of them together, and what they say of the images.
-
-    **Arguments:**
-
-    - `measures`: names from `samemind list measures`, of any kind.
-    - `inverts_later`: `add_inverted` will follow, so that measures of mechanisms may be among them.
 
     **Raises:** `InvalidInput` for fewer than two models, or measures that cannot be computed;
     `UnknownName` for what is no measure.
 
     **Cost:** one forward pass per model and image; memory for the outputs of all.
     """
-    execution = execution or Execution()
-    notes = [f"{m.name}: {m.note}." for m in models if m.note]
+    asked, execution = asked or Asked(), execution or Execution()
     if len(models) < 2:
         raise InvalidInput(
             f"A comparison needs two models or more, but {len(models)} was given. Name another."
         )
     add_inversion = "it needs inverted images. Add --invert N, or leave it out."
-    check_kinds(measures, {} if inverts_later else {"mechanism": add_inversion})
-    said = {m.name: outputs_of(m, images, execution, watch) for m in models}
-    counts = {len(o.logits[0]) for o in said.values()}
-    labels, why = images.labels_for(counts.pop()) if len(counts) == 1 else (None, "")
-    if why:
-        notes.append(f"No accuracies and flips: {why}.")
-    sides = {
-        name: Side(logits=o.logits, representation=o.representation, labels=labels)
-        for name, o in said.items()
-    }
-    records = [_model_record(m, sides[m.name]) for m in models]
-    found = _compare(sides, records, images.name, measures, permutations, notes)
-    found.classes = images.classes
-    if len(sizes := {side.n_classes for side in sides.values()}) == 1:
-        found.class_names = images.class_names(sizes.pop())
-    _add_flips(found, sides, name_of=name_in(images))
-    if found.flips is not None:
-        found.flip_images = thumbnails(found.flips, images, models[0])
-    return found, sides
+    check_kinds(asked.measures, {} if asked.invert else {"mechanism": add_inversion})
+    work = _Work(asked=asked, sides=look(models, images, execution, watch), name=images.name)
+    work.notes += [f"{m.name}: {m.note}." for m in models if m.note]
+    work.add_models(models)
+    sizes = {side.n_classes for side in work.sides.values()}
+    if len(sizes) == 1 and (why := images.labels_for(next(iter(sizes)))[1]):
+        work.notes.append(f"No accuracies and flips: {why}.")
+    work.input_classes = images.classes
+    work.score()
+    if len(sizes) == 1:
+        work.class_names = images.class_names(sizes.pop())
+    work.add_flips(name_of=name_in(images))
+    if "flips" in work.parts:
+        work.parts["flip_images"] = thumbnails(work.parts["flips"], images, models[0])
+    if asked.invert:
+        _invert(work, models, images, execution, watch)
+    if asked.layers:
+        work.parts["layers"] = _layers(work, models, images, execution, watch)
+    if asked.probe_inputs:
+        others = open_images(asked.probe_inputs, random_seed=asked.random_seed)
+        work.add_probes(_labelled(models, others, execution, watch), trained_on=others.name)
+    elif asked.probe:
+        work.add_probes()
+    return work.finished(readings=pd.DataFrame([m.reading for m in models]))
+
+
+def _invert(
+    work: _Work,
+    models: Sequence[Model],
+    images: Images,
+    execution: Execution,
+    watch: Watch | None,
+) -> None:
+    """Adds scores on inverted images: for each model, pictures that it takes for others.
+
+    The same targets and seeds for every model. Measures of mechanisms and of sets are computed
+    as well.
+    """
+    asked = work.asked
+    targets, seeds = targets_and_seeds(images, asked.invert, asked.random_seed)
+    for owner in models:
+        made = inverted_for(
+            owner, targets, seeds, steps=asked.invert_steps, execution=execution, watch=watch
+        )
+        after = look_at(made.inverted, models, targets, execution)
+        # As the owner was given them: another crop would be told from its inversions by that.
+        before = None
+        if of_kind("mechanism", work.measures):
+            before = look_at(made.targets, models, targets, execution)
+        work.score_inverted(owner.name, after, before)
+        median = float(made.relative_loss.median())
+        work.notes.append(
+            f"Inverted for {owner.name}: relative loss, median {median:.3f} "
+            f"(1 would be no nearer than nothing); see --invert-steps."
+        )
+        work.gallery += [
+            GalleryItem(
+                model=owner.name, epsilon=0.0, architecture=work.place.models[owner.name][0],
+                seed=made.seeds[i].numpy(), target=made.targets[i].numpy(),
+                inverted=made.inverted[i].numpy(), relative_loss=float(made.relative_loss[i]),
+            )
+            for i in range(min(SHOWN_TARGETS, asked.invert))
+        ]  # fmt: skip
+
+
+def _layers(
+    work: _Work,
+    models: Sequence[Model],
+    images: Images,
+    execution: Execution,
+    watch: Watch | None,
+) -> pd.DataFrame:
+    """The score of every layer of each model with every layer of each other one."""
+    asked = work.asked
+    assert asked.layers is not None
+    outputs = layers_seen(
+        models, images, asked.layers, pooling=asked.pooling, execution=execution, watch=watch
+    )
+    how = "averaged over space" if asked.pooling == "mean" else "flattened"
+    work.notes.append(f"Layers: {asked.layer_measure}, activations {how}.")
+    maps = [
+        layer_map(outputs[a], outputs[b], asked.layer_measure).assign(model_a=a, model_b=b)
+        for a, b in combinations(outputs, 2)
+    ]
+    return pd.concat(maps, ignore_index=True)
+
+
+def _labelled(
+    models: Sequence[Model], images: Images, execution: Execution, watch: Watch | None
+) -> dict[str, Side]:
+    """What each model says of images with labels.
+
+    **Raises:** `InvalidInput` for images without labels that fit a model.
+    """
+    found = look(models, images, execution, watch)
+    for name, side in found.items():
+        if not side.has_labels:
+            why = images.labels_for(side.n_classes)[1]
+            raise InvalidInput(f"Probes cannot be trained on {images.name} for {name}: {why}.")
+    return found
+
+
+# -- arrays
 
 
 def compare_activations(
-    arrays: Mapping[str, Mapping[str, np.ndarray]],
+    arrays: Mapping[str, Mapping[str, Array]],
+    labels: Array | str | None = None,
+    asked: Asked | None = None,
     *,
-    labels: np.ndarray | None = None,
     name: str = "activations",
-    measures: Sequence[str] | None = None,
-    permutations: int = 20,
-) -> tuple[Compared, dict[str, Side]]:
+) -> Comparison:
     """Every pair of precomputed activations; no model is needed.
 
     **Arguments:**
@@ -199,99 +491,197 @@ def compare_activations(
     **Raises:** `InvalidInput` for fewer than two, or measures that cannot be computed, which those
     of mechanisms never can.
     """
-    no_model = "it needs inverted images, and with --activations no model makes any. Leave it out."
-    check_kinds(measures, {"mechanism": no_model})
+    if isinstance(labels, (str, Path)):
+        labels = read_labels(Path(labels))
     sides = {
         model: Side(
             representation=held.get("representation"), logits=held.get("logits"), labels=labels
         )
         for model, held in arrays.items()
     }
-    records = [
-        {"name": model, "reference": model, "architecture": model, "parameters": None}
-        | _sizes_and_accuracy(side)
-        for model, side in sides.items()
-    ]
-    found = _compare(sides, records, name, measures, permutations, [])
-    _add_flips(found, sides)
-    return found, sides
+    return _compare_sides(sides, asked or Asked(), name)
 
 
-def _add_flips(
-    found: Compared, sides: Mapping[str, Side], *, name_of: Callable[[int], str] = "#{}".format
-) -> None:
-    if not found.replacements:
-        return
-    changes = [((r.a, r.b), r.swap) for r in found.replacements]
-    found.flips = pd.concat(
-        [
-            flips_between(names, change, sides, classes=found.class_names, name_of=name_of)
-            for names, change in changes
-        ],
-        ignore_index=True,
-    )
-    found.flips_by_class = pd.concat(
-        [flips_by_class(names, change, classes=found.class_names) for names, change in changes],
-        ignore_index=True,
-    )
+def _compare_mixed(
+    opened: Mapping[str, Any],
+    images: Images | None,
+    labels: Array | str | None,
+    asked: Asked,
+    execution: Execution,
+) -> Comparison:
+    """Arrays, sides and networks together."""
+    networks = [one for one in opened.values() if isinstance(one, Model)]
+    seen = look(networks, images, execution) if networks and images is not None else {}
+    if isinstance(labels, (str, Path)):
+        labels = read_labels(Path(labels))
+    sides = {}
+    for name, one in opened.items():
+        if isinstance(one, Model):
+            sides[name] = seen[name]
+        else:
+            is_side = isinstance(one, Side)
+            sides[name] = one if is_side else Side(representation=_rows(one), labels=labels)
+    return _compare_sides(sides, asked, images.name if images is not None else "activations")
 
 
-def _compare(
-    sides: dict[str, Side],
-    records: list[dict[str, Any]],
-    name: str,
-    measures: Sequence[str] | None,
-    permutations: int,
-    notes: list[str],
-) -> Compared:
-    chosen = chosen_measures(measures, sides, usual=STUDY_MEASURES, notes=notes)
-    found = Compared(
-        name=name,
-        n_inputs=next(iter(sides.values())).n_inputs,
-        models=records,
-        measures=chosen,
-        replacements=_replacements(sides),
-        notes=notes,
-    )
-    found.scores = score_pairs(
-        sides, of_kind("pair", chosen), name=name, architectures=found.architectures,
-        permutations=permutations,
-    )  # fmt: skip
-    if together := of_kind("set", chosen):
-        found.sets = score_together(sides, together, name=name)
-    return found
+def _rows(values: Array) -> Array:
+    """A row per input, whatever the shape of what one input gave."""
+    return values.reshape(len(values), -1)
 
 
-def _model_record(model: Model, side: Side) -> dict[str, Any]:
-    return {
-        "name": model.name,
-        "reference": model.reference,
-        "architecture": model.architecture,
-        "parameters": model.n_parameters,
-        **_sizes_and_accuracy(side),
-    }
+def _compare_sides(sides: dict[str, Side], asked: Asked, name: str) -> Comparison:
+    for option in ("invert", "layers", "probe_inputs"):
+        if getattr(asked, option):
+            raise InvalidInput(
+                f"'{option}' needs networks that look at inputs, but arrays were given. Leave it "
+                f"out, or give networks and inputs."
+            )
+    no_model = "it needs inverted images, and arrays make none. Leave it out."
+    check_kinds(asked.measures, {"mechanism": no_model})
+    work = _Work(asked=asked, sides=sides, name=name)
+    work.score()
+    work.add_flips()
+    if asked.probe:
+        work.add_probes()
+    return work.finished()
 
 
-def _sizes_and_accuracy(side: Side) -> dict[str, Any]:
-    accuracy = None
-    if side.has_logits and side.has_labels:
-        accuracy = float((side.predictions == side.labels).double().mean())
-    return {
-        "representation_size": side.representation.shape[1] if side.has_representation else None,
-        "classes": side.n_classes if side.has_logits else None,
-        "accuracy": accuracy,
-    }
+# -- what both have in common
 
 
-def _replacements(sides: Mapping[str, Side]) -> list[Replacement]:
-    """Of the first model by each other one, where the classes are the same and known."""
-    (first, incumbent), *others = sides.items()
-    if not all(s.has_labels and s.has_logits for s in sides.values()):
-        return []
-    truth = incumbent.labels.cpu().numpy()
-    before = incumbent.predictions.cpu().numpy()
-    return [
-        Replacement(a=first, b=name, swap=swap(before, side.predictions.cpu().numpy(), truth))  # pyright: ignore[reportArgumentType]
-        for name, side in others
-        if side.n_classes == incumbent.n_classes
-    ]
+class _Work:
+    """A comparison on its way."""
+
+    def __init__(self, *, asked: Asked, sides: dict[str, Side], name: str) -> None:
+        self.asked, self.sides, self.name = asked, sides, name
+        self.notes: list[str] = []
+        self.gallery: list[GalleryItem] = []
+        self.parts: dict[str, Any] = {}
+        self.class_names: Sequence[str] = ()
+        self.input_classes: Sequence[str] = ()
+        self.replacements = replacements(sides)
+        self.probe_accuracies: dict[str, float] = {}
+        self.measures: list[str] = []
+        self.rows: list[dict[str, Any]] = []
+        self.sets: list[dict[str, Any]] = []
+        # Of arrays only their names are known.
+        self.known = {name: (name, name, 0) for name in sides}
+        self.n_inputs = next(iter(sides.values())).n_inputs if sides else 0
+
+    def add_models(self, models: Sequence[Model]) -> None:
+        self.known = {m.name: (m.reference, m.architecture, m.n_parameters) for m in models}
+
+    @property
+    def place(self) -> Place:
+        architectures = {name: known[1] for name, known in self.known.items()}
+        # The names of the models in figures: architectures, or their own where two share one.
+        if len(set(architectures.values())) < len(architectures):
+            architectures = {name: name for name in architectures}
+        return Place(
+            dataset=self.name,
+            epsilon=0.0,
+            models={name: (architecture, 0) for name, architecture in architectures.items()},
+            inputs_dataset=self.name,
+            n_inputs=self.n_inputs,
+        )
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {"errors": self.asked.errors, "permutations": self.asked.permutations}
+
+    def score(self) -> None:
+        """All pairs, and all models together."""
+        self.measures = chosen_measures(
+            self.asked.measures, self.sides, usual=STUDY_MEASURES, notes=self.notes
+        )
+        place, of_pairs = self.place, of_kind("pair", self.measures)
+        scored = score_pairs(self.sides, place.pairs(), of_pairs, **self._settings)
+        self.rows += place.placed(scored)
+        together = score_sets(self.sides, of_kind("set", self.measures))
+        self.sets += [place.columns | row for row in together]
+
+    def score_inverted(
+        self, owner: str, after: dict[str, Side], before: dict[str, Side] | None
+    ) -> None:
+        """The pairs of an owner on its inverted images, and the mechanisms where asked."""
+        n_inputs = next(iter(after.values())).n_inputs
+        place = replace(self.place, inverted_by=owner, n_inputs=n_inputs)
+        scored = score_pairs(
+            after, place.pairs(), of_kind("pair", self.measures), both_ways=False, **self._settings
+        )
+        self.rows += place.placed(scored)
+        if before is not None:
+            mechanisms = of_kind("mechanism", self.measures)
+            scored = score_mechanisms(before, after, place.pairs(), mechanisms, **self._settings)
+            self.rows += place.placed(scored)
+        together = score_sets(after, of_kind("set", self.measures))
+        self.sets += [place.columns | row for row in together]
+
+    def add_flips(self, **options: Any) -> None:
+        if self.replacements:
+            self.parts |= flip_tables(
+                self.replacements, self.sides, classes=self.class_names, **options
+            )
+
+    def add_probes(self, training: dict[str, Side] | None = None, trained_on: str = "") -> None:
+        """Heads retrained on frozen representations, beside the original ones."""
+        found = retrained_heads(self.sides, training=training, random_seed=self.asked.random_seed)
+        self.probe_accuracies = found.accuracies
+        columns = self.place.columns
+        self.parts["probes"] = pd.DataFrame([columns | row for row in score_heads(found.heads)])
+        where = f"the inputs and compared on the other {found.n_compared:,}"
+        if trained_on:
+            where = f"inputs of {trained_on} and compared on all {found.n_compared:,} inputs"
+        accuracies = ", ".join(f"{n} {a:.4f}" for n, a in found.accuracies.items())
+        self.notes.append(
+            f"Heads were retrained on {found.n_training:,} "
+            f"{'' if trained_on else 'of '}{where}; their accuracies: {accuracies}."
+        )
+
+    def finished(self, readings: pd.DataFrame | None = None) -> Comparison:
+        n_classes = [s.n_classes for s in self.sides.values() if s.has_logits]
+        # Where no measure of pairs was asked for, the table is empty and has its columns.
+        scores = tidy(self.rows) if self.rows else pd.DataFrame(columns=list(COLUMNS))
+        if self.sets:
+            self.parts["sets"] = pd.DataFrame(self.sets)
+        return Comparison(
+            name=f"comparison on {self.name}",
+            scores=scores,
+            models=pd.DataFrame([self._model(name) for name in self.sides]),
+            gallery=self.gallery,
+            study_text=f"# samemind compare: {', '.join(self.sides)}\n# inputs: {self.name}\n",
+            environment=environment.described(),
+            classes={self.name: n_classes[0]} if n_classes else {},
+            notes=self.notes,
+            measures=self.measures,
+            n_inputs=self.n_inputs,
+            readings=readings,
+            replacements=self.replacements,
+            class_names=self.class_names,
+            input_classes=self.input_classes,
+            probe_accuracies=self.probe_accuracies,
+            **self.parts,
+        )
+
+    def _model(self, name: str) -> dict[str, Any]:
+        side, (reference, _, parameters) = self.sides[name], self.known[name]
+        accuracy = float("nan")
+        if side.has_logits and side.has_labels:
+            accuracy = float((side.predictions == side.labels).double().mean())
+        return {
+            "model": name,
+            "architecture": self.place.models[name][0],
+            "parameters": parameters,
+            "representation_size": side.representation.shape[1] if side.has_representation else 0,
+            "classes": side.n_classes if side.has_logits else None,
+            "clean_accuracy": accuracy,
+            "reference": reference,
+            "dataset": self.name,
+            "epsilon": 0.0,
+            "random_seed": 0,
+            "adversarial_accuracy": float("nan"),
+            "attack_epsilon": float("nan"),
+            "attack": None,
+            "n_test": self.n_inputs,
+            "is_weak": False,
+        }

@@ -5,7 +5,7 @@ Nothing here imports pandas before a table is looked at.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -34,14 +34,88 @@ MODEL_COLUMNS = (
     "representation_size", "clean_accuracy", "adversarial_accuracy", "attack_epsilon", "attack",
     "n_test", "is_weak",
 )
-CONTRIBUTION_COLUMNS = (*PAIR_COLUMNS, "input", "contribution")
-PROBE_COLUMNS = (*PAIR_COLUMNS, "heads", "score")
-LAYER_COLUMNS = ("model_a", "model_b", "layer_a", "layer_b", "measure", "score")
 SET_COLUMNS = (
     "dataset", "epsilon", "inputs", "inputs_dataset", "inverted_by", "measure", "n_models", "score",
 )
-SUBGROUP_COLUMNS = (*PAIR_COLUMNS, "group", "score", "n_inputs")
 # fmt: on
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """An optional table of results: everything that is the same wherever one is handled.
+
+    - `name`: of the field of `Results`, and of its file in a report.
+    - `columns`: those that it must have; `keys`: those that tell its rows apart.
+    - `absent`: the words for its absence, where a figure needs it.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    keys: tuple[str, ...]
+    absent: str = ""
+
+    @property
+    def file(self) -> str:
+        return f"{self.name}.parquet"
+
+    def of(self, results: Results) -> pd.DataFrame | None:
+        """The table, or None."""
+        held = getattr(results, self.name)
+        return held.table if isinstance(held, Contributions) else held
+
+    def has_rows(self, results: Results) -> bool:
+        """Whether the table is there and has a row with a value."""
+        table = self.of(results)
+        if table is None or not len(table):
+            return False
+        return "score" not in table or bool(table["score"].notna().any())
+
+
+# What results may hold besides scores and models: collecting, figures, tables, pages and writers
+# walk this list.
+PARTS = (
+    Part(
+        name="contributions",
+        columns=(*PAIR_COLUMNS, "input", "contribution"),
+        keys=(*PAIR_COLUMNS, "input"),
+        absent="no contributions of single inputs",
+    ),
+    Part(
+        name="probes",
+        columns=(*PAIR_COLUMNS, "heads", "score"),
+        keys=(*PAIR_COLUMNS, "heads"),
+        absent="no linear probes",
+    ),
+    Part(
+        name="subgroups",
+        columns=(*PAIR_COLUMNS, "group", "score", "n_inputs"),
+        keys=(*PAIR_COLUMNS, "group"),
+        absent="no comparison by agreement",
+    ),
+    Part(
+        name="layers",
+        columns=("model_a", "model_b", "layer_a", "layer_b", "measure", "score"),
+        keys=(*PAIR_COLUMNS, "layer_a", "layer_b"),
+        absent="no comparison layer by layer",
+    ),
+    Part(
+        name="sets",
+        columns=SET_COLUMNS,
+        keys=SET_COLUMNS[:-1],
+        absent="no measure of sets of models",
+    ),
+    Part(
+        name="flips",
+        columns=("model_a", "model_b", "direction", "input", "name", "label", "prediction_a",
+                 "prediction_b"),
+        keys=("model_a", "model_b", "input"),
+    ),
+    Part(
+        name="flips_by_class",
+        columns=("model_a", "model_b", "class", "inputs"),
+        keys=("model_a", "model_b", "class"),
+    ),
+)  # fmt: skip
 
 
 def pair_keys(table: pd.DataFrame) -> list[tuple]:
@@ -69,7 +143,7 @@ class GalleryItem:
 class Contributions:
     """What single inputs add to the score of a pair, and the images to show them with.
 
-    - `table`: a row per (pair, inputs, measure, input) with `CONTRIBUTION_COLUMNS`, for all inputs
+    - `table`: a row per (pair, inputs, measure, input) with the columns of its part, for all inputs
       or for those that contribute most and least; `input` is the row number within the inputs, and
       the mean of `contribution` over all inputs is the score.
       Optional columns: `label`, `prediction_a`, `prediction_b` (class names or numbers) and
@@ -92,20 +166,12 @@ class Contributions:
         return placed if placed in self.images else plain
 
 
-@dataclass(frozen=True, eq=False)
-class Flips:
-    """Single inputs that turn from right to wrong, or back, where a model replaces another.
+FLIPS_SHOWN = 24  # inputs per pair and direction
 
-    - `table`: `model_a`, `model_b`, `direction`, `input`, `name`, `label`, `prediction_a` and
-      `prediction_b`, a row per input; `shown` are the rows of it that a page shows.
-    - `by_class`: how many of each class turn in either direction.
-    - `images`: small images of the inputs in `shown`, by `input`; (C, H, W) in [0, 1].
-    """
 
-    table: pd.DataFrame
-    by_class: pd.DataFrame
-    shown: pd.DataFrame
-    images: Mapping[int, np.ndarray] = field(default_factory=dict)
+def shown_flips(flips: pd.DataFrame) -> pd.DataFrame:
+    """The first rows of each pair and direction, which a page shows with their images."""
+    return flips.groupby(["model_a", "model_b", "direction"], sort=False).head(FLIPS_SHOWN)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,15 +184,20 @@ class Results:
     - `gallery`: inversions to show, a standard and a robust model of the same targets.
     - `study_text`: the study file as run. `environment`: versions, host, commit.
     - `classes`: how many classes each dataset has, for the bounds that accuracies impose.
-    - `contributions`: which inputs drive a pair's score.
-    - `probes`: scores of the original and the retrained heads, with `PROBE_COLUMNS`; `heads` is
-      "original" or "probe".
-    - `subgroups`: scores on the inputs where a pair agrees and where it disagrees, with
-      `SUBGROUP_COLUMNS`; `group` is "agree" or "disagree".
-    - `layers`: scores of the layers of one model with those of another, with `LAYER_COLUMNS`.
-    - `sets`: scores of all models of a cell together, with `SET_COLUMNS`.
-    - `flips`: what single inputs do where one model replaces another, of `samemind compare`.
     - `recipes`: which recipes (names in the store) a number rests on, by what they made.
+    - `notes`: what a reader must know: labels not used, measures left out, random weights.
+
+    The optional tables are declared in `PARTS`:
+
+    - `contributions`: which inputs drive a pair's score.
+    - `probes`: scores of the original and the retrained heads; `heads` is "original" or "probe".
+    - `subgroups`: scores on the inputs where a pair agrees and where it disagrees; `group` is
+      "agree" or "disagree".
+    - `layers`: scores of the layers of one model with those of another.
+    - `sets`: scores of all models of a cell together.
+    - `flips`: single inputs that turn from right to wrong, or back, where a model replaces
+      another; `flips_by_class` how many of each class; `flip_images` small images
+      (C, H, W) in [0, 1] of some, by `input`.
 
     **Raises:** `InvalidInput` when a table lacks a column.
     """
@@ -138,26 +209,20 @@ class Results:
     study_text: str = ""
     environment: Mapping[str, Any] = field(default_factory=dict)
     classes: Mapping[str, int] = field(default_factory=dict)
+    recipes: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
     contributions: Contributions | None = None
     probes: pd.DataFrame | None = None
     subgroups: pd.DataFrame | None = None
     layers: pd.DataFrame | None = None
     sets: pd.DataFrame | None = None
-    flips: Flips | None = None
-    recipes: Mapping[str, Any] = field(default_factory=dict)
+    flips: pd.DataFrame | None = None
+    flips_by_class: pd.DataFrame | None = None
+    flip_images: Mapping[int, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         tables = [("scores", self.scores, SCORE_COLUMNS), ("models", self.models, MODEL_COLUMNS)]
-        if self.contributions is not None:
-            tables.append(("contributions", self.contributions.table, CONTRIBUTION_COLUMNS))
-        if self.probes is not None:
-            tables.append(("probes", self.probes, PROBE_COLUMNS))
-        if self.subgroups is not None:
-            tables.append(("subgroups", self.subgroups, SUBGROUP_COLUMNS))
-        if self.layers is not None:
-            tables.append(("layers", self.layers, LAYER_COLUMNS))
-        if self.sets is not None:
-            tables.append(("sets", self.sets, SET_COLUMNS))
+        tables += [(part.name, table, part.columns) for part, table in self.parts()]
         for kind, table, columns in tables:
             missing = [column for column in columns if column not in table.columns]
             if missing:
@@ -165,6 +230,21 @@ class Results:
                     f"The table of {kind} of '{self.name}' lacks {', '.join(missing)}. "
                     f"Found: {', '.join(map(str, table.columns))}. Make it with a run of the study."
                 )
+
+    def parts(self) -> Iterator[tuple[Part, pd.DataFrame]]:
+        """The optional tables that are there, each with its declaration."""
+        for part in PARTS:
+            table = part.of(self)
+            if table is not None:
+                yield part, table
+
+    def with_parts(self, change: Callable[[pd.DataFrame], pd.DataFrame]) -> Results:
+        """The same results with every optional table changed."""
+        changed: dict[str, Any] = {part.name: change(table) for part, table in self.parts()}
+        if self.contributions is not None:
+            table = changed["contributions"]
+            changed["contributions"] = replace(self.contributions, table=table)
+        return replace(self, **changed)
 
     @cached_property
     def main(self) -> pd.DataFrame:
@@ -236,19 +316,15 @@ class Results:
         models = self.models[np.array([key in common for key in keys], dtype=bool)]
         names = set(zip(models["dataset"], models["model"], strict=True))
 
-        def among(table: pd.DataFrame | None) -> pd.DataFrame | None:
-            if table is None:
-                return None
+        def among(table: pd.DataFrame) -> pd.DataFrame:
             pairs = table[["dataset", "model_a", "model_b"]].itertuples(index=False, name=None)
             both = [(d, a) in names and (d, b) in names for d, a, b in pairs]
             return table[np.array(both, dtype=bool)]
 
-        scores = among(self.scores)
-        assert scores is not None
         return replace(
             self,
-            scores=scores,
+            scores=among(self.scores),
             models=models,
-            probes=among(self.probes),
-            subgroups=among(self.subgroups),
+            probes=None if self.probes is None else among(self.probes),
+            subgroups=None if self.subgroups is None else among(self.subgroups),
         )

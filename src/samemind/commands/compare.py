@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,9 +13,7 @@ from rich.console import Console
 from samemind.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from samemind.own_models import Compared, Watch
+    from samemind.own_models import Comparison
 
 console = Console(highlight=False)
 
@@ -59,6 +57,9 @@ def compare(
     permutations: Annotated[
         int, typer.Option(min=0, help="Shuffles for the floor of each score.")
     ] = 20,
+    errors: Annotated[
+        bool, typer.Option("--errors/--no-errors", help="Standard errors of scores.")
+    ] = True,
     tolerance: Annotated[
         float,
         typer.Option(min=0, max=1, help="Share of inputs that may turn from right to wrong."),
@@ -115,7 +116,10 @@ def compare(
     ] = None,
     layers: Annotated[
         str | None,
-        typer.Option(help="'all', or names with commas between: compare layer by layer."),
+        typer.Option(
+            help="'all', or names and relative depths (0.5) with commas between: compare layer "
+            "by layer."
+        ),
     ] = None,
     pooling: Annotated[
         str, typer.Option(help="Of layers: mean (over space or tokens) or flatten.")
@@ -130,24 +134,32 @@ def compare(
 ) -> None:
     """Compare your own models on your own inputs, and say whether one can replace another."""
     from samemind.execution.devices import Execution
-    from samemind.own_models import compare_activations, compare_models
+    from samemind.own_models import Asked, compare_activations, compare_models
+    from samemind.reporting.terminal import progress_bars
 
-    wanted = [m.strip() for m in measures.split(",") if m.strip()] if measures else None
+    asked = Asked(
+        measures=split(measures) or None,
+        errors=errors,
+        permutations=permutations,
+        layers=_layers(layers),
+        layer_measure=layer_measure,
+        pooling=pooling,
+        invert=invert,
+        invert_steps=invert_steps,
+        probe=probe,
+        probe_inputs=probe_inputs,
+        random_seed=random_seed,
+    )
     if activations:
         from samemind.inputs.arrays import read_activations
-        from samemind.inputs.images import read_labels
 
         if inputs or invert or layers or probe_inputs:
             raise InvalidInput(
                 "With --activations no model runs, so leave --inputs, --invert, --layers and "
                 "--probe-inputs out."
             )
-        found, sides = compare_activations(
-            read_activations(models, kind="logits" if logits else "representation"),
-            labels=read_labels(Path(labels)) if labels else None,
-            measures=wanted,
-            permutations=permutations,
-        )
+        arrays = read_activations(models, kind="logits" if logits else "representation")
+        found = compare_activations(arrays, labels, asked)
     else:
         from samemind.inputs.images import open_images
         from samemind.networks.opening import Loading, open_models
@@ -172,87 +184,26 @@ def compare(
         )
         loaded = open_models(models, loading)
         execution = Execution(device=device, batch_size=batch_size)
-        with _progress(is_silent=as_json) as watch:
-            found, sides = compare_models(
-                loaded,
-                images,
-                measures=wanted,
-                permutations=permutations,
-                execution=execution,
-                watch=watch,
-                inverts_later=invert > 0,
-            )
-            if invert:
-                from samemind.looking import add_inverted
-
-                add_inverted(
-                    found,
-                    loaded,
-                    images,
-                    count=invert,
-                    steps=invert_steps,
-                    measures=found.measures,
-                    permutations=permutations,
-                    execution=execution,
-                    random_seed=random_seed,
-                    watch=watch,
-                )
-            if layers:
-                from samemind.looking import add_layers
-
-                names = [n.strip() for n in layers.split(",") if n.strip()]
-                add_layers(
-                    found,
-                    loaded,
-                    images,
-                    layers="all" if names == ["all"] else names,
-                    pooling=pooling,
-                    by=layer_measure,
-                    execution=execution,
-                    watch=watch,
-                )
-            if probe_inputs:
-                from samemind.looking import add_probes, sides_on
-
-                training = open_images(probe_inputs, random_seed=random_seed)
-                add_probes(
-                    found,
-                    sides,
-                    training=sides_on(loaded, training, execution, watch),
-                    trained_on=training.name,
-                    random_seed=random_seed,
-                )
-    if probe and not probe_inputs:
-        from samemind.looking import add_probes
-
-        add_probes(found, sides, random_seed=random_seed)
-    _deliver(found, models, out, as_json=as_json, tolerance=tolerance)
+        with progress_bars(is_shown=not as_json) as watch:
+            found = compare_models(loaded, images, asked, execution=execution, watch=watch)
+    _deliver(found, out, as_json=as_json, tolerance=tolerance)
 
 
-@contextmanager
-def _progress(*, is_silent: bool) -> Iterator[Watch]:
-    """A bar per model with the time left, on the error stream so that output can be piped."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    bars = Progress(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
-        TimeRemainingColumn(), console=Console(stderr=True), transient=True, disable=is_silent,
-    )  # fmt: skip
-    tasks = {}
-    with bars:
-
-        def watch(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done)
-
-        yield watch
+def split(text: str | None) -> list[str]:
+    """What stands between commas."""
+    return [one.strip() for one in (text or "").split(",") if one.strip()]
 
 
-def _deliver(
-    found: Compared, models: list[str], out: Path | None, *, as_json: bool, tolerance: float
-) -> None:
-    from samemind.commands.showing import results_of, show, verdict
+def _layers(text: str | None) -> list[str | float] | str | None:
+    """Layers as `Asked` takes them: 'all', or names and relative depths."""
+    names = split(text)
+    if names == ["all"]:
+        return "all"
+    return [float(one) if re.fullmatch(r"[01]|[01]?\.\d+", one) else one for one in names] or None
+
+
+def _deliver(found: Comparison, out: Path | None, *, as_json: bool, tolerance: float) -> None:
+    from samemind.reporting.terminal import show, verdict
 
     if as_json:
         record = found.as_record()
@@ -267,8 +218,7 @@ def _deliver(
         from samemind.commands.engines import to_draw_on
         from samemind.reporting import write_report
 
-        described = f"# samemind compare {' '.join(models)}\n# inputs: {found.name}\n"
         with to_draw_on() as drawers:
-            page = write_report(results_of(found, described), out, executor=drawers)
+            page = write_report(found, out, executor=drawers)
         if not as_json:
             console.print(f"\nThe report is in {page}")

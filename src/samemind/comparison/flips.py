@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,21 +12,60 @@ from samemind.files.reading import shown
 from samemind.inputs.images import Images, fitted
 from samemind.lazy import LazyModule
 from samemind.measures.base import Side
-from samemind.networks.opening import Model
-from samemind.statistics.swaps import Swap
+from samemind.networks.model import Model
+from samemind.results import shown_flips
+from samemind.statistics.swaps import LOST, WON, Swap, swap
 
 if TYPE_CHECKING:
     import pandas as pd
 else:
     pd = LazyModule("pandas")
 
-LOST, WON = "right to wrong", "wrong to right"
 COLUMNS = (
     *("model_a", "model_b", "direction", "input", "name", "label", "prediction_a"),
     "prediction_b",
 )
-PICTURED = 24  # inputs per pair and direction
 THUMBNAIL = 64  # pixels at most
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Replacement:
+    """What changes where model `b` takes the place of model `a`."""
+
+    a: str
+    b: str
+    swap: Swap
+
+
+def replacements(sides: Mapping[str, Side]) -> list[Replacement]:
+    """Of the first model by each other one, where the classes are the same and known."""
+    if not sides or not all(s.has_labels and s.has_logits for s in sides.values()):
+        return []
+    (first, incumbent), *others = sides.items()
+    truth = incumbent.labels.cpu().numpy()
+    before = incumbent.predictions.cpu().numpy()
+    return [
+        Replacement(a=first, b=name, swap=swap(before, side.predictions.cpu().numpy(), truth))  # pyright: ignore[reportArgumentType]
+        for name, side in others
+        if side.n_classes == incumbent.n_classes
+    ]
+
+
+def flip_tables(
+    found: Sequence[Replacement],
+    sides: Mapping[str, Side],
+    *,
+    classes: Sequence[str] = (),
+    name_of: Callable[[int], str] = "#{}".format,
+) -> dict[str, pd.DataFrame]:
+    """The tables `flips` and `flips_by_class` of all replacements under each other."""
+    changes = [((r.a, r.b), r.swap) for r in found]
+    each = [flips_between(n, s, sides, classes=classes, name_of=name_of) for n, s in changes]
+    by_class = [flips_by_class(names, change, classes=classes) for names, change in changes]
+    return {
+        "flips": pd.concat(each, ignore_index=True),
+        "flips_by_class": pd.concat(by_class, ignore_index=True),
+    }
 
 
 def flips_between(
@@ -59,6 +99,7 @@ def flips_by_class(
     names: tuple[str, str], found: Swap, *, classes: Sequence[str] = ()
 ) -> pd.DataFrame:
     """A row for every class with a flip: its inputs, and how many turn in either direction."""
+    columns = ["model_a", "model_b", "class", "inputs", LOST, WON]
     return pd.DataFrame(
         [
             {
@@ -70,7 +111,8 @@ def flips_by_class(
                 WON: c.positive,
             }
             for c in found.per_class
-        ]
+        ],
+        columns=columns,
     )
 
 
@@ -87,26 +129,12 @@ def name_in(images: Images) -> Callable[[int], str]:
     return name
 
 
-def pictured(flips: pd.DataFrame) -> pd.DataFrame:
-    """The first rows of each pair and direction, which a page shows with their images."""
-    return flips.groupby(["model_a", "model_b", "direction"], sort=False).head(PICTURED)
-
-
 def thumbnails(flips: pd.DataFrame, images: Images, model: Model) -> dict[int, np.ndarray]:
-    """Small images `(C, H, W)` of the inputs that `pictured` gives, by their numbers."""
+    """Small images `(C, H, W)` of the inputs that `shown_flips` gives, by their numbers."""
     found: dict[int, np.ndarray] = {}
-    for i in sorted({int(i) for i in pictured(flips)["input"]}):
+    for i in sorted({int(i) for i in shown_flips(flips)["input"]}):
         pixels = images.read([i], size=model.image_size, crop=model.crop, channels=model.channels)
         if max(pixels.shape[-2:]) > THUMBNAIL:
             pixels = fitted(pixels, THUMBNAIL, pixels.shape[1])
         found[i] = pixels[0].numpy()
     return found
-
-
-def plain_flips(flips: pd.DataFrame | None) -> list[dict[str, Any]]:
-    """The table as plain data."""
-    return (
-        []
-        if flips is None
-        else [{str(k): v for k, v in r.items()} for r in flips.to_dict("records")]
-    )

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from samemind.architectures.base import ARCHITECTURES
 from samemind.comparison.layer_maps import layer_map
-from samemind.comparison.pairs import SCORES_FILE, pair_columns, pairs_on, score_measures, tidy
+from samemind.comparison.pairs import SCORES_FILE, score_measures
+from samemind.comparison.table import place_of, tidy
 from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
 from samemind.extraction.activations import AskedLayer, LayerActivations, load_layer_activations
-from samemind.inversion import Inputs, Inverted, load_inputs
+from samemind.inversion import Inputs, load_inputs
 from samemind.lazy import LazyModule
 from samemind.measures import measure
 from samemind.measures.base import Pair, Side
@@ -53,7 +54,7 @@ class LayerScores(Recipe):
 
     @property
     def inputs(self) -> str:
-        return "inverted" if isinstance(self.activations[0].inputs, Inverted) else "natural"
+        return self.activations[0].inputs.form
 
     @property
     def label(self) -> str:
@@ -166,24 +167,26 @@ def _pairs(
         asked, held = load_layer_activations(of[model], store)
         return asked, {n: Side(representation=rows, labels=labels) for n, rows in held.items()}
 
+    place = place_of(recipe, inputs, [a.checkpoint for a in of.values()], len(labels))
     asked_a, sides_a, opened = [], {}, None
-    for a, b in pairs_on(inputs, list(of)):
+    for a, b in place.pairs():
         if a != opened:
             asked_a, sides_a = sides(a)
             opened = a
         asked_b, sides_b = sides(b)
-        where = pair_columns(recipe, inputs, of[a].checkpoint, of[b].checkpoint, len(labels))
         alike = corresponding(asked_a, asked_b, by_place=of[a].layers != of[b].layers)
         scored = [
-            where | row | {"layer": name}
+            row | {"layer": name}
             for name, layer_a, layer_b in alike
             for row in score_measures(
                 (a, b),
                 Pair(sides_a[layer_a], sides_b[layer_b]),
                 [m for m in recipe.measures if measure(m).reads == "representation"],
-                both_ways=recipe.inputs == "natural",
+                both_ways=place.both_ways,
                 permutations=recipe.permutations,
                 random_seed=recipe.random_seed,
             )
         ]
-        yield layer_map(sides_a, sides_b, recipe.layer_measure).assign(**where), scored
+        where = place.placed([{"model_a": a, "model_b": b}])[0]
+        table = layer_map(sides_a, sides_b, recipe.layer_measure).assign(**where)
+        yield table, place.placed(scored)

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import combinations
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from samemind.arrays import Array
 from samemind.comparison.driving import driving_inputs, subgroup_scores
+from samemind.comparison.table import place_of, tidy
 from samemind.errors import InvalidInput, UndefinedScore
 from samemind.execution.devices import Execution, where_memory_suffices
 from samemind.extraction.activations import Activations, load_activations
-from samemind.inversion import Inputs, Inverted, load_inputs
+from samemind.inversion import load_inputs
 from samemind.lazy import LazyModule
 from samemind.measures import measure
-from samemind.measures.base import Measure, Pair, Side
-from samemind.measures.cell import prepare
-from samemind.measures.choosing import check_kinds, chosen_measures
-from samemind.measures.kinds import Kind
+from samemind.measures.base import Measure, Pair, Score, Side
+from samemind.measures.intervals import UNKNOWN
 from samemind.store.artifacts import Recipe, Store
-from samemind.training import Checkpoint
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
-    from torch import nn
 else:
-    pd = LazyModule("pandas")
     torch = LazyModule("torch")
 
 SCORES_FILE = "scores.parquet"
@@ -47,30 +40,6 @@ STUDY_MEASURES = (
     "procrustes_similarity",
     "knn_jaccard",
 )
-
-COLUMNS = {
-    "dataset": "str",
-    "epsilon": "float64",
-    "model_a": "str",
-    "model_b": "str",
-    "architecture_a": "str",
-    "architecture_b": "str",
-    "random_seed_a": "int64",
-    "random_seed_b": "int64",
-    "inputs": "str",
-    "inputs_dataset": "str",
-    "inverted_by": "str",
-    "layer": "str",
-    "measure": "str",
-    "score": "float64",
-    "standard_error": "float64",
-    "lower": "float64",
-    "upper": "float64",
-    "floor": "float64",
-    "floor_p95": "float64",
-    "n_inputs": "int64",
-    "reason": "str",
-}
 
 
 # -- recipe
@@ -100,7 +69,7 @@ class Scores(Recipe):
 
     @property
     def inputs(self) -> str:
-        return "inverted" if isinstance(self.activations[0].inputs, Inverted) else "natural"
+        return self.activations[0].inputs.form
 
     @property
     def label(self) -> str:
@@ -125,17 +94,52 @@ class Scored(NamedTuple):
     reason: str | None
 
 
+UNDEFINED = Scored(np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, None)
+
+
 def score_pair(
-    pair: Pair, chosen: Measure, *, permutations: int = 0, random_seed: int = 0
+    pair: Pair,
+    chosen: Measure,
+    *,
+    errors: bool = True,
+    permutations: int = 0,
+    random_seed: int = 0,
 ) -> Scored:
-    """Score, error, interval and floor of one measure; an undefined score is said, not invented."""
-    pair.expects_vectors = True  # the standard error needs them
+    """Score, error, interval and floor of one measure; an undefined score is said, not invented.
+
+    **Arguments:**
+
+    - `errors`: whether the standard error is computed; it may cost more than the score.
+    - `permutations`: of the rows of one side, for the floor where it has no closed form; 0 leaves
+      it out.
+    """
+    pair.expects_vectors = pair.expects_vectors or errors  # the standard error needs them
+    return _scored(pair, chosen, _raw(pair, chosen), errors, permutations, random_seed)
+
+
+def _raw(pair: Pair, chosen: Measure) -> Score | UndefinedScore:
     try:
-        score = chosen.score(pair)
+        return chosen.raw(pair)
     except UndefinedScore as error:
-        return Scored(np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, str(error))
-    deviation = chosen.standard_error(pair)
-    lower, upper = chosen.interval(pair, deviation)
+        return error
+
+
+def _scored(
+    pair: Pair,
+    chosen: Measure,
+    raw: Score | UndefinedScore,
+    errors: bool,
+    permutations: int,
+    random_seed: int,
+) -> Scored:
+    try:
+        if isinstance(raw, UndefinedScore):
+            raise raw
+        score = chosen.checked(raw, pair)
+    except UndefinedScore as error:
+        return UNDEFINED._replace(reason=str(error))
+    deviation = chosen.standard_error(pair) if errors else None
+    lower, upper = chosen.interval(pair, deviation) if errors else UNKNOWN
     floor = None
     if permutations:
         floor = chosen.floor(pair, permutations=permutations, random_seed=random_seed)
@@ -156,6 +160,7 @@ def score_measures(
     measures: Sequence[str],
     *,
     both_ways: bool = True,
+    errors: bool = True,
     permutations: int = 0,
     random_seed: int = 0,
 ) -> Iterator[dict[str, Any]]:
@@ -166,116 +171,79 @@ def score_measures(
     - `pair`: what the two models of `names` say of the same inputs in the same order.
     - `both_ways`: score an asymmetric measure in the other direction too.
     """
+    asked = []
     for name in measures:
         chosen = measure(name)
-        directions = [(names, pair)]
+        asked.append((names, pair, chosen))
         if both_ways and not chosen.is_symmetric:
-            directions.append(((names[1], names[0]), Pair(pair.b, pair.a)))
-        for (first, second), oriented in directions:
-            scored = score_pair(
-                oriented, chosen, permutations=permutations, random_seed=random_seed
-            )
-            layer = "logits" if chosen.reads == "logits" else "penultimate"
-            yield {"model_a": first, "model_b": second, "layer": layer, "measure": name} | (
-                scored._asdict()
-            )
+            asked.append((names[::-1], Pair(pair.b, pair.a), chosen))
+    for _, oriented, _ in asked:
+        oriented.expects_vectors = oriented.expects_vectors or errors
+    # A GPU has all scores of a pair on their way before the first of them is waited for.
+    raw = [_raw(oriented, chosen) for _, oriented, chosen in asked]
+    for ((first, second), oriented, chosen), value in zip(asked, raw, strict=True):
+        scored = _scored(oriented, chosen, value, errors, permutations, random_seed)
+        where = {"model_a": first, "model_b": second}
+        yield {**where, "layer": chosen.layer, "measure": chosen.name, **scored._asdict()}
 
 
-def tidy(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Rows as a table with the columns, types and order of `COLUMNS`, where they have them."""
-    table = pd.DataFrame(list(rows))
-    columns = [name for name in COLUMNS if name in table]
-    others = [name for name in table if name not in COLUMNS]
-    kinds = {c: COLUMNS[c] for c in columns if COLUMNS[c] != "str"}
-    return table.astype(kinds)[columns + others]
-
-
-def compare(
-    models: Mapping[str, nn.Module | Array | Side] | Sequence[nn.Module | Array | Side],
-    images: Array | None = None,
+def score_pairs(
+    sides: Mapping[str, Side],
+    pairs: Iterable[tuple[str, str]],
+    measures: Sequence[str],
     *,
-    measures: Sequence[str] | None = None,
-    labels: Array | None = None,
-    permutations: int = 20,
-    batch_size: int = 256,
-    device: str = "auto",
-) -> pd.DataFrame:
-    """Every measure on every pair of models, as a tidy table.
+    both_ways: bool = True,
+    errors: bool = True,
+    permutations: int = 0,
+    random_seed: int = 0,
+    then: Callable[[tuple[str, str], Pair], None] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """The rows of `score_measures` for these pairs: the one loop that every door goes through.
 
     **Arguments:**
 
-    - `models`: by name; a list is named by position. Each is a module that maps images to logits
-      (N, C), whose representation is what its last linear layer reads (found and verified); or
-      its representation (N, …) as an array, NumPy or torch, which needs no model; or a
-      `samemind.Side(representation=..., logits=...)` for both.
-    - `images`: (N, channels, H, W), as the models expect them; only modules need them.
-    - `measures`: names of measures of pairs from `samemind list measures`; unless given, the usual
-      ones that what was given allows.
-    - `labels`: (N,) class numbers, for the measures that need them.
-    - `permutations`: for the floor of each score; 0 leaves the floors out.
+    - `sides`: each model's answers to the same inputs in the same order, by its name.
+    - `pairs`: names of two models each.
+    - `measures`: names from the registry, such as `linear_cka` or `knn_jaccard@100`.
+    - `then`: called with names and pair once it is scored, while what it has made is at hand.
 
-    **Returns:** a pandas DataFrame, one row per pair and measure: score, standard error, the
-    ends `lower` and `upper` of a 95 % interval, and floor
-    (what the measure gives when the inputs of one side are shuffled).
+    **Raises:** `InvalidInput` for a model that has no side.
 
-    **Raises:** `InvalidInput` for fewer than two models, a model without a linear head, unequal
-    numbers of inputs, or a measure that is not of pairs.
-
-    **Cost:** one forward pass per model and image, plus that of the measures.
+    **Cost:** the part of each measure that depends on one model once per model, the N² cosines of
+    one model at a time; what depends on a pair is made once for all measures, and let go with it.
     """
-    check_kinds(measures, _NOT_OF_PAIRS)
-    named = (
-        models if isinstance(models, Mapping) else {f"model {i}": m for i, m in enumerate(models)}
+    asked, chosen = list(pairs), [measure(name) for name in measures]
+    for name in dict.fromkeys(name for pair in asked for name in pair):
+        if name not in sides:
+            raise InvalidInput(f"No side is called '{name}'. There are: {', '.join(sides)}.")
+        prepare(sides[name], chosen)
+    for names in asked:
+        pair = Pair(sides[names[0]], sides[names[1]])
+        yield from score_measures(
+            names,
+            pair,
+            measures,
+            both_ways=both_ways,
+            errors=errors,
+            permutations=permutations,
+            random_seed=random_seed,
+        )
+        if then is not None:
+            then(names, pair)
+
+
+def prepare(side: Side, measures: Sequence[Measure]) -> None:
+    """Makes together what costs less together: the neighbours for all k of these measures."""
+    counts = sorted(
+        {
+            member.settings["k"]
+            for member in measures
+            if member.family == "neighbours" and "k" in member.settings
+        }
     )
-    execution = Execution(device=device, batch_size=batch_size)
-    sides = {name: _side_of(m, images, labels, execution) for name, m in named.items()}
-    chosen = chosen_measures(measures, sides, usual=STUDY_MEASURES)
-    n_inputs = next(iter(sides.values())).n_inputs
-    rows = [
-        row | {"n_inputs": n_inputs}
-        for a, b in combinations(sides, 2)
-        for row in score_measures(
-            (a, b), Pair(sides[a], sides[b]), chosen, permutations=permutations
-        )
-    ]
-    return tidy(rows)
-
-
-# A row of the table is of one pair, and no images are inverted here.
-_NOT_OF_PAIRS: dict[Kind, str] = {
-    "set": "it is of all models together, not of a pair. Call it with their logits, as "
-    "samemind.measures.of_sets.SET_MEASURES[NAME]([logits_a, logits_b]).",
-    "mechanism": "it needs images that one of the models inverted. Call "
-    "samemind.measures.mechanism.stir, or use `samemind compare` with --invert.",
-}
-
-
-def _side_of(
-    model: nn.Module | Array | Side,
-    images: Array | None,
-    labels: Array | None,
-    execution: Execution,
-) -> Side:
-    from samemind.architectures.heads import find_head
-    from samemind.classifier import Classifier, outputs
-
-    if isinstance(model, Side):
-        return model
-    if not isinstance(model, torch.nn.Module):
-        return Side(representation=model.reshape(len(model), -1), labels=labels)
-    if images is None:
-        raise InvalidInput(
-            f"{type(model).__name__} is a network, so it needs images to look at. Give them as the "
-            f"second argument, or arrays in the place of the networks."
-        )
-    target, tensor = execution.start(), torch.as_tensor(images)
-    if not isinstance(model, Classifier):
-        channels = tensor.shape[1]
-        head = find_head(model.to(target), tensor[:2].float().to(target))
-        model = Classifier(model, head=head, mean=[0.0] * channels, std=[1.0] * channels)
-    batch_size = execution.batch_size
-    found = outputs(model.to(target), tensor, batch_size=batch_size, device=target)
-    return Side(logits=found.logits, representation=found.representation, labels=labels)
+    counts = [k for k in counts if k < side.n_inputs]  # the others say so when they are scored
+    if counts:
+        side.prepare_neighbours(counts)
 
 
 # -- build
@@ -305,65 +273,30 @@ class _Tables(NamedTuple):
 def _of_one_input_set(
     recipe: Scores, activations: Sequence[Activations], store: Store, device: torch.device
 ) -> _Tables:
-    found = _Tables([], [], [])
     inputs = activations[0].inputs
     labels = load_inputs(inputs, store)["labels"]
-    by_model = {a.checkpoint.model: a.checkpoint for a in activations}
-    sides = sides_of(activations, labels, store, device)
-    for side in sides.values():
-        # The neighbours for every k at once: they cost one pass over the cosines.
-        prepare(side, [measure(name) for name in recipe.measures])
-    owner = inputs.checkpoint.model if isinstance(inputs, Inverted) else None
-    for a, b in pairs_on(inputs, list(sides)):
-        where = pair_columns(recipe, inputs, by_model[a], by_model[b], len(labels))
-        pair = Pair(sides[a], sides[b])
-        # On inverted inputs every ordered pair comes by itself, on the images of its first model.
-        rows = score_measures(
-            (a, b),
-            pair,
-            recipe.measures,
-            both_ways=owner is None,
-            permutations=recipe.permutations,
-            random_seed=recipe.random_seed,
-        )
-        found.scores.extend(where | row for row in rows)
+    place = place_of(recipe, inputs, [a.checkpoint for a in activations], len(labels))
+    driving: list[dict[str, Any]] = []
+    subgroups: list[dict[str, Any]] = []
+
+    def look_closer(names: tuple[str, str], pair: Pair) -> None:
+        pair_of = dict(zip(("model_a", "model_b"), names, strict=True))
         if recipe.driving_inputs:
-            driving = driving_inputs(pair, recipe.measures, count=recipe.driving_inputs)
-            found.driving.extend(
-                where | row | {"label": int(labels[row["input"]])} for row in driving
-            )
+            rows = driving_inputs(pair, recipe.measures, count=recipe.driving_inputs)
+            driving.extend(pair_of | row | {"label": int(labels[row["input"]])} for row in rows)
         if recipe.subgroups:
-            found.subgroups.extend(where | row for row in subgroup_scores(pair, recipe.measures))
-    return found
+            subgroups.extend(pair_of | row for row in subgroup_scores(pair, recipe.measures))
 
-
-class Cell(Protocol):
-    """What every comparison within one cell says of itself."""
-
-    @property
-    def dataset(self) -> str: ...
-    @property
-    def epsilon(self) -> float: ...
-
-
-def pair_columns(
-    cell: Cell, inputs: Inputs, first: Checkpoint, second: Checkpoint, n_inputs: int
-) -> dict[str, Any]:
-    """The columns of a row of scores that say which pair it is of, and on which inputs."""
-    return {
-        "dataset": cell.dataset,
-        "epsilon": cell.epsilon,
-        "model_a": first.model,
-        "model_b": second.model,
-        "architecture_a": first.architecture,
-        "architecture_b": second.architecture,
-        "random_seed_a": first.random_seed,
-        "random_seed_b": second.random_seed,
-        "inputs": "inverted" if isinstance(inputs, Inverted) else "natural",
-        "inputs_dataset": (inputs.targets if isinstance(inputs, Inverted) else inputs).dataset,
-        "inverted_by": inputs.checkpoint.model if isinstance(inputs, Inverted) else None,
-        "n_inputs": n_inputs,
-    }
+    scores = score_pairs(
+        sides_of(activations, labels, store, device),
+        place.pairs(),
+        recipe.measures,
+        both_ways=place.both_ways,
+        permutations=recipe.permutations,
+        random_seed=recipe.random_seed,
+        then=look_closer,
+    )
+    return _Tables(place.placed(scores), place.placed(driving), place.placed(subgroups))
 
 
 def sides_of(
@@ -383,11 +316,3 @@ def sides_of(
             representation=held["representation"], logits=held["logits"], labels=labels
         )
     return sides
-
-
-def pairs_on(inputs: Inputs, models: Sequence[str]) -> list[tuple[str, str]]:
-    """All pairs on natural inputs; on inverted ones, those of the model that they belong to."""
-    if not isinstance(inputs, Inverted):
-        return list(combinations(models, 2))
-    owner = inputs.checkpoint.model
-    return [(owner, other) for other in models if other != owner]

@@ -8,20 +8,22 @@ the same way; the agreement of probes, beside that of the original heads, tells 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from samemind.comparison.pairs import tidy
-from samemind.errors import InvalidInput, UndefinedScore
+import numpy as np
+
+from samemind.comparison.pairs import score_pairs
+from samemind.comparison.table import place_of, tidy
+from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
 from samemind.extraction.activations import Activations, load_activations
 from samemind.inversion import load_inputs
 from samemind.lazy import LazyModule
-from samemind.measures import measure
-from samemind.measures.base import Pair, Side
-from samemind.randomness import seed_of, torch_generator
+from samemind.measures.base import Side
+from samemind.randomness import numpy_generator, seed_of, torch_generator
 from samemind.store.artifacts import Recipe, Store
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ else:
 PROBE_FILE = "probe.safetensors"
 PROBE_SCORES_FILE = "probe-scores.parquet"
 PROBE_MEASURES = ("agreement", "jensen_shannon_similarity")
+FEWEST_STEPS = 600  # of training a head
 
 
 # -- recipes
@@ -120,6 +123,82 @@ def train_probe(
     return probe.weight.detach(), probe.bias.detach()
 
 
+def score_heads(heads: Mapping[str, Mapping[str, Side]]) -> Iterator[dict[str, Any]]:
+    """A row for every measure of probes on every pair: names, measure, heads, score and reason.
+
+    **Arguments:**
+
+    - `heads`: by their kind, "original" or "probe", what each model's head says of the inputs.
+    """
+    for kind, sides in heads.items():
+        for row in score_pairs(sides, combinations(sides, 2), PROBE_MEASURES, errors=False):
+            names = {name: row[name] for name in ("model_a", "model_b", "measure")}
+            yield names | {"heads": kind, "score": row["score"], "reason": row["reason"]}
+
+
+class Retrained(NamedTuple):
+    """Heads of some models beside new ones, on the inputs that they are compared on.
+
+    - `heads`: as `score_heads` takes them. `accuracies`: of the new ones, by model.
+    - `n_training`, `n_compared`: the inputs of either kind.
+    """
+
+    heads: dict[str, dict[str, Side]]
+    accuracies: dict[str, float]
+    n_training: int
+    n_compared: int
+
+
+def retrained_heads(
+    sides: Mapping[str, Side],
+    *,
+    training: Mapping[str, Side] | None = None,
+    random_seed: int = 0,
+) -> Retrained:
+    """The heads of some models beside linear ones that are trained on frozen representations.
+
+    A head per model is trained on `training`, and both kinds are compared on all of `sides`.
+    Without it, a random half of the inputs trains the heads, the same rows for all, and the other
+    half compares them.
+
+    **Raises:** `InvalidInput` without labels, or with fewer than 40 inputs.
+    """
+    for each in (sides, training or sides):
+        if not all(s.has_labels and s.has_representation and s.has_logits for s in each.values()):
+            raise InvalidInput(
+                "Probes are trained on labels, but these inputs have none that fit the models. "
+                "Give --labels, or leave --probe out."
+            )
+    n = next(iter((training or sides).values())).n_inputs
+    if n < 40:
+        raise InvalidInput(f"Probes need at least 40 inputs, but there are {n}. Give more.")
+    if training is None:
+        training = sides
+        order = numpy_generator(random_seed, "probe split").permutation(n)
+        train, held_out = (torch.from_numpy(np.sort(p)) for p in (order[: n // 2], order[n // 2 :]))
+    else:
+        train, held_out = torch.arange(n), torch.arange(next(iter(sides.values())).n_inputs)
+    batch_size = min(len(train), 1024)
+    heads: dict[str, dict[str, Side]] = {"original": {}, "probe": {}}
+    accuracies = {}
+    for name, side in sides.items():
+        weight, bias = train_probe(
+            training[name].representation[train].float(),
+            training[name].labels[train],
+            classes=side.n_classes,
+            epochs=max(30, math.ceil(FEWEST_STEPS / math.ceil(len(train) / batch_size))),
+            batch_size=batch_size,
+            random_seed=random_seed,
+        )
+        labels = side.labels[held_out]
+        logits = side.representation[held_out].float() @ weight.T + bias
+        heads["original"][name] = Side(logits=side.logits[held_out], labels=labels)
+        heads["probe"][name] = Side(logits=logits, labels=labels)
+        right = heads["probe"][name].predictions == labels
+        accuracies[name] = float(right.double().mean())
+    return Retrained(heads, accuracies, len(train), len(held_out))
+
+
 # -- builds
 
 
@@ -150,10 +229,10 @@ def build_probe_scores(recipe: ProbeScores, store: Store, execution: Execution) 
     """Compares the predictions of heads and of probes, pair by pair."""
     execution.start()
     with store.create(recipe) as draft:
-        draft.write_table(PROBE_SCORES_FILE, tidy(list(_rows(recipe, store))))
+        draft.write_table(PROBE_SCORES_FILE, tidy(_rows(recipe, store)))
 
 
-def _rows(recipe: ProbeScores, store: Store) -> Iterator[dict[str, Any]]:
+def _rows(recipe: ProbeScores, store: Store) -> list[dict[str, Any]]:
     heads: dict[str, dict[str, Side]] = {"original": {}, "probe": {}}
     for probe, activations in zip(recipe.probes, recipe.activations, strict=True):
         held = load_activations(activations, store)
@@ -164,26 +243,7 @@ def _rows(recipe: ProbeScores, store: Store) -> Iterator[dict[str, Any]]:
             logits=held["representation"] @ weights["weight"].T + weights["bias"]
         )
     inputs = recipe.activations[0].inputs
-    for head, sides in heads.items():
-        for a, b in combinations(sides, 2):
-            pair = Pair(sides[a], sides[b])
-            for name in PROBE_MEASURES:
-                yield {
-                    "dataset": recipe.dataset,
-                    "epsilon": recipe.epsilon,
-                    "model_a": a,
-                    "model_b": b,
-                    "inputs": "natural",
-                    "inputs_dataset": getattr(inputs, "dataset", recipe.dataset),
-                    "inverted_by": None,
-                    "measure": name,
-                    "heads": head,
-                    **_scored(name, pair),
-                }
-
-
-def _scored(name: str, pair: Pair) -> dict[str, Any]:
-    try:
-        return {"score": measure(name).score(pair), "reason": None}
-    except UndefinedScore as error:
-        return {"score": float("nan"), "reason": str(error)}
+    checkpoints = [a.checkpoint for a in recipe.activations]
+    n_inputs = next(iter(heads["probe"].values())).n_inputs
+    place = place_of(recipe, inputs, checkpoints, n_inputs)
+    return [place.columns | row for row in score_heads(heads)]

@@ -1,121 +1,131 @@
-"""Scores with every column that a report needs: of pairs, of mechanisms, of all models together."""
+"""The tidy table of scores: its columns, and where a row of it comes from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from samemind.comparison.mechanisms import score_mechanisms, score_sets
-from samemind.comparison.pairs import COLUMNS, score_measures, tidy
 from samemind.lazy import LazyModule
-from samemind.measures.base import Pair, Side
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from samemind.inversion import Inputs
+    from samemind.training import Checkpoint
 else:
     pd = LazyModule("pandas")
 
-
-def score_pairs(
-    sides: Mapping[str, Side],
-    measures: Sequence[str],
-    *,
-    name: str,
-    architectures: Mapping[str, str],
-    permutations: int,
-    inverted_by: str | None = None,
-) -> pd.DataFrame:
-    """The tidy table of all pairs on one input set; on inverted images, those of their owner."""
-    rows = (
-        row
-        for a, b in _pairs(sides, inverted_by)
-        for row in score_measures(
-            (a, b),
-            Pair(sides[a], sides[b]),
-            measures,
-            both_ways=inverted_by is None,
-            permutations=permutations,
-        )
-    )
-    return _placed(rows, sides, name, architectures, inverted_by)
-
-
-def score_owner(
-    on_targets: Mapping[str, Side],
-    on_inverted: Mapping[str, Side],
-    measures: Sequence[str],
-    *,
-    name: str,
-    architectures: Mapping[str, str],
-    permutations: int,
-    inverted_by: str,
-) -> pd.DataFrame:
-    """The like of `score_pairs` for measures of mechanisms, with the owner of inverted images."""
-    rows = (
-        row
-        for a, b in _pairs(on_inverted, inverted_by)
-        for row in score_mechanisms(
-            (a, b), on_targets[b], on_inverted[b], measures, permutations=permutations
-        )
-    )
-    return _placed(rows, on_inverted, name, architectures, inverted_by)
+COLUMNS = {
+    "dataset": "str",
+    "epsilon": "float64",
+    "model_a": "str",
+    "model_b": "str",
+    "architecture_a": "str",
+    "architecture_b": "str",
+    "random_seed_a": "int64",
+    "random_seed_b": "int64",
+    "inputs": "str",
+    "inputs_dataset": "str",
+    "inverted_by": "str",
+    "layer": "str",
+    "measure": "str",
+    "score": "float64",
+    "standard_error": "float64",
+    "lower": "float64",
+    "upper": "float64",
+    "floor": "float64",
+    "floor_p95": "float64",
+    "n_inputs": "int64",
+    "reason": "str",
+}
 
 
-def score_together(
-    sides: Mapping[str, Side],
-    measures: Sequence[str],
-    *,
-    name: str,
-    inverted_by: str | None = None,
-) -> pd.DataFrame:
-    """A row for every measure of all models together on one input set."""
-    where = {"dataset": name, "epsilon": 0.0} | _inputs(name, inverted_by)
-    return pd.DataFrame([where | row for row in score_sets(list(sides.values()), measures)])
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Which cell and which inputs rows of scores are of.
 
+    - `models`: architecture and random seed of each model, by its name.
+    - `inverted_by`: the model that the inputs were inverted for, or None for natural ones.
+    """
 
-def stacked(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """The rows of all tables, which have the same columns."""
-    held = list(tables)
-    # pandas takes the types of columns from empty tables too.
-    return pd.concat([t for t in held if len(t)] or held[:1], ignore_index=True)
+    dataset: str
+    epsilon: float
+    models: Mapping[str, tuple[str, int]]
+    inputs_dataset: str
+    n_inputs: int
+    inverted_by: str | None = None
 
-
-def _pairs(models: Iterable[str], inverted_by: str | None) -> list[tuple[str, str]]:
-    if inverted_by is None:
-        return list(combinations(models, 2))
-    return [(inverted_by, other) for other in models if other != inverted_by]
-
-
-def _inputs(name: str, inverted_by: str | None) -> dict[str, Any]:
-    return {
-        "inputs": "inverted" if inverted_by else "natural",
-        "inputs_dataset": name,
-        "inverted_by": inverted_by,
-    }
-
-
-def _placed(
-    rows: Iterable[Mapping[str, Any]],
-    sides: Mapping[str, Side],
-    name: str,
-    architectures: Mapping[str, str],
-    inverted_by: str | None,
-) -> pd.DataFrame:
-    n_inputs = next(iter(sides.values())).n_inputs
-    placed = [
-        {
-            **row,
-            "dataset": name,
-            "epsilon": 0.0,
-            "architecture_a": architectures[row["model_a"]],
-            "architecture_b": architectures[row["model_b"]],
-            "random_seed_a": 0,
-            "random_seed_b": 0,
-            **_inputs(name, inverted_by),
-            "n_inputs": n_inputs,
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The columns that say on which inputs of which cell a row is."""
+        return {
+            "dataset": self.dataset,
+            "epsilon": self.epsilon,
+            "inputs": "natural" if self.inverted_by is None else "inverted",
+            "inputs_dataset": self.inputs_dataset,
+            "inverted_by": self.inverted_by,
         }
-        for row in rows
-    ]
-    # Where no measure of pairs was asked for, the table is empty and has its columns all the same.
-    return tidy(placed) if placed else pd.DataFrame(columns=list(COLUMNS))
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """All pairs on natural inputs; on inverted ones, those of the model they belong to."""
+        if self.inverted_by is None:
+            return list(combinations(self.models, 2))
+        return [(self.inverted_by, other) for other in self.models if other != self.inverted_by]
+
+    @property
+    def both_ways(self) -> bool:
+        """Whether an asymmetric measure is scored in both directions of a pair.
+
+        On inverted inputs every ordered pair comes by itself, on the images of its first model.
+        """
+        return self.inverted_by is None
+
+    def placed(self, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Rows about `model_a` and `model_b` with the columns that say where they are from."""
+        return [
+            {
+                "n_inputs": self.n_inputs,
+                **self.columns,
+                **{
+                    f"{what}_{side}": self.models[row[f"model_{side}"]][i]
+                    for side in "ab"
+                    for i, what in enumerate(("architecture", "random_seed"))
+                },
+                **row,
+            }
+            for row in rows
+        ]
+
+
+class Cell(Protocol):
+    """What every comparison within one cell says of itself."""
+
+    @property
+    def dataset(self) -> str: ...
+    @property
+    def epsilon(self) -> float: ...
+
+
+def place_of(cell: Cell, inputs: Inputs, checkpoints: Iterable[Checkpoint], n_inputs: int) -> Place:
+    """Where scores of these checkpoints of a study on one of its input sets are from."""
+    return Place(
+        dataset=cell.dataset,
+        epsilon=cell.epsilon,
+        models={c.model: (c.architecture, c.random_seed) for c in checkpoints},
+        inputs_dataset=inputs.source.dataset,
+        n_inputs=n_inputs,
+        inverted_by=inputs.owner.model if inputs.owner else None,
+    )
+
+
+def tidy(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows as a table with the columns, types and order of `COLUMNS`, where they have them."""
+    if not rows:
+        return pd.DataFrame(columns=list(COLUMNS))
+    table = pd.DataFrame(list(rows))
+    columns = [name for name in COLUMNS if name in table]
+    others = [name for name in table if name not in COLUMNS]
+    kinds = {c: COLUMNS[c] for c in columns if COLUMNS[c] != "str"}
+    return table.astype(kinds)[columns + others]

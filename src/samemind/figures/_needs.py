@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from samemind.figures._style import dataset_label
 from samemind.lazy import LazyModule
+from samemind.results import PARTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,23 +60,7 @@ NEEDS: dict[str, tuple[Callable[[Results], bool], str]] = {
     "floors": (lambda r: bool(r.defined["floor"].notna().any()), "no floors"),
     "gallery": (lambda r: len(r.gallery) > 0, "no gallery of inverted images"),
     "models": (lambda r: len(r.models) > 0, "no table of models"),
-    "contributions": (
-        lambda r: r.contributions is not None and len(r.contributions.table) > 0,
-        "no contributions of single inputs",
-    ),
-    "probes": (lambda r: has_scores(r.probes), "no linear probes"),
-    "layers": (
-        lambda r: has_scores(r.layers),
-        "no comparison layer by layer",
-    ),
-    "sets": (
-        lambda r: r.sets is not None and bool(r.sets["score"].notna().any()),
-        "no measure of sets of models",
-    ),
-    "subgroups": (
-        lambda r: has_scores(r.subgroups),
-        "no comparison by agreement",
-    ),
+    **{part.name: (part.has_rows, part.absent) for part in PARTS if part.absent},
 }
 
 

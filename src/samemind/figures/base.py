@@ -15,11 +15,9 @@ from samemind.errors import InvalidInput
 from samemind.figures._needs import NEEDS
 from samemind.registry import Registry
 from samemind.results import (
-    LAYER_COLUMNS,
     PAIR_COLUMNS,
     SET_COLUMNS,
     Contributions,
-    Flips,
     GalleryItem,
     Results,
     pair_keys,
@@ -30,12 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FIGURES",
-    "LAYER_COLUMNS",
     "PAIR_COLUMNS",
     "SET_COLUMNS",
     "Contributions",
     "Figure",
-    "Flips",
     "GalleryItem",
     "Results",
     "figure",

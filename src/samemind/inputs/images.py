@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from samemind.arrays import Array
 from samemind.datasets.base import DATASETS, Split
 from samemind.datasets.images import MOST_PIXELS, decoded
 from samemind.errors import DataError, InvalidInput, UnknownName, UnreadableFile
@@ -171,10 +172,15 @@ def open_images(
         if len(given) != len(found):
             raise InvalidInput(f"{labels} has {len(given)} labels for {len(found)} images.")
         found = replace(found, labels=given, classes=())
-    if count is not None and count < len(found):
-        chosen = np.sort(numpy_generator(random_seed, "inputs").choice(len(found), count, False))
-        found = subset(found, chosen)
-    return found
+    return sampled(found, count, random_seed)
+
+
+def sampled(images: Images, count: int | None, random_seed: int) -> Images:
+    """So many of the images at random, in their order; all of them for None."""
+    if count is None or count >= len(images):
+        return images
+    generator = numpy_generator(random_seed, "inputs")
+    return subset(images, np.sort(generator.choice(len(images), count, False)))
 
 
 def subset(images: Images, positions: np.ndarray) -> Images:
@@ -235,19 +241,45 @@ def _from_folder(path: Path) -> Images:
 
 @dataclass(frozen=True, eq=False)
 class _Arrays:
-    """Images of a file, as a split."""
+    """Images of a file or in memory, as a split."""
 
-    images: np.ndarray
+    images: Array
     labels: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def read(self, indices: Any) -> np.ndarray:
-        return self.images[np.asarray(indices, dtype=np.int64)]
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        rows = self.images[np.asarray(indices, dtype=np.int64)]
+        return rows  # pyright: ignore[reportReturnType]
 
     def open_image(self, index: int) -> Any:
         raise DataError(f"Image {index} is kept as numbers only; there is no file to open.")
+
+
+def given_images(images: Array, labels: Array | None = None) -> Images:
+    """Images (N, channels, H, W) that are in memory already, in their order.
+
+    **Raises:** `InvalidInput` for another shape, or labels that are not (N,) class numbers.
+    """
+    tensor = torch.as_tensor(images)
+    if tensor.ndim != 4 or not len(tensor):
+        raise InvalidInput(
+            f"Images have the shape (N, channels, H, W), but {tuple(tensor.shape)} was found. "
+            f"Add the missing axis, or move the channels to the second place."
+        )
+    numbers = None if labels is None else np.asarray(labels)
+    if numbers is not None and numbers.shape != (len(tensor),):
+        raise InvalidInput(
+            f"{len(tensor)} images need as many labels, but labels of shape {numbers.shape} were "
+            f"found. Give class numbers (N,)."
+        )
+    return Images(
+        name="images",
+        source=_Arrays(tensor),
+        indices=np.arange(len(tensor)),
+        labels=None if numbers is None else numbers.astype(np.int64),
+    )
 
 
 def _from_tensor(path: Path) -> Images:

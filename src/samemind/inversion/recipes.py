@@ -30,6 +30,21 @@ class Natural(Recipe):
     def label(self) -> str:
         return f"natural-{self.dataset}-{self.split}-{self.count or 'all'}"
 
+    @property
+    def form(self) -> str:
+        """What tables call this kind of inputs."""
+        return "natural"
+
+    @property
+    def owner(self) -> Checkpoint | None:
+        """The model that the images were made for; natural ones were made for none."""
+        return None
+
+    @property
+    def source(self) -> Natural:
+        """The natural inputs that they are, or were made from."""
+        return self
+
 
 @dataclass(frozen=True, kw_only=True)
 class Seeds(Recipe):
@@ -89,6 +104,21 @@ class Inverted(Recipe):
     @property
     def label(self) -> str:
         return f"inverted-{self.targets.dataset}-{self.checkpoint.label}"
+
+    @property
+    def form(self) -> str:
+        """What tables call this kind of inputs."""
+        return "inverted"
+
+    @property
+    def owner(self) -> Checkpoint:
+        """The model that the images were inverted for."""
+        return self.checkpoint
+
+    @property
+    def source(self) -> Natural:
+        """The natural inputs that they were made from."""
+        return self.targets
 
 
 Inputs = Natural | Inverted

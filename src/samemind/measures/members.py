@@ -80,6 +80,11 @@ class Measure:
     sees: str | None = None
     cannot_see: str | None = None
 
+    @property
+    def layer(self) -> str:
+        """What tables call the layer that it reads of a whole model."""
+        return "logits" if self.reads == "logits" else "penultimate"
+
     def __call__(self, first: Array, second: Array, *, labels: Array | None = None) -> float:
         """The score of two arrays `(N, …)` whose rows are the same inputs in the same order.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from samemind.datasets.base import normalisation
 from samemind.lazy import LazyModule
@@ -35,6 +35,24 @@ class Model:
     crop: float = 1.0
     channels: int = 3
     note: str = ""
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """What is read of it: two scores under different readings are different scores."""
+        weights = next(self.classifier.network.parameters(), None)
+        mean, std = (
+            ", ".join(f"{float(v):.4g}" for v in values.flatten())
+            for values in (self.classifier.mean, self.classifier.std)
+        )
+        return {
+            "model": self.name,
+            "representation": f"what {self.classifier.head_name} reads",
+            "image_size": self.image_size,
+            "crop": self.crop,
+            "mean": mean,
+            "std": std,
+            "precision": "" if weights is None else str(weights.dtype).removeprefix("torch."),
+        }
 
     @property
     def n_parameters(self) -> int:

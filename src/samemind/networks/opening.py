@@ -55,6 +55,31 @@ def open_models(references: Sequence[str], loading: Loading) -> list[Model]:
     return models
 
 
+def model_of(name: str, network: nn.Module, images: torch.Tensor) -> Model:
+    """A network of one's own as a model, with its head found on the first two images.
+
+    The images are taken as the network expects them: nothing is normalised.
+
+    **Raises:** `InvalidInput` for a network without a linear head.
+    """
+    from samemind.architectures.heads import find_head
+    from samemind.classifier import Classifier
+
+    channels = images.shape[1]
+    if isinstance(network, Classifier):
+        classifier = network
+    else:
+        head = find_head(network, images[:2].float())
+        classifier = Classifier(network, head=head, mean=[0.0] * channels, std=[1.0] * channels)
+    return Model(
+        name=name,
+        reference=type(network).__name__,
+        classifier=classifier,
+        architecture=type(classifier.network).__name__,
+        channels=channels,
+    )
+
+
 def load_model(
     reference: str,
     *,

@@ -8,9 +8,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samemind.figures.base import Results
 from samemind.files.reading import read_json
 from samemind.lazy import LazyModule
+from samemind.results import PARTS, Results
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,32 +20,30 @@ else:
 
 MADE_FILE = "report.json"
 PACKAGE = Path(__file__).parents[1]
-DRAWN_BY = ("figures", "reporting", "statistics")
+DRAWN_BY = ("figures", "reporting", "statistics", "results.py")
 
 
 def fingerprint_of(study: Results) -> str:
     """A hash of everything that a report depends on: the results and the code that draws them."""
     found = hashlib.sha256()
-    for folder in DRAWN_BY:
-        for file in sorted((PACKAGE / folder).iterdir()):
+    for place in DRAWN_BY:
+        drawn_by = PACKAGE / place
+        for file in sorted(drawn_by.iterdir()) if drawn_by.is_dir() else [drawn_by]:
             if file.is_file():
                 found.update(file.name.encode() + file.read_bytes())
-    tables = [study.scores, study.models, study.probes, study.subgroups, study.layers, study.sets]
     if study.contributions is not None:
-        tables.append(study.contributions.table)
         for key, image in study.contributions.images.items():
             _add(found, list(key), image)
-    if study.flips is not None:
-        tables += [study.flips.table, study.flips.by_class]
-        for number, image in study.flips.images.items():
-            _add(found, [number], image)
-    for table in tables:
+    for number, image in study.flip_images.items():
+        _add(found, [number], image)
+    parts = {part.name: table for part, table in study.parts()}
+    for table in (study.scores, study.models, *(parts.get(part.name) for part in PARTS)):
         found.update(b"none" if table is None else _bytes(table))
     for item in study.gallery:
         facts = [item.model, item.epsilon, item.architecture, item.seed_label, item.target_label]
         _add(found, facts, item.seed, item.target, item.inverted)
     plain = [study.name, study.study_text, dict(study.environment), dict(study.classes)]
-    _add(found, [*plain, dict(study.recipes)])
+    _add(found, [*plain, dict(study.recipes), list(study.notes)])
     return found.hexdigest()
 
 

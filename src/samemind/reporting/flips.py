@@ -6,8 +6,8 @@ import base64
 import io
 from typing import TYPE_CHECKING, Any
 
-from samemind.figures.base import Results
 from samemind.reporting.sheets import tile_of
+from samemind.results import Results, shown_flips
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,11 +20,11 @@ def flips_of(study: Results) -> list[dict[str, Any]]:
     keys = ["model_a", "model_b", "direction"]
     counts = {
         tuple(map(str, key)): len(part)  # pyright: ignore[reportArgumentType]
-        for key, part in study.flips.table.groupby(keys, sort=False)
+        for key, part in study.flips.groupby(keys, sort=False)
     }
-    pictures = {number: _address(image) for number, image in study.flips.images.items()}
+    pictures = {number: _address(image) for number, image in study.flip_images.items()}
     found = []
-    for key, part in study.flips.shown.groupby(keys, sort=False):
+    for key, part in shown_flips(study.flips).groupby(keys, sort=False):
         a, b, direction = map(str, key)  # pyright: ignore[reportArgumentType]
         count = counts[a, b, direction]
         inputs = [r | {"image": pictures.get(int(r["input"]))} for r in part.to_dict("records")]

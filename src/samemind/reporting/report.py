@@ -27,6 +27,7 @@ from samemind.reporting.fingerprint import (
 from samemind.reporting.page import Drawn, page_of
 from samemind.reporting.tables import tables_of, write_table
 from samemind.reporting.together import together
+from samemind.results import PARTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,8 +37,7 @@ else:
 OURS = (
     *("index.html", "figures", "tables", "scores.parquet", "models.parquet", "study.toml"),
     *("environment.json", "verdict.json", "recipes.json", MADE_FILE),
-    *("contributions.parquet", "probes.parquet", "subgroups.parquet", "layers.parquet"),
-    "sets.parquet",
+    *(part.file for part in PARTS),
 )
 
 
@@ -136,16 +136,8 @@ def write_data(draft: Path, study: Results) -> None:
     scores = pd.concat([study.main, study.inner], ignore_index=True).drop(columns="is_weak")
     scores.to_parquet(draft / "scores.parquet", index=False)
     study.models.to_parquet(draft / "models.parquet", index=False)
-    optional = {
-        "contributions": study.contributions and study.contributions.table,
-        "probes": study.probes,
-        "subgroups": study.subgroups,
-        "layers": study.layers,
-        "sets": study.sets,
-    }
-    for name, table in optional.items():
-        if table is not None:
-            table.to_parquet(draft / f"{name}.parquet", index=False)
+    for part, table in study.parts():
+        table.to_parquet(draft / part.file, index=False)
     (draft / "study.toml").write_text(study.study_text, encoding="utf-8")
     write_json(draft / "environment.json", dict(study.environment))
     if study.recipes:

@@ -171,7 +171,7 @@ def summary(results: Results) -> Table:
 
 def flips(results: Results) -> list[Table]:
     """What turns from right to wrong and back where a model is replaced: inputs, and classes."""
-    if results.flips is None:
+    if results.flips is None or results.flips_by_class is None:
         return []
     return [
         Table(
@@ -179,7 +179,7 @@ def flips(results: Results) -> list[Table]:
             "Flips by class",
             "Classes with inputs that turn from right to wrong, or from wrong to right, where "
             "model b takes the place of model a.",
-            results.flips.by_class,
+            results.flips_by_class,
             {},
         ),
         Table(
@@ -187,7 +187,7 @@ def flips(results: Results) -> list[Table]:
             "Flips",
             "Every input that turns from right to wrong, or from wrong to right, where model b "
             "takes the place of model a: its true class and both predictions.",
-            results.flips.table,
+            results.flips,
             {},
         ),
     ]

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from samemind.errors import InvalidInput
-from samemind.figures.base import (
-    LAYER_COLUMNS,
-    PAIR_COLUMNS,
-    SET_COLUMNS,
-    Contributions,
-    Results,
-)
 from samemind.lazy import LazyModule
+from samemind.results import PAIR_COLUMNS, PARTS, Contributions, Results
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +32,11 @@ def together(studies: Sequence[Results]) -> Results:
     studies = _told_apart(studies)
     models = pd.concat([study.models for study in studies], ignore_index=True)
     scores = pd.concat([study.scores for study in studies], ignore_index=True)
+    parts: dict[str, Any] = {
+        part.name: _stacked([part.of(study) for study in studies], part.keys)
+        for part in PARTS
+        if part.name != "contributions"
+    }
     return Results(
         name=" + ".join(study.name for study in studies),
         scores=scores.drop_duplicates([*PAIR_COLUMNS, "layer"], ignore_index=True),
@@ -47,11 +46,9 @@ def together(studies: Sequence[Results]) -> Results:
         environment={study.name: dict(study.environment) for study in studies},
         classes={name: count for study in studies for name, count in study.classes.items()},
         contributions=_contributions(studies),
-        probes=_stacked([study.probes for study in studies], [*PAIR_COLUMNS, "heads"]),
-        subgroups=_stacked([study.subgroups for study in studies], [*PAIR_COLUMNS, "group"]),
-        layers=_stacked([study.layers for study in studies], (*PAIR_COLUMNS, *LAYER_COLUMNS[2:4])),
-        sets=_stacked([study.sets for study in studies], SET_COLUMNS[:-1]),
+        **parts,
         recipes={study.name: dict(study.recipes) for study in studies},
+        notes=[note for study in studies for note in study.notes],
     )
 
 
@@ -95,30 +92,15 @@ def _told_apart(studies: Sequence[Results]) -> list[Results]:
 
 
 def _renamed(study: Results, names: dict[str, str]) -> Results:
-    def rename(table: pd.DataFrame | None) -> pd.DataFrame | None:
-        if table is None:
-            return None
+    def rename(table: pd.DataFrame) -> pd.DataFrame:
         new = table.copy()
         for column in {"dataset", "inputs_dataset"} & set(table.columns):
             new[column] = table[column].replace(names)
         return new
 
-    scores, models = rename(study.scores), rename(study.models)
-    assert scores is not None
-    assert models is not None
-    contributions = study.contributions
-    if contributions is not None:
-        table = rename(contributions.table)
-        assert table is not None
-        contributions = replace(contributions, table=table)
     return replace(
-        study,
-        scores=scores,
-        models=models,
+        study.with_parts(rename),
+        scores=rename(study.scores),
+        models=rename(study.models),
         classes={names.get(name, name): count for name, count in study.classes.items()},
-        contributions=contributions,
-        probes=rename(study.probes),
-        subgroups=rename(study.subgroups),
-        layers=rename(study.layers),
-        sets=rename(study.sets),
     )

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 else:
     np = LazyModule("numpy")
 
+LOST, WON = "right to wrong", "wrong to right"  # the directions of flips
+
 #: The 97.5th percentile of the standard normal distribution: two-sided intervals of 95 %.
 Z95 = 1.959963984540054
 

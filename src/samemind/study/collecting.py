@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from samemind.arrays import as_pixels
 from samemind.comparison.layers import LAYER_MAP_FILE
-from samemind.comparison.mechanisms import SET_SCORES_FILE
 from samemind.comparison.pairs import DRIVING_FILE, SCORES_FILE, SUBGROUPS_FILE, Scores
 from samemind.comparison.probes import PROBE_SCORES_FILE
+from samemind.comparison.sets import SET_SCORES_FILE
 from samemind.datasets.base import DATASETS
 from samemind.errors import InvalidInput
 from samemind.figures.base import Contributions, GalleryItem, Results
@@ -43,6 +43,16 @@ def collect(study: Study, store: Store) -> Results:
     layerwise = [s for s in study.layer_scores if store.has(s)]
     mechanisms = [s for s in study.mechanism_scores if store.has(s)]
     sets = [s for s in study.set_scores if store.has(s)]
+    # By the names of `samemind.results.PARTS`.
+    parts: dict[str, Any] = {
+        name: _together([store.open(r).table(file) for r in recipes if store.has(r)])
+        for name, recipes, file in (
+            ("probes", study.probe_scores, PROBE_SCORES_FILE),
+            ("sets", sets, SET_SCORES_FILE),
+            ("layers", layerwise, LAYER_MAP_FILE),
+            ("subgroups", finished, SUBGROUPS_FILE),
+        )
+    }
     return Results(
         name=study.name,
         scores=pd.concat(
@@ -55,12 +65,7 @@ def collect(study: Study, store: Store) -> Results:
         environment=environment.described(),
         classes={study.dataset: len(DATASETS[study.dataset].classes)},
         contributions=contributions(study, finished, store),
-        probes=_together(
-            [store.open(p).table(PROBE_SCORES_FILE) for p in study.probe_scores if store.has(p)]
-        ),
-        sets=_together([store.open(s).table(SET_SCORES_FILE) for s in sets]),
-        layers=_together([store.open(s).table(LAYER_MAP_FILE) for s in layerwise]),
-        subgroups=_together([store.open(s).table(SUBGROUPS_FILE) for s in finished]),
+        **parts,
         recipes={f"{s.dataset} ε={s.epsilon:g} {s.inputs}": s.name for s in finished}
         | {f"{s.dataset} ε={s.epsilon:g} {s.inputs}, layers": s.name for s in layerwise}
         | {f"{s.dataset} ε={s.epsilon:g}, mechanisms": s.name for s in mechanisms}

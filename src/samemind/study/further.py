@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from samemind.comparison.layers import LayerScores
-from samemind.comparison.mechanisms import MechanismScores, SetScores
+from samemind.comparison.mechanisms import MechanismScores
 from samemind.comparison.pairs import Scores
+from samemind.comparison.sets import SetScores
 from samemind.extraction.activations import Activations, LayerActivations
 from samemind.inversion import Natural
 from samemind.study.sections import Comparison

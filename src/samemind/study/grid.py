@@ -19,9 +19,10 @@ from pydantic import (
 from samemind.architectures.base import ARCHITECTURES, of_width
 from samemind.attacks import Attack, ball_of
 from samemind.comparison.layers import LayerScores
-from samemind.comparison.mechanisms import MechanismScores, SetScores
+from samemind.comparison.mechanisms import MechanismScores
 from samemind.comparison.pairs import Scores
 from samemind.comparison.probes import Probe, ProbeScores
+from samemind.comparison.sets import SetScores
 from samemind.datasets.base import DATASETS, Dataset
 from samemind.errors import InvalidInput
 from samemind.extraction.activations import Activations

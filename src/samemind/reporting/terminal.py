@@ -1,23 +1,27 @@
-"""A comparison in the terminal, and as the results that a report is written from."""
+"""A comparison in the terminal and in a notebook, and its progress."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import html
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from samemind.comparison.flips import LOST, WON, pictured
 from samemind.lazy import LazyModule
 from samemind.measures.kinds import of_kind
-from samemind.own_models import Compared, Replacement
 from samemind.statistics.bounds import agreement_bounds
+from samemind.statistics.swaps import LOST, WON
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from samemind.figures.base import Flips, Results
+    from samemind.comparison.flips import Replacement
+    from samemind.extraction.looking import Watch
+    from samemind.own_models import Comparison
 else:
     pd = LazyModule("pandas")
 
@@ -27,9 +31,10 @@ CLASSES_SHOWN = 8
 FLIPS_SHOWN = 5  # per direction
 
 
-def show(found: Compared, console: Console, *, tolerance: float) -> None:
+def show(found: Comparison, console: Console, *, tolerance: float) -> None:
     """Prints models, scores and, with labels, the answer to "can I swap A for B?"."""
-    console.print(f"{len(found.models)} models on {found.n_inputs:,} inputs of {found.name}\n")
+    n_models, inputs = len(found.models), found.models["dataset"].iloc[0]
+    console.print(f"{n_models} models on {found.n_inputs:,} inputs of {inputs}\n")
     console.print(_models(found))
     is_mechanism = found.scores["measure"].isin(of_kind("mechanism", found.measures))
     natural = found.scores[found.scores["inputs"] == "natural"]
@@ -88,13 +93,13 @@ def _number(value: object, form: str = ".4f") -> str:
     return "–" if value is None or value != value else format(value, form)
 
 
-def _models(found: Compared) -> Table:
+def _models(found: Comparison) -> Table:
     table = _table("model", "architecture", "parameters", "units", "classes", "accuracy", left=2)
-    for m in found.models:
+    for m in found.models.to_dict("records"):
         table.add_row(
-            m["name"], m["architecture"], _number(m["parameters"], ",d"),
-            _number(m["representation_size"], ",d"), _number(m["classes"], ",d"),
-            _number(m["accuracy"]),
+            m["model"], m["architecture"], _number(m["parameters"] or None, ",.0f"),
+            _number(m["representation_size"] or None, ",.0f"), _number(m["classes"], ",.0f"),
+            _number(m["clean_accuracy"]),
         )  # fmt: skip
     return table
 
@@ -143,7 +148,7 @@ def _sets(sets: pd.DataFrame) -> Table:
     return table
 
 
-def _probes(found: Compared) -> Table:
+def _probes(found: Comparison) -> Table:
     table = _table("pair", "measure", "original heads", "retrained heads", left=2)
     assert found.probes is not None
     keys = ["model_a", "model_b", "measure"]
@@ -163,7 +168,7 @@ def _layers(layers: pd.DataFrame) -> Table:
     return table
 
 
-def _show_swap(r: Replacement, found: Compared, console: Console, tolerance: float) -> None:
+def _show_swap(r: Replacement, found: Comparison, console: Console, tolerance: float) -> None:
     s = r.swap
     low, high = (100 * end for end in s.negative_interval)
     console.print(f"\nCan {r.b} take the place of {r.a}?", style="bold")
@@ -178,7 +183,7 @@ def _show_swap(r: Replacement, found: Compared, console: Console, tolerance: flo
     _show_flips(r, found, console, LOST)
     console.print(f"  {s.positive:,} turn from wrong to right; {s.churn:,} predictions change")
     _show_flips(r, found, console, WON)
-    n_classes = next(m["classes"] for m in found.models if m["name"] == r.a)
+    n_classes = int(found.models.set_index("model").loc[r.a, "classes"])  # pyright: ignore[reportArgumentType]
     bounds = agreement_bounds(s.accuracy_a, s.accuracy_b, n_classes)
     console.print(
         f"  agreement {1 - s.churn / s.n_inputs:.4f}; these accuracies allow "
@@ -196,7 +201,7 @@ def _show_swap(r: Replacement, found: Compared, console: Console, tolerance: flo
     console.print(f"  {verdict(r, tolerance)}")
 
 
-def _show_flips(r: Replacement, found: Compared, console: Console, direction: str) -> None:
+def _show_flips(r: Replacement, found: Comparison, console: Console, direction: str) -> None:
     """The first inputs that turn in one direction, and how many more there are."""
     assert found.flips is not None
     table = found.flips
@@ -224,58 +229,50 @@ def verdict(replacement: Replacement, tolerance: float) -> str:
     return f"Undecided: the interval holds the tolerated {limit} (--tolerance).{more}"
 
 
-# -- report
+# -- in a notebook
 
 
-def results_of(found: Compared, description: str) -> Results:
-    """The comparison as the results of a study with one ε, for `write_report`."""
-    from samemind.figures.base import Results
-    from samemind.store import environment
-
-    models = pd.DataFrame(
-        [
-            {
-                "model": m["name"],
-                "dataset": found.name,
-                "architecture": found.architectures[m["name"]],
-                "epsilon": 0.0,
-                "random_seed": 0,
-                "parameters": m["parameters"] or 0,
-                "representation_size": m["representation_size"] or 0,
-                "clean_accuracy": float("nan") if m["accuracy"] is None else m["accuracy"],
-                "adversarial_accuracy": float("nan"),
-                "attack_epsilon": float("nan"),
-                "attack": None,
-                "n_test": found.n_inputs,
-                "is_weak": False,
-            }
-            for m in found.models
-        ]
-    )
-    n_classes = [m["classes"] for m in found.models if m["classes"]]
-    return Results(
-        name=f"comparison on {found.name}",
-        scores=found.scores,
-        models=models,
-        gallery=found.gallery,
-        study_text=description,
-        environment=environment.described(),
-        classes={found.name: n_classes[0]} if n_classes else {},
-        probes=found.probes,
-        layers=found.layers,
-        sets=found.sets,
-        flips=_flips(found),
+def as_html(found: Comparison) -> str:
+    """The comparison for a notebook: what it is of, models, scores and notes as tables."""
+    shown = ["model_a", "model_b", "inputs", "measure", "score", "standard_error", "floor",
+             "reason"]  # fmt: skip
+    scores = found.scores[[c for c in shown if c in found.scores]].dropna(axis=1, how="all")
+    columns = ["model", "architecture", "parameters", "representation_size", "clean_accuracy"]
+    models = found.models[columns].dropna(axis=1, how="all")
+    notes = "".join(f"<li>{html.escape(note)}</li>" for note in found.notes)
+    return (
+        f"<p><b>{html.escape(found.name)}</b>: {len(found.models)} models, "
+        f"{found.n_inputs:,} inputs</p>"
+        f"{models.to_html(index=False, na_rep='–')}"
+        f"{scores.to_html(index=False, na_rep='–', float_format='{:.4f}'.format)}"
+        f"<ul>{notes}</ul>"
     )
 
 
-def _flips(found: Compared) -> Flips | None:
-    from samemind.figures.base import Flips
+# -- progress
 
-    if found.flips is None or found.flips_by_class is None:
-        return None
-    return Flips(
-        table=found.flips,
-        by_class=found.flips_by_class,
-        shown=pictured(found.flips),
-        images=found.flip_images,
-    )
+
+@contextmanager
+def progress_bars(*, is_shown: bool | None = None) -> Iterator[Watch]:
+    """A bar per model with the time left, on the error stream so that output can be piped.
+
+    **Arguments:**
+
+    - `is_shown`: None shows them in a terminal and in a notebook only.
+    """
+    console = Console(stderr=True)
+    if is_shown is None:
+        is_shown = console.is_terminal or console.is_jupyter
+    bars = Progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
+        TimeRemainingColumn(), console=console, transient=True, disable=not is_shown,
+    )  # fmt: skip
+    tasks = {}
+    with bars:
+
+        def watch(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done)
+
+        yield watch
