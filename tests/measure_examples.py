@@ -32,6 +32,19 @@ def related(
     return sides
 
 
+def related_with_classes(n: int, widths: tuple[int, int], seed: int = 0) -> list[Tensor]:
+    """As `related`, with classes (as many as the first has units) that lie apart on both sides."""
+    g = generator(7, seed)
+    correct = labels(n, widths[0])
+    places = torch.randn(widths[0], 4, generator=g, dtype=torch.float64)
+    found = []
+    for array in related(n, widths, seed):
+        mix = torch.randn(4, array.shape[1], generator=g, dtype=torch.float64)
+        own = torch.randn(widths[0], array.shape[1], generator=g, dtype=torch.float64)
+        found.append(array + 2 * (places @ mix + 0.7 * own)[correct])
+    return found
+
+
 def related_logits(n: int = N_INPUTS, n_classes: int = N_CLASSES, seed: int = 0) -> list[Tensor]:
     """Logits of two classifiers that are often, but not always, right."""
     g = generator(2, seed)

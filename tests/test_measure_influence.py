@@ -5,7 +5,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from measure_examples import generator, labels, pair_for, related, related_logits
+from measure_examples import (
+    generator,
+    labels,
+    pair_for,
+    related,
+    related_logits,
+    related_with_classes,
+)
 from samemind.errors import InvalidInput, UndefinedScore
 from samemind.measures import MEASURES, Measure, Pair, Side, members
 
@@ -37,7 +44,9 @@ OF_SINGLE_DIRECTIONS = {"pwcca": 3000, "mean_pls_correlation": 3000}
 
 def arrays(member: Measure, n: int, seed: int = 0) -> list[Tensor]:
     if member.reads == "representation":
-        return related(n, (5, 4), seed=seed)
+        # Means of classes that do not differ are noise, and no smooth function of the inputs.
+        make = related_with_classes if member.needs_labels else related
+        return make(n, (5, 4), seed=seed)
     return related_logits(n, seed=seed)
 
 

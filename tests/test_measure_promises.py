@@ -205,9 +205,9 @@ def test_a_constant_representation_has_no_score(member: Measure) -> None:
     constant = torch.full_like(second, 0.1)
     for a, b in ((first, constant), (constant, first), (constant, constant)):
         with pytest.raises(UndefinedScore):
-            member(a, b)
+            score(member, a, b)
     with pytest.raises(UndefinedScore):
-        member(first.float(), constant.float())
+        score(member, first.float(), constant.float())
 
 
 @pytest.mark.parametrize("member", ALL)

@@ -15,9 +15,10 @@ from scipy.spatial.distance import jensenshannon
 from scipy.special import rel_entr, softmax
 from sklearn.neighbors import NearestNeighbors
 
-from measure_examples import generator, related, related_logits
+from measure_examples import generator, labels, related, related_logits
 from samemind.errors import InvalidInput, UndefinedScore
-from samemind.measures import MEASURES, Measure, Pair, Side, measure, pairwise
+from samemind.measures import MEASURES, Measure, Pair, Side, measure
+from samemind.sides import distances
 
 torch.set_num_threads(1)
 
@@ -355,7 +356,7 @@ def large_arrays(n: int) -> list[torch.Tensor]:
 def in_both_precisions(n: int) -> tuple[Pair, Pair]:
     arrays = large_arrays(n)
     fast, exact = (
-        Pair(*(Side(representation=m, precision=p) for m in arrays))
+        Pair(*(Side(representation=m, labels=labels(n), precision=p) for m in arrays))
         for p in (torch.float32, torch.float64)
     )
     return fast, exact
@@ -387,9 +388,9 @@ def test_float32_matrices_over_pairs_of_inputs_score_as_float64(
     # At 4,500 inputs the matrices are in float32 already; their rounding averages out with more.
     member = MEASURES[name]
     fast, exact = in_both_precisions(4500)
-    assert pairwise.empty_square(4500, fast.a.device).dtype == torch.float32
+    assert distances.empty_square(4500, fast.a.device).dtype == torch.float32
     found = member.score(fast)
-    monkeypatch.setattr(pairwise, "IN_FLOAT64", 10_000)
+    monkeypatch.setattr(distances, "IN_FLOAT64", 10_000)
     assert_same(member, found, member.score(exact))
 
 

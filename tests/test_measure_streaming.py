@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from measure_examples import related
+from measure_examples import labels, pair_for, related, score
 from samemind.errors import InvalidInput
 from samemind.measures import MEASURES, Measure, Pair, Side
 from samemind.sides.streamed import OF_MOMENTS, StreamedSide
@@ -16,6 +16,7 @@ torch.set_num_threads(1)
 
 #: The floors that need only spectra or moments.
 WITHOUT_SHUFFLING = [name for name in OF_MOMENTS if MEASURES[name].closed_form_floor is not None]
+WITH_STANDARD_ERROR = sorted(name for name in OF_MOMENTS if MEASURES[name].has_standard_error)
 ON_REPRESENTATIONS = [name for name, m in MEASURES.items() if m.reads == "representation"]
 
 
@@ -50,12 +51,13 @@ def streamed(array: torch.Tensor, rows_at_once: int, **options: Any) -> Streamed
 
 def in_two_rhythms(first: torch.Tensor, second: torch.Tensor) -> list[Pair]:
     """Both sides in chunks of their own size, the last ones shorter; and one of them in memory."""
-    in_memory = [Side(representation=array) for array in (first, second)]
+    of = labels(len(first))
+    in_memory = [Side(representation=array, labels=of) for array in (first, second)]
     return [
-        Pair(streamed(first, 700), streamed(second, 1100)),
-        Pair(streamed(first, 1100), streamed(second, 700)),
-        Pair(streamed(first, 1100), in_memory[1]),
-        Pair(in_memory[0], streamed(second, 700)),
+        Pair(streamed(first, 700, labels=of), streamed(second, 1100, labels=of)),
+        Pair(streamed(first, 1100, labels=of), streamed(second, 700, labels=of)),
+        Pair(streamed(first, 1100, labels=of), in_memory[1]),
+        Pair(in_memory[0], streamed(second, 700, labels=of)),
     ]
 
 
@@ -63,9 +65,11 @@ def in_two_rhythms(first: torch.Tensor, second: torch.Tensor) -> list[Pair]:
 @pytest.mark.parametrize("rows_at_once", [1, 7, 100])
 def test_chunks_of_any_size_give_the_score_of_the_whole(name: str, rows_at_once: int) -> None:
     first, second = related(50, (6, 9))
-    whole = MEASURES[name](first, second)
-    streamed = [StreamedSide(m.numpy(), rows_at_once=rows_at_once) for m in (first, second)]
-    in_memory = [Side(representation=m) for m in (first, second)]
+    whole, of = score(MEASURES[name], first, second), labels(50)
+    streamed = [
+        StreamedSide(m.numpy(), labels=of, rows_at_once=rows_at_once) for m in (first, second)
+    ]
+    in_memory = [Side(representation=m, labels=of) for m in (first, second)]
     for a in (streamed[0], in_memory[0]):
         for b in (streamed[1], in_memory[1]):
             assert MEASURES[name].score(Pair(a, b)) == pytest.approx(whole, abs=1e-12)
@@ -82,8 +86,8 @@ def test_200_000_inputs_from_disk_give_the_score_of_memory(tmp_path: Path) -> No
         np.save(tmp_path / f"{index}.npy", array.numpy())
         maps.append(np.load(tmp_path / f"{index}.npy", mmap_mode="r"))
         arrays.append(array)
-    streamed = Pair(*(StreamedSide(m) for m in maps))
-    exact = Pair(*(Side(representation=a.double()) for a in arrays))
+    streamed = Pair(*(StreamedSide(m, labels=labels(n)) for m in maps))
+    exact = Pair(*(Side(representation=a.double(), labels=labels(n)) for a in arrays))
     for name in sorted(OF_MOMENTS):
         member = MEASURES[name]
         if "permutation" in name:
@@ -93,11 +97,11 @@ def test_200_000_inputs_from_disk_give_the_score_of_memory(tmp_path: Path) -> No
         assert member.score(streamed) == pytest.approx(expected, rel=tolerance, abs=1e-6), name
 
 
-@pytest.mark.parametrize("name", sorted(OF_MOMENTS))
+@pytest.mark.parametrize("name", WITH_STANDARD_ERROR)
 def test_what_inputs_contribute_is_the_same_in_chunks(name: str) -> None:
     member = MEASURES[name]
     first, second = related(3001, (9, 6))
-    whole = member.pair(first, second)
+    whole = pair_for(member, first, second)
     influence, contributions = member.influence(whole), member.contributions(whole)
     some = torch.tensor([2900, 3, 1500, 3, 0])
     assert influence is not None
@@ -143,12 +147,13 @@ def test_contributions_cost_so_many_more_readings(
         ] * 2
 
 
-@pytest.mark.parametrize("name", sorted(OF_MOMENTS))
+@pytest.mark.parametrize("name", WITH_STANDARD_ERROR)
 def test_standard_errors_of_large_float32_sources_are_exact_where_it_matters(name: str) -> None:
     first, second = (m.float() for m in related(3001, (70, 66)))
     member = MEASURES[name]
-    pair = Pair(*(streamed(m, 700, precision=torch.float32) for m in (first, second)))
-    expected = size_of_influences(member, member.pair(first.double(), second.double()))
+    of = labels(3001)
+    pair = Pair(*(streamed(m, 700, precision=torch.float32, labels=of) for m in (first, second)))
+    expected = size_of_influences(member, pair_for(member, first.double(), second.double()))
     assert size_of_influences(member, pair) == pytest.approx(expected, rel=3e-6)
 
 
@@ -156,9 +161,10 @@ def test_standard_errors_of_large_float32_sources_are_exact_where_it_matters(nam
 def test_a_floor_from_moments_needs_no_look_at_the_rows(name: str) -> None:
     member = MEASURES[name]
     first, second = related(400, (70, 66))
-    expected = member.floor(member.pair(first, second))
+    expected = member.floor(pair_for(member, first, second))
     assert expected is not None
-    assert expected.is_closed_form or expected.is_limit
+    # A few class means are shuffled, not the rows.
+    assert expected.is_closed_form or expected.is_limit or name.endswith("between_classes")
     for pair in in_two_rhythms(first, second):
         found = member.floor(pair)
         assert found is not None
@@ -182,7 +188,7 @@ def test_a_wide_side_in_memory_fits_beside_one_in_chunks() -> None:
 @pytest.mark.parametrize("name", sorted(set(ON_REPRESENTATIONS) - OF_MOMENTS))
 def test_every_measure_that_needs_all_rows_refuses_and_says_what_to_do(name: str) -> None:
     first, second = related(50)
-    streamed = Pair(StreamedSide(first.numpy()), StreamedSide(second.numpy()))
+    streamed = Pair(*(StreamedSide(m.numpy(), labels=labels(50)) for m in (first, second)))
     with pytest.raises(InvalidInput, match=r"needs all 50 rows at once.*Load them.*linear_cka"):
         MEASURES[name].score(streamed)
 

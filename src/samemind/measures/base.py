@@ -18,6 +18,7 @@ from samemind.registry import Registry
 from samemind.sides.pair import Pair, Side
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 __all__ = [
@@ -81,6 +82,7 @@ def measure(
     interval: Callable[..., Interval] | None = None,
     is_without_sign: bool = False,
     unsettled: Callable[..., str | None] | None = None,
+    shuffle: Callable[[Pair, torch.Generator], Pair] | None = None,
     no_standard_error: str | None = None,
     sees: str | None = None,
     cannot_see: str | None = None,
@@ -97,6 +99,8 @@ def measure(
     - `interval`: of 95 %, where it does not follow from score, standard error and bounds.
     - `is_without_sign`: the score is the size of a difference, which has a kink at 0.
     - `unsettled`: says why influences do not reach as far as the sampling error at some pair.
+    - `shuffle`: gives a pair in which nothing corresponds that the measure is of; unless given, the
+        inputs of the second side in any order.
     - `no_standard_error`: why there is neither.
     - `sees`, `cannot_see`: for the table of README.md.
 
@@ -134,6 +138,7 @@ def measure(
             declared_interval=interval,
             is_without_sign=is_without_sign,
             unsettled=unsettled,
+            shuffle=shuffle,
             no_standard_error=no_standard_error,
             sees=sees,
             cannot_see=cannot_see,

@@ -76,6 +76,7 @@ class Measure:
     declared_interval: Callable[..., Interval] | None = field(default=None, repr=False)
     is_without_sign: bool = False
     unsettled: Callable[..., str | None] | None = field(default=None, repr=False)
+    shuffle: Callable[[Pair, torch.Generator], Pair] | None = field(default=None, repr=False)
     no_standard_error: str | None = None
     sees: str | None = None
     cannot_see: str | None = None
@@ -326,12 +327,19 @@ class Measure:
         return ((groups - 1) / groups * sum((score - mean) ** 2 for score in scores)) ** 0.5
 
     def shuffled(self, pair: Pair, permutations: int, random_seed: int) -> list[float]:
-        """The scores after the rows of the second side were shuffled, `permutations` times."""
+        """The scores after the rows of the second side were shuffled, `permutations` times.
+
+        A measure of a part of the representations shuffles within that part, such as inside the
+        classes of the inputs.
+        """
         if permutations < 1:
             raise InvalidInput(f"{permutations} permutations were asked for. Give 1 or more.")
         generator = torch.Generator().manual_seed(random_seed)
         scores = []
         for _ in range(permutations):
+            if self.shuffle is not None:
+                scores.append(self.score(self.shuffle(pair, generator)))
+                continue
             order = torch.randperm(pair.n_inputs, generator=generator).to(pair.a.device)
             scores.append(self.score(pair.permuted(order)))
         return scores
