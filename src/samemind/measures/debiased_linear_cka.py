@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from math import nan, sqrt
+from math import nan
 from typing import TYPE_CHECKING
 
 from samemind.lazy import LazyModule
 from samemind.measures.base import Floor, Invariance, Pair, Side, measure
-from samemind.measures.shuffling import alignment_moments, skewed_floor
+from samemind.measures.shuffling import alignment_floor
 
 if TYPE_CHECKING:
     import torch
@@ -88,12 +88,8 @@ def _influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
     return 2 * pair.n_inputs * parts / _norms(pair) - _score(pair) * (own[0] + own[1])
 
 
-def _floor(pair: Pair) -> Floor:
-    # U-centred matrices have a zero diagonal and rows that sum to zero. Over all orders the mean
-    # of their product is then 0, and its variance 2‖A‖²‖B‖² / N(N - 3), whatever they hold.
-    n = pair.n_inputs
-    mean, variance = alignment_moments(pair.a, pair.b)
-    return skewed_floor(0.0, 2 / (n * (n - 3)), 2 * sqrt(max(variance, 0.0)) / mean)
+def _floor(pair: Pair) -> Floor | None:
+    return alignment_floor(pair, is_debiased=True)
 
 
 @measure(

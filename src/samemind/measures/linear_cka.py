@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from math import sqrt
 from typing import TYPE_CHECKING
 
 from samemind.measures.base import Floor, Invariance, Pair, measure
-from samemind.measures.shuffling import alignment_moments, skewed_floor
+from samemind.measures.shuffling import alignment_floor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,10 +28,8 @@ def _influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
     return pair.n_inputs * (of_cross - linear_cka.compute(pair) * (of_first + of_second))
 
 
-def _floor(pair: Pair) -> Floor:
-    mean, variance = alignment_moments(pair.a, pair.b)
-    # Of a sum of squares with this mean and variance (Satterthwaite 1946).
-    return skewed_floor(mean, variance, 2 * sqrt(max(variance, 0.0)) / mean)
+def _floor(pair: Pair) -> Floor | None:
+    return alignment_floor(pair, is_debiased=False)
 
 
 @measure(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from math import ceil, isfinite
+from math import ceil, isfinite, nan
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from samemind.errors import InvalidInput, UndefinedScore, UnknownName
@@ -38,6 +38,8 @@ SAMPLED = 2048
 #: Up to this many inputs, influences are believed only where leaving out each input, in turn,
 #: gives an error that is at most so many times larger or smaller.
 FEW_INPUTS = 12
+#: One of 20 is the smallest share that a rank among 19 shuffles and the score can have.
+FEWEST_SHUFFLES = 19
 MOST_APART = 3.0
 
 
@@ -347,13 +349,14 @@ class Measure:
     def floor(self, pair: Pair, permutations: int = 20, random_seed: int = 0) -> Floor | None:
         """The score when nothing corresponds; in closed form where there is one.
 
-        None for a measure that has no identity to be far from or ignores which input is which,
-        and where shuffling makes the score undefined.
+        None for a measure that ignores which input is which, and where shuffling makes the score
+        undefined. With fewer than `FEWEST_SHUFFLES` permutations, `p95` is NaN: so few say nothing
+        of five in a hundred.
 
-        **Cost:** next to nothing in closed form or in the limit, half a score from pairs of rows,
+        **Cost:** next to nothing in closed form or in the limit, two scores from pairs of rows,
         else `permutations` times that of the part of the score that depends on the pair.
         """
-        if self.identical is None or not self.matches_inputs:
+        if not self.matches_inputs:
             return None
         self.score(pair)
         if self.closed_form_floor is not None:
@@ -375,7 +378,7 @@ class Measure:
             return None
         return Floor(
             mean=sum(scores) / len(scores),
-            p95=self._threshold(scores),
+            p95=self._beyond_five_in_a_hundred(scores),
             permutations=permutations,
             is_closed_form=False,
         )
@@ -386,7 +389,7 @@ class Measure:
         """The score on a scale from the 95th percentile of shuffled scores (0) to identity (1).
 
         Groeger et al. (2026), "Revisiting the Platonic Representation Hypothesis: An Aristotelian
-        View". None for a measure that has no floor.
+        View". None for a measure that has no floor, or no score of identical models.
         """
         if self.identical is None or not self.matches_inputs:
             return None
@@ -415,6 +418,17 @@ class Measure:
             return None
         low, high = self.bounds
         return replace(floor, p95=min(max(floor.p95, low), high))
+
+    def _beyond_five_in_a_hundred(self, shuffled: list[float]) -> float:
+        """What one more shuffle lies beyond in five of a hundred cases, or slightly fewer.
+
+        Of m + 1 scores in no order, each is as likely as any to be the last of all: one more lies
+        beyond the k-th of m with chance (m + 1 - k) / (m + 1).
+        """
+        if len(shuffled) < FEWEST_SHUFFLES:
+            return nan
+        ascending = sorted(shuffled, reverse=not self.larger_is_more_similar)
+        return ascending[ceil(0.95 * (len(shuffled) + 1)) - 1]
 
     def _threshold(self, scores: list[float]) -> float:
         ascending = sorted(scores, reverse=not self.larger_is_more_similar)

@@ -46,27 +46,58 @@ def skewed_floor(mean: float, variance: float, skewness: float) -> Floor:
     return Floor(mean=mean, p95=mean + reach, permutations=0, is_closed_form=True)
 
 
+#: The gamma and the normal distribution hold while rows of large norm add no more than this share
+#: to the variance over orders.
+LARGEST_TAIL = 0.1
+#: Of so few inputs any row is a large one, and the moments are as good as shuffles.
+FEWEST_FOR_TAILS = 12
+
+
+def alignment_floor(pair: Pair, *, is_debiased: bool) -> Floor | None:
+    """The floor of linear CKA from its moments over all orders, None where few rows make it up.
+
+    Where the same few inputs have a large norm on both sides, nearly all that is shared is theirs
+    when they meet, and nothing when they do not: no smooth distribution has such a tail, and the
+    rows are shuffled instead.
+    """
+    n = pair.n_inputs
+    mean, variance = alignment_moments(pair.a, pair.b)
+    if abs(_tail_share(pair.a, pair.b)) > LARGEST_TAIL and n > FEWEST_FOR_TAILS:
+        return None
+    # Of a sum of squares with this mean and variance (Satterthwaite 1946).
+    skewness = 2 * sqrt(max(variance, 0.0)) / mean
+    if not is_debiased:
+        return skewed_floor(mean, variance, skewness)
+    # U-centred matrices have a zero diagonal and rows that sum to zero. Over all orders the mean
+    # of their product is then 0, and its variance 2‖A‖²‖B‖² / N(N - 3), whatever they hold.
+    return skewed_floor(0.0, 2 / (n * (n - 3)), skewness)
+
+
 def alignment_moments(a: Side, b: Side) -> tuple[float, float]:
     """Mean and variance of linear CKA over all N! orders of one side's rows.
 
     Kazi-Aoual et al. (1995), doi:10.1016/0167-9473(94)00053-P, for the RV coefficient.
     """
     n = a.n_inputs
-    # The effective dimension (tr K)² / tr K² and the fourth moment of the rows, per side; the
-    # unit representation has tr K = 1.
-    dimensions, tails = [], []
+    # The effective dimension (tr K)² / tr K²; the unit representation has tr K = 1.
+    dimensions = [1 / float(side.gram_norm_squared) for side in (a, b)]
+    mean = sqrt(dimensions[0] * dimensions[1]) / (n - 1)
+    variance = 2 * (n - 1 - dimensions[0]) * (n - 1 - dimensions[1])
+    variance /= (n + 1) * (n - 1) ** 2 * (n - 2)
+    return mean, variance * (1 + _tail_share(a, b))
+
+
+def _tail_share(a: Side, b: Side) -> float:
+    """What the fourth moments of the rows of both sides add to the variance, as a share of it."""
+    n, tails = a.n_inputs, []
     for side in (a, b):
         gram = float(side.gram_norm_squared)
         dimension = 1 / gram
         fourth = float(side.unit_row_squares.square().sum()) / gram
         spread = (n - 3) * (n - 1 - dimension)
         tail = (n - 1) * (n * (n + 1) * fourth - (n - 1) * (dimension + 2))
-        dimensions.append(dimension)
         tails.append(tail / spread if spread else 0.0)
-    mean = sqrt(dimensions[0] * dimensions[1]) / (n - 1)
-    variance = 2 * (n - 1 - dimensions[0]) * (n - 1 - dimensions[1])
-    variance /= (n + 1) * (n - 1) ** 2 * (n - 2)
-    return mean, variance * (1 + (n - 3) / (2 * n * (n - 1)) * tails[0] * tails[1])
+    return (n - 3) / (2 * n * (n - 1)) * tails[0] * tails[1]
 
 
 def linear_statistic_variance(centred_squares: float, n_inputs: int) -> float:
@@ -136,8 +167,9 @@ def _log_choose(n: int, k: Tensor) -> Tensor:
 
 #: Up to this many inputs, all pairs of rows are taken.
 ALL_PAIRS_UP_TO = 64
-#: Otherwise this many, or half as many as there are inputs.
-FEWEST_PAIRS = 2048
+#: Otherwise the mean is that of so many shuffles, and the variance from so many pairs of rows.
+WHOLE_SHUFFLES = 2
+CONTRASTED_PAIRS = 2048
 
 
 def paired_floor(
@@ -146,36 +178,38 @@ def paired_floor(
     """The floor of a mean over inputs of a value that is known from row i and row j alone.
 
     Shuffled, every row of the one side meets every row of the other equally often, so the mean is
-    that over pairs (i, j). The variance over shuffles is that of the values less what row and
-    column have to do with it, which a contrast of two rows and two columns is free of.
+    that over pairs (i, j): of whole shuffles, in which every row stands as often as any other. The
+    variance over shuffles is that of the values less what row and column have to do with it, which
+    a contrast of two rows and two columns is free of. What the mean itself is off by is added to
+    it, so that unrelated models lie beyond `p95` in five of a hundred cases.
 
     **Arguments:** `values` gives the values of a pair row by row, `(rows,)`.
 
-    **Cost:** half a score, or `FEWEST_PAIRS` values where that is more.
+    **Cost:** `WHOLE_SHUFFLES` scores and `CONTRASTED_PAIRS` values.
     """
     n, device = pair.n_inputs, pair.a.device
+    every = torch.arange(n, device=device)
     if n <= ALL_PAIRS_UP_TO:
-        every = torch.arange(n, device=device)
         table = values(pair.looking_at(every.repeat_interleave(n), every.repeat(n)))
         table = table.double().reshape(n, n)
         centred = table - table.mean(0) - table.mean(1, keepdim=True) + table.mean()
-        squares, error, n_pairs = centred.square().sum(), 0.0, n * n
+        mean, n_pairs = float(table.mean()), n * n
+        variance, error = linear_statistic_variance(float(centred.square().sum()), n), 0.0
     else:
         generator = torch.Generator().manual_seed(0)
-        count = max(FEWEST_PAIRS, n // 2) // 4
+        count = CONTRASTED_PAIRS // 4
         rows, columns = (_two_different(n, count, generator) for _ in range(2))
         corners = rows[[0, 0, 1, 1]].flatten(), columns[[0, 1, 0, 1]].flatten()
         table = values(pair.looking_at(*(places.to(device) for places in corners)))
         table = table.double().reshape(4, count)
         contrasts = table[0] - table[1] - table[2] + table[3]
-        squares = contrasts.square().mean() * (n - 1) ** 2 / 4
-        # Four values that share rows and columns count as one draw.
-        error, n_pairs = float(table.mean(0).std()) / sqrt(count), 4 * count
-    found = normal_floor(
-        float(table.mean()),
-        linear_statistic_variance(float(squares), n),
-        larger_is_more_similar=larger_is_more_similar,
-    )
+        squares = float(contrasts.square().mean()) * (n - 1) ** 2 / 4
+        variance = linear_statistic_variance(squares, n)
+        orders = [torch.randperm(n, generator=generator).to(device) for _ in range(WHOLE_SHUFFLES)]
+        means = [float(values(pair.looking_at(every, order)).double().mean()) for order in orders]
+        mean, error = sum(means) / WHOLE_SHUFFLES, sqrt(variance / WHOLE_SHUFFLES)
+        n_pairs = CONTRASTED_PAIRS + WHOLE_SHUFFLES * n
+    found = normal_floor(mean, variance + error**2, larger_is_more_similar=larger_is_more_similar)
     return replace(found, is_closed_form=n <= ALL_PAIRS_UP_TO, n_pairs=n_pairs, error=error)
 
 
