@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 # Compiling all that PyTorch brings may wait a minute for a busy disk; that is no failure.
 export UV_COMPILE_BYTECODE_TIMEOUT ?= 900
 
-.PHONY: help setup demo test test-all test-browser torture bench-scale check bench bench-starting bench-measures bench-training bench-inversion finding docs tables clean
+.PHONY: help setup demo test test-all test-browser torture bench-scale check check-statistics bench bench-starting bench-measures bench-training bench-inversion finding docs tables clean
 
 help:
 	@echo "make demo    run a complete study on real images and name the report (installs first)"
@@ -17,6 +17,7 @@ help:
 	@echo "make test-browser  the page in a real headless Chromium"
 	@echo "make torture kill a study 130 times, fill its disk, damage its store, give it company"
 	@echo "make check   format, lint, types, import contracts"
+	@echo "make check-statistics  errors, intervals and floors by simulation, into docs/coverage.md"
 	@echo "make bench   every claim of speed, as a ratio measured in one run"
 	@echo "make finding train and compare the networks of docs/finding.md: hours, in pieces that go on"
 	@echo "make docs    the documentation site"
@@ -71,6 +72,10 @@ FINDING_STORE ?= runs/finding
 finding: $(RUNTIME)
 	$(BIN)/python finding/train.py --store $(FINDING_STORE)
 	for arm in finding/*.toml; do $(SAMEMIND) run $$arm --store $(FINDING_STORE) || exit; done
+
+# Goes on where it was stopped; as many minutes as there are: MINUTES=20.
+check-statistics: $(DEV)
+	$(BIN)/python benchmarks/coverage.py --minutes $(or $(MINUTES),60)
 
 bench: bench-starting bench-measures bench-training bench-inversion
 
