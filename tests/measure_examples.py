@@ -45,6 +45,28 @@ def related_with_classes(n: int, widths: tuple[int, int], seed: int = 0) -> list
     return found
 
 
+def tied(kind: str, n: int = N_INPUTS, seed: int = 0) -> Tensor:
+    """One unrelated model whose inputs are tied: equal rows, or equal cosines."""
+    g = generator(9, seed)
+    values = torch.randn(n, N_CLASSES, generator=g, dtype=torch.float64)
+    match kind:
+        case "one unit":
+            return values[:, :1]
+        case "rows of zeros":
+            dead = torch.rand(n, generator=g) < 0.4
+            return torch.where(dead[:, None], 0.0, torch.relu(values))
+        case "top-k codes":
+            return (values >= values.topk(2).values[:, 1:]).double()
+        case "sign codes":
+            return values[:, :4].sign()
+        case "copies":
+            return values[torch.randint(n // 3, (n,), generator=g)]
+    raise AssertionError(kind)
+
+
+TIED = ("one unit", "rows of zeros", "top-k codes", "sign codes", "copies")
+
+
 def related_logits(n: int = N_INPUTS, n_classes: int = N_CLASSES, seed: int = 0) -> list[Tensor]:
     """Logits of two classifiers that are often, but not always, right."""
     g = generator(2, seed)

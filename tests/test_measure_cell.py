@@ -141,7 +141,7 @@ def test_a_gpu_has_the_scores_of_the_cpu(widths: tuple[int, ...]) -> None:
 
 
 def test_the_lists_that_a_gpu_keeps_share_what_the_bits_of_a_cpu_share() -> None:
-    sides = cell(130, (5, 9))
+    sides = cell(130, (40, 90))
     a, b = (side.neighbours(11) for side in sides.values())
     from samemind.sides.neighbour_sets import NeighbourSets
 

@@ -115,7 +115,7 @@ def test_the_ranks_of_neighbours_follow_a_shuffle_of_the_inputs(pair: Pair) -> N
         assert shuffled == pytest.approx(again, rel=1e-10), name
 
 
-def test_duplicate_inputs_are_neighbours_and_ties_go_to_the_lower_index() -> None:
+def test_duplicate_inputs_are_neighbours_and_a_copy_of_a_model_is_identical_to_it() -> None:
     values = np.repeat(np.random.default_rng(1).normal(size=(10, 4)), 3, axis=0)
     for name in ("mutual_knn", "rank_similarity", "second_order_cosine", "cknna"):
         assert measure(f"{name}@4")(values, 2 * values + 1) == pytest.approx(1, abs=1e-9), name

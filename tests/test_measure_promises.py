@@ -3,6 +3,7 @@
 A new measure is found by its registration: nothing here needs an edit.
 """
 
+from dataclasses import replace
 from math import isfinite
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from measure_examples import (
     OF_PREDICTIONS,
     OF_REPRESENTATIONS,
+    TIED,
     arrays_for,
     changed,
     class_order,
@@ -19,9 +21,11 @@ from measure_examples import (
     pair_for,
     related,
     score,
+    tied,
 )
+from samemind import compare
 from samemind.errors import InvalidInput, UndefinedScore
-from samemind.measures import MEASURES, Invariance, Measure
+from samemind.measures import MEASURES, Invariance, Measure, Side
 
 torch.set_num_threads(1)
 
@@ -31,6 +35,13 @@ ON_REPRESENTATIONS = [
     for name, member in MEASURES.items()
     if member.reads == "representation"
 ]
+OF_NEIGHBOURS = [
+    pytest.param(member, id=name)
+    for name, member in MEASURES.items()
+    if member.family == "neighbours"
+]
+#: What a measure is set by that looks at a sample of the inputs only.
+SAMPLING = ("sample", "landmarks")
 # Float64 throughout. A score is a sum over at most 36 inputs and 36 x 36 cosines of numbers of
 # order one, through square roots at worst: rounding stays below 1e-8 where nothing is near a
 # singular point.
@@ -154,6 +165,74 @@ def test_the_order_of_the_inputs_does_not_matter(member: Measure) -> None:
     order = torch.randperm(len(first), generator=generator(4))
     found = score(member, first[order], second[order], labels()[order])
     assert found == pytest.approx(score(member, first, second), abs=SAME)
+
+
+def score_or_reason(member: Measure, *arrays: torch.Tensor) -> float | str:
+    try:
+        return score(member, *arrays)
+    except UndefinedScore as why:
+        return str(why)
+
+
+@pytest.mark.parametrize("kind", TIED)
+@pytest.mark.parametrize("member", ALL)
+def test_nor_does_it_where_inputs_are_tied(member: Measure, kind: str) -> None:
+    first, second = (tied(kind, seed=seed) for seed in (1, 2))
+    if member.reads == "logits":
+        # At least as many classes as labels, whose scores are equal as often.
+        first, second = (torch.nn.functional.pad(m, (0, 6 - m.shape[1])) for m in (first, second))
+    order = torch.randperm(len(first), generator=generator(4))
+    found = score_or_reason(member, first[order], second[order], labels()[order])
+    expected = score_or_reason(member, first, second, labels())
+    if isinstance(expected, str):
+        assert isinstance(found, str)
+    else:
+        assert found == pytest.approx(expected, abs=SAME)
+
+
+@pytest.mark.parametrize(
+    "member", [pytest.param(m, id=m.name) for m in MEASURES.values() if m.parameter in SAMPLING]
+)
+def test_nor_does_it_where_inputs_are_sampled(member: Measure) -> None:
+    member = replace(member, settings={**member.settings, str(member.parameter): 20, "repeats": 3})
+    first, second = arrays_for(member)
+    order = torch.randperm(len(first), generator=generator(4))
+    found = score(member, first[order], second[order])
+    assert found == pytest.approx(score(member, first, second), abs=SAME)
+    # Other inputs are sampled where there are others.
+    assert abs(found - score(member, first[:-1], second[:-1])) > SEEN
+
+
+@pytest.mark.parametrize("kind", TIED)
+@pytest.mark.parametrize("member", OF_NEIGHBOURS)
+def test_with_ties_equal_models_are_identical_and_unrelated_ones_at_their_floor(
+    member: Measure, kind: str
+) -> None:
+    member, above = member.at(4), []
+    for seed in range(5):
+        first, second = (tied(kind, 40, seed=side + 2 * seed) for side in (0, 1))
+        pair = member.pair(first, second)
+        floor = member.floor(pair, permutations=10)
+        assert floor is not None
+        above.append(member.score(pair) - floor.mean)
+        assert member(first, 3 * first + 1) == pytest.approx(member.identical, abs=1e-9)
+    found = torch.tensor(above)
+    assert abs(float(found.mean())) < 5 * float(found.std()) / len(found) ** 0.5
+    assert abs(float(found.mean())) < 0.05
+
+
+def test_the_share_of_tied_inputs_is_told_where_it_matters() -> None:
+    plain, *_ = related(60)
+    zeros, units = tied("rows of zeros", 60), tied("one unit", 60)
+    names = ["linear_cka", "knn_jaccard", "mutual_knn", "cknna@50"]
+    told = compare({"A": plain, "B": units, "C": zeros}, measures=names).notes
+    assert len(told) == 2
+    share = Side(representation=zeros).tied_share(10)
+    assert 0.2 < share < 0.6
+    assert f"for 100% of B and {share:.0%} of C, the nearest number 10 is" in told[0]
+    assert "read knn_jaccard and mutual_knn beside the floor" in told[0]
+    assert "read cknna@50 beside" in told[1]
+    assert compare({"A": plain, "D": 2 * plain}, measures=names).notes == []
 
 
 @pytest.mark.parametrize("member", ALL)

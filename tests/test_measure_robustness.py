@@ -19,6 +19,7 @@ from measure_examples import generator, labels, related, related_logits
 from samemind.errors import InvalidInput, UndefinedScore
 from samemind.measures import MEASURES, Measure, Pair, Side, measure
 from samemind.sides import distances
+from samemind.sides.neighbour_sets import NeighbourSets
 
 torch.set_num_threads(1)
 
@@ -68,16 +69,19 @@ def slow_procrustes(R: np.ndarray, S: np.ndarray) -> float:
 
 
 def slow_knn_jaccard(R: np.ndarray, S: np.ndarray, k: int) -> float:
-    neighbours = []
+    """Of each input the sum of the lesser parts over that of the greater; ties share places."""
+    parts = []
     for matrix in (R - R.mean(0), S - S.mean(0)):
         lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
         directions = np.divide(matrix, lengths, out=np.zeros_like(matrix), where=lengths > 0)
-        # Equal cosines must be equal numbers for the index to decide between them.
+        # Equal cosines must be equal numbers.
         cosines = np.round(directions @ directions.T, 9)
         np.fill_diagonal(cosines, -np.inf)
-        neighbours.append(np.argsort(-cosines, axis=1, kind="stable")[:, :k])
-    shared = [len(set(a) & set(b)) for a, b in zip(*neighbours, strict=True)]
-    return float(np.mean([m / (2 * k - m) for m in shared]))
+        last = -np.sort(-cosines, axis=1)[:, k - 1 : k]
+        nearer, equal = cosines > last, cosines == last
+        share = (k - nearer.sum(1, keepdims=True)) / equal.sum(1, keepdims=True)
+        parts.append(nearer + share * equal)
+    return float(np.mean(np.minimum(*parts).sum(1) / np.maximum(*parts).sum(1)))
 
 
 SLOW = {
@@ -248,14 +252,44 @@ def test_duplicate_inputs_are_neighbours_and_the_input_itself_never_is() -> None
     assert sets.lists.tolist() == expected
 
 
-def test_of_equal_cosines_the_lower_index_is_nearer_in_either_precision() -> None:
+def test_equal_cosines_at_the_last_place_share_it_in_either_precision() -> None:
     R = torch.eye(8, dtype=torch.float64).repeat(4, 1)  # every other direction is equally far
     for precision in (torch.float32, torch.float64):
-        lists = Side(representation=R, precision=precision).neighbours(5).lists.tolist()
-        for i, found in enumerate(lists):
-            same = [j for j in range(32) if j % 8 == i % 8 and j != i]
-            others = [j for j in range(32) if j % 8 != i % 8]
-            assert found == sorted(same + others[:2])
+        side = Side(representation=R, precision=precision)
+        sets = side.neighbours(5)
+        parts = sets.parts(torch.arange(32))
+        same = torch.arange(32) % 8 == (torch.arange(32) % 8)[:, None]
+        expected = torch.where(same, 1.0, 2 / 28).double()
+        torch.testing.assert_close(parts, expected.fill_diagonal_(0))
+        assert side.tied_share(5) == 1
+        assert sets.lists[0].tolist() == [-1, -1, 8, 16, 24]
+        torch.testing.assert_close(parts.sum(1), torch.full((32,), 5.0, dtype=torch.float64))
+        # With k = 3 the copies are all there is room for, and nothing is shared.
+        assert side.tied_share(3) == 0
+
+
+def test_sets_with_ties_share_the_same_as_bits_as_lists_and_in_another_order() -> None:
+    g = generator(21)
+    R, S = (torch.randn(70, 3, generator=g, dtype=torch.float64).sign() for _ in range(2))
+    R[:20] = torch.randn(20, 3, generator=g, dtype=torch.float64)
+    first, second = (Side(representation=values).neighbours(6) for values in (R, S))
+    assert 0 < first.n_tied < 70
+    every = torch.arange(70)
+    parts = [sets.parts(every) for sets in (first, second)]
+    expected = torch.minimum(*parts).sum(1)
+    listed = [
+        NeighbourSets(6, 70, given_lists=sets.lists, ties=sets.ties) for sets in (first, second)
+    ]
+    for one, other in ((first, second), (listed[0], listed[1]), (first, listed[1])):
+        torch.testing.assert_close(one.shared_with(other), expected)
+    order = torch.randperm(70, generator=g)
+    permuted = second.permuted(order)
+    torch.testing.assert_close(permuted.parts(every), parts[1][order][:, order])
+    assert first.shared_with(permuted).sum() == pytest.approx(
+        float(torch.minimum(parts[0], parts[1][order][:, order]).sum())
+    )
+    torch.testing.assert_close(first.in_degrees(), parts[0].sum(0))
+    assert first.n_mutual() == pytest.approx(float((parts[0] * parts[0].T).sum()))
 
 
 def test_neighbours_from_float32_products_are_those_of_float64() -> None:

@@ -34,7 +34,7 @@ from samemind.extraction.looking import (
 from samemind.inputs.arrays import read_activations
 from samemind.inputs.images import Images, given_images, open_images, read_labels, sampled
 from samemind.lazy import LazyModule
-from samemind.measures.choosing import check_kinds, chosen_measures
+from samemind.measures.choosing import check_kinds, chosen_measures, told_ties
 from samemind.measures.kinds import of_kind
 from samemind.networks.model import Loading, Model
 from samemind.networks.opening import model_of, open_models
@@ -597,6 +597,7 @@ class _Work:
         place, of_pairs = self.place, of_kind("pair", self.measures)
         scored = score_pairs(self.sides, place.pairs(), of_pairs, **self._settings)
         self.rows += place.placed(scored)
+        self.notes += told_ties(self.sides, of_pairs)
         together = score_sets(self.sides, of_kind("set", self.measures))
         self.sets += [place.columns | row for row in together]
 

@@ -11,6 +11,7 @@ from samemind.errors import InvalidInput
 from samemind.measures.base import MEASURES, Side
 from samemind.measures.kinds import Kind, kind_of
 from samemind.measures.mechanism import MECHANISM_MEASURES
+from samemind.sides.nearness import TOLD_FROM
 
 
 def check_kinds(wanted: Sequence[str] | None, impossible: Mapping[Kind, str]) -> None:
@@ -57,6 +58,38 @@ def chosen_measures(
         if notes is not None:
             notes.append(f"Left out: {left_out}; {why}.")
     return [name for name in reasons if name not in refused]
+
+
+def told_ties(sides: Mapping[str, Side], measures: Sequence[str]) -> list[str]:
+    """What a reader must know of inputs whose last neighbours are tied: a note for each k.
+
+    Nothing where they are fewer than one in a hundred of every model.
+
+    **Arguments:** `measures`: names of measures of pairs.
+
+    **Cost:** none beside the scores of these measures, which need the neighbours too.
+    """
+    by_count: dict[int, list[str]] = {}
+    for name in measures:
+        member = MEASURES[name]
+        if member.family == "neighbours":
+            by_count.setdefault(member.settings["k"], []).append(name)
+    notes = []
+    for k, names in sorted(by_count.items()):
+        shares = {name: s.tied_share(k) for name, s in sides.items() if k < s.n_inputs}
+        told = [f"{share:.0%} of {name}" for name, share in shares.items() if share >= TOLD_FROM]
+        if told:
+            notes.append(
+                f"Ties: of the inputs, for {_listing(told)}, the nearest number {k} is as near as "
+                f"the next, and all of those share the last places. So read {_listing(names)} "
+                f"beside the floor, which ties raise. Look for equal rows, or few units."
+            )
+    return notes
+
+
+def _listing(names: Sequence[str]) -> str:
+    shown = [*names[:6], f"{len(names) - 6} others"] if len(names) > 7 else list(names)
+    return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else shown[0]
 
 
 def _lacking(sides: Mapping[str, Side]) -> dict[str, str]:

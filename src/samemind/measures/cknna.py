@@ -12,6 +12,8 @@ from samemind.sides.nearness import (
     nan_unless_both_vary,
     neighbour_lists,
 )
+from samemind.sides.neighbour_sets import tied_in_both
+from samemind.sides.ties import bit_counts
 
 if TYPE_CHECKING:
     import torch
@@ -48,14 +50,36 @@ def _alignments(pair: Pair, k: int) -> Tensor:
     """Per input, the part of its neighbours in the alignment of both sides, `(N,)`."""
     first, second = neighbour_lists(pair.a, k), neighbour_lists(pair.b, k)
     a, b = _centred_cosines(pair.a, first), _centred_cosines(pair.b, first)
-    return (a * b * is_listed(first, second)).sum(1)
+    found = (a * b * is_listed(first, second)).sum(1)
+    one, other = pair.a.neighbours(k).ties, pair.b.neighbours(k).ties
+    own = torch.arange(len(first), device=first.device)[:, None].expand_as(first)
+    if other is not None:
+        found += (a * b * other.parts_of(own, first)).sum(1)
+    if one is not None:
+        a, b = _centred_cosines(pair.a, second), _centred_cosines(pair.b, second)
+        found += (a * b * one.parts_of(own, second)).sum(1)
+    if one is not None and other is not None:
+        rows, mine, theirs = tied_in_both(one, other)
+        a = one.cosines[mine] - _mean_cosines(pair.a)[rows]
+        b = other.cosines[theirs] - _mean_cosines(pair.b)[rows]
+        n_both = bit_counts(one.bits[mine] & other.bits[theirs])
+        found[rows] += a * b * n_both * torch.minimum(one.shares[mine], other.shares[theirs])
+    return found
 
 
 def _own_alignments(side: Side, k: int) -> Tensor:
-    return side.rows(
-        f"own alignment@{k}",
-        lambda s: _centred_cosines(s, neighbour_lists(s, k)).square().sum(1),
-    )
+    return side.rows(f"own alignment@{k}", lambda s: _make_own_alignments(s, k))
+
+
+def _make_own_alignments(side: Side, k: int) -> Tensor:
+    lists, ties = neighbour_lists(side, k), side.neighbours(k).ties
+    squares = _centred_cosines(side, lists).square()
+    if ties is None:
+        return squares.sum(1)
+    found = torch.where(lists >= 0, squares, 0.0).sum(1)
+    there = (ties.cosines - _mean_cosines(side)[ties.rows]).square()
+    found[ties.rows] += there * (k - ties.nearer)
+    return found
 
 
 def _shares(pair: Pair, *, k: int) -> Tensor:

@@ -21,26 +21,45 @@ else:
 _EXPONENTS = (-1.0, 1.0, 256)
 
 
-def _nearest(side: Side, k: int) -> Tensor:
-    """The k nearest others of each input by Euclidean distance, `(N, k)`; ties to the lower."""
-    found = torch.empty(side.n_inputs, k, dtype=torch.int64, device=side.device)
+#: Squared distances closer than this share of the two squared norms are equal, and in float32
+#: distances closer than this share of themselves.
+_EQUAL_SQUARES, _EQUAL_IN_FLOAT32 = 1e-13, 2e-7
+
+
+def _joined(side: Side, k: int) -> Tensor:
+    """By how much each input is among the k nearest of each other one, `(N, N)`: 0 to 1.
+
+    By Euclidean distance; those that are equally far share the last of the k places.
+    """
     matrix = pairwise.distances(side)
+    found = torch.zeros(side.n_inputs, side.n_inputs, dtype=torch.float64, device=side.device)
+    squares = side.unit_row_squares
     for these in pairwise.blocks(side.n_inputs):
-        block = matrix[these].clone()
+        block = matrix[these].double()
         rows = torch.arange(len(block), device=block.device)
         block[rows, rows + these.start] = torch.inf
-        found[these] = block.sort(dim=1, stable=True).indices[:, :k]
+        last = block.kthvalue(k, dim=1, keepdim=True).values
+        if matrix.dtype == torch.float64:
+            doubt = _EQUAL_SQUARES * (squares[these, None] + squares)
+            above = block.square() - last.square()
+        else:
+            doubt = _EQUAL_IN_FLOAT32 * last
+            above = block - last
+        nearer, equal = above < -doubt, above.abs() <= doubt
+        places = (k - nearer.sum(1)).double() / equal.sum(1)
+        found[these] = nearer.double() + equal * places[:, None]
     return found
 
 
 def _laplacian(side: Side, k: int) -> Tensor:
-    """The normalised Laplacian of the graph that joins inputs with their neighbours, `(N, N)`."""
-    n = side.n_inputs
-    joined = torch.zeros(n, n, dtype=torch.float64, device=side.device)
-    joined.scatter_(1, _nearest(side, k), 1.0)
+    """The normalised Laplacian of the graph that joins inputs with their neighbours, `(N, N)`.
+
+    Two inputs are joined by as much as one is a neighbour of the other.
+    """
+    joined = _joined(side, k)
     joined = torch.maximum(joined, joined.T)
     scale = joined.sum(1).rsqrt()
-    identity = torch.eye(n, dtype=torch.float64, device=side.device)
+    identity = torch.eye(side.n_inputs, dtype=torch.float64, device=side.device)
     return identity - scale[:, None] * joined * scale
 
 
@@ -75,7 +94,8 @@ def intrinsic_multiscale_distance(pair: Pair, *, k: int = 5) -> Tensor:
     - \frac1N \operatorname{tr} e^{-t L_S} \Big|$$
 
     with the normalised Laplacians of the graphs that join each input with its k nearest, by
-    Euclidean distance, over 256 temperatures from 0.1 to 10. The factor is that of the authors'
+    Euclidean distance, over 256 temperatures from 0.1 to 10; inputs that are equally far share the
+    last of the k places. The factor is that of the authors'
     code, which estimates the traces from random vectors; here they are exact, from all
     eigenvalues.
 

@@ -12,6 +12,7 @@ from samemind.measures.shuffling import (
     normal_floor,
     overlap_variance,
 )
+from samemind.sides.nearness import has_few_ties
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +32,9 @@ def _counts(side: Side, k: int) -> GraphCounts:
     return GraphCounts(torch.full_like(incoming, k), incoming, sets.n_mutual())
 
 
-def _floor(pair: Pair, *, k: int) -> Floor:
+def _floor(pair: Pair, *, k: int) -> Floor | None:
+    if not has_few_ties(pair, k):
+        return None
     # Shuffled, the neighbours of an input are k of the N - 1 others at random. The mean over such
     # draws is exact; the variance is that of the number shared, times the slope of the index.
     shared, chance = expected_overlap_moments(pair.n_inputs - 1, k)
@@ -71,9 +74,10 @@ def knn_jaccard(pair: Pair, *, k: int = 10) -> Tensor:
     $$\frac1N \sum_i \frac{|N_k^R(i) \cap N_k^S(i)|}{|N_k^R(i) \cup N_k^S(i)|}$$
 
     Neighbours are by cosine on centred columns. The input itself is left out by its index, so
-    duplicate inputs are neighbours like any other; of equal cosines the lower index is nearer.
-    An input whose representation is the mean itself has cosine 0 with every other. The name
-    `knn_jaccard@100` means k = 100.
+    duplicate inputs are neighbours like any other. Where equal cosines meet at the k-th place,
+    those that are tied share the places that are left: each is a neighbour in part, and what is in
+    both sets is the lesser part, in either the greater. An input whose representation is the mean
+    itself has cosine 0 with every other. The name `knn_jaccard@100` means k = 100.
 
     >>> R = [[0.0, 1.0], [0.1, 1.2], [1.0, 0.0], [1.2, 0.1]]
     >>> knn_jaccard.at(1)(R, [[0.0], [0.1], [1.0], [1.2]])

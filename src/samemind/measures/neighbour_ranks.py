@@ -10,11 +10,14 @@ from samemind.measures.knn_jaccard import knn_jaccard
 from samemind.measures.shuffling import GraphCounts, normal_floor, overlap_variance
 from samemind.sides.nearness import (
     cosines_at,
+    cosines_with_all,
+    has_few_ties,
     is_listed,
     nan_unless_both_vary,
-    nearest_first,
     neighbour_lists,
 )
+from samemind.sides.neighbour_sets import tied_in_either
+from samemind.sides.shared_ranks import common_ranks, most
 
 if TYPE_CHECKING:
     import torch
@@ -29,15 +32,15 @@ _INVARIANCES = {
     Invariance.TRANSLATION,
 }
 _AFTER = "after O(N² D) per model for all k"
-#: Numbers that a comparison of ranks holds at a time.
-AT_ONCE = 2**22
 
 
 def _shared(pair: Pair, *, k: int) -> Tensor:
     return pair.a.neighbours(k).shared_with(pair.b.neighbours(k)).double() / k
 
 
-def _shared_floor(pair: Pair, *, k: int) -> Floor:
+def _shared_floor(pair: Pair, *, k: int) -> Floor | None:
+    if not has_few_ties(pair, k):
+        return None
     # Shuffled, the k neighbours of an input are any k of the N - 1 others.
     counts = []
     for side in (pair.a, pair.b):
@@ -79,18 +82,8 @@ def _rank_similarities(pair: Pair, *, k: int) -> Tensor:
 
 
 def _make_rank_similarities(pair: Pair, k: int) -> Tensor:
-    first, second = nearest_first(pair.a, k), nearest_first(pair.b, k)
-    rank = torch.arange(1, k + 1, dtype=torch.float64, device=first.device)
-    apart = (rank[:, None] - rank).abs()
-    weights = 2 / ((1 + apart) * (rank[:, None] + rank))
-    most = torch.cat([torch.ones(1, dtype=torch.float64, device=rank.device), (1 / rank).cumsum(0)])
-    found = torch.empty(pair.n_inputs, dtype=torch.float64, device=first.device)
-    at_once = max(1, AT_ONCE // k**2)
-    for start in range(0, pair.n_inputs, at_once):
-        rows = slice(start, start + at_once)
-        same = first[rows, :, None] == second[rows, None, :]
-        found[rows] = (same * weights).sum((1, 2)) / most[same.sum((1, 2))]
-    return found
+    common = common_ranks(pair, k)
+    return torch.where(common.number > 0, common.brought / most(pair.a, k, common.number), 0.0)
 
 
 @measure(
@@ -111,7 +104,7 @@ def rank_similarity(pair: Pair, *, k: int = 10) -> Tensor:
 
     with ranks $r_i(j), s_i(j)$ from 1 for the nearest, $m_i$ the number of common neighbours and
     $H_m = \sum_{l \le m} 1/l$; an input without common neighbours adds 0. Neighbours are as in
-    `knn_jaccard`.
+    `knn_jaccard`; those that are equally near share their ranks (`sides/shared_ranks.py`).
 
     >>> R = [[0.0, 1.0], [0.1, 1.2], [1.0, 0.0], [1.2, 0.1]]
     >>> rank_similarity.at(2)(R, R)
@@ -161,7 +154,15 @@ def _make_second_order(pair: Pair, k: int) -> Tensor:
     a, b = cosines_at(pair.a, union), cosines_at(pair.b, union)
     dot = (counts * a * b).sum(1)
     lengths = (counts * a * a).sum(1).sqrt() * (counts * b * b).sum(1).sqrt()
-    return (dot / lengths).clamp(-1, 1)
+    found = dot / lengths
+    sets = pair.a.neighbours(k), pair.b.neighbours(k)
+    for rows in tied_in_either(*sets):
+        # Of those that share a place, the cosines with all are needed.
+        a, b = (cosines_with_all(side, rows).double() for side in (pair.a, pair.b))
+        parts = torch.maximum(sets[0].parts(rows), sets[1].parts(rows))
+        lengths = (parts * a * a).sum(1).sqrt() * (parts * b * b).sum(1).sqrt()
+        found[rows] = (parts * a * b).sum(1) / lengths
+    return found.clamp(-1, 1)
 
 
 @measure(

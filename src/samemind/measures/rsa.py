@@ -71,10 +71,19 @@ def _upper(n: int, device: torch.device) -> Tensor:
     return torch.ones(n, n, dtype=torch.bool, device=device).triu_(1)
 
 
-def average_ranks(values: Tensor) -> Tensor:
-    """The ranks from 1, in float64; equal values share the mean of theirs."""
+#: Dissimilarities closer than this share of the largest are equal: no rounding may rank them.
+_EQUAL = 1e-12
+
+
+def average_ranks(values: Tensor, *, equal: float = 0.0) -> Tensor:
+    """The ranks from 1, in float64; values no further apart than `equal` share the mean of theirs.
+
+    **Arguments:** values `(P,)`.
+    """
     ascending, order = values.sort()
-    _, counts = torch.unique_consecutive(ascending, return_counts=True)
+    is_next = torch.ones_like(ascending, dtype=torch.bool)
+    is_next[1:] = ascending[1:] - ascending[:-1] > equal
+    counts = torch.bincount(is_next.cumsum(0) - 1)
     last = counts.cumsum(0).double()
     shared = (last - (counts.double() - 1) / 2).repeat_interleave(counts)
     return torch.empty_like(shared).scatter_(0, order, shared)
@@ -87,7 +96,9 @@ def _ranked(side: Side, kind: str) -> Tensor:
         matrix = _dissimilarities(root, kind)
         above = _upper(root.n_inputs, matrix.device)
         found = torch.zeros_like(matrix)
-        found[above] = average_ranks(matrix[above]).to(found.dtype)
+        values = matrix[above]
+        equal = _EQUAL * float(values.max()) if len(values) else 0.0
+        found[above] = average_ranks(values, equal=equal).to(found.dtype)
         return found + found.T
 
     return side.square(f"ranks {kind}", make)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,34 @@ def _varies(pair: Pair) -> bool:
     return float(pair.a.norm) > 0 and float(pair.b.norm) > 0
 
 
+#: Keys closer than this share of themselves are equal: rounding may not put inputs in order.
+_DIGITS = 9
+
+
+def _subsets(sides: Sequence[Side], count: int, repeats: int, random_seed: int) -> list[Tensor]:
+    """Random subsets of so many inputs, whatever their order; all inputs, once, if not more."""
+    n = sides[0].n_inputs
+    if n <= count:
+        return [torch.arange(n)]
+    generator, order = torch.Generator().manual_seed(random_seed), _order(sides)
+    return [order[torch.randperm(n, generator=generator)[:count]] for _ in range(repeats)]
+
+
+def _order(sides: Sequence[Side]) -> Tensor:
+    """An order of the inputs that they bring along, `(N,)`, so that a sample is of the same ones.
+
+    By how far they lie from the mean, and then by how far from one another; the same for a rotated,
+    moved or scaled copy, and whichever side comes first. Of equal ones, the first as given.
+    """
+    lengths = [side.unit_row_squares * side.n_inputs for side in sides]
+    spreads = [side.gram_row_squares * side.n_inputs for side in sides]
+    order = torch.arange(sides[0].n_inputs, device=sides[0].device)
+    for keys in (spreads, lengths):
+        key = torch.stack(keys).sum(0).mul(10**_DIGITS).round()
+        order = order[key[order].argsort(stable=True)]
+    return order.cpu()
+
+
 # --- representation topology divergence -----------------------------------------------------
 
 
@@ -80,13 +109,7 @@ def topology_divergences(
     **Returns:** `(repeats,)` in float64, to see how far they spread; a single one, of all inputs,
     if there are no more than `sample`.
     """
-    n = pair.n_inputs
-    generator = torch.Generator().manual_seed(random_seed)
-    subsets = (
-        [torch.arange(n)]
-        if n <= sample
-        else [torch.randperm(n, generator=generator)[:sample] for _ in range(repeats)]
-    )
+    subsets = _subsets((pair.a, pair.b), sample, repeats, random_seed)
     found = []
     for subset in subsets:
         first, second = (
@@ -157,12 +180,7 @@ def relative_living_times(
     """
     gudhi = _gudhi("gudhi")
     n = side.n_inputs
-    generator = torch.Generator().manual_seed(random_seed)
-    chosen = (
-        [torch.arange(n)]
-        if n <= landmarks
-        else [torch.randperm(n, generator=generator)[:landmarks] for _ in range(repeats)]
-    )
+    chosen = _subsets((side,), landmarks, repeats, random_seed)
     rows = side.factor.double()
     found = []
     for subset in chosen:

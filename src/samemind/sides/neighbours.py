@@ -2,18 +2,20 @@
 
 Cosines come from products in float32 where arrays are large. Wherever that could decide wrongly
 who is a neighbour, the few cosines in question are computed again in float64. So the sets are
-those of float64, on every device and with every library.
+those of float64, on every device and with every library. Where equal cosines meet at the k-th
+place, nobody is chosen by the order of the inputs: all of them share the places that are left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from samemind.lazy import LazyModule
 from samemind.sides import preprocessing
-from samemind.sides.neighbour_sets import LISTED_FROM, NeighbourSets
+from samemind.sides.neighbour_sets import LISTED_FROM, NeighbourSets, as_lists
+from samemind.sides.ties import Ties, packed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +25,7 @@ else:
     np = LazyModule("numpy")
     torch = LazyModule("torch")
 
-#: Cosines closer than this are equal; of equal ones, the lower index is the nearer neighbour.
+#: Cosines closer than this are equal.
 TIE = 1e-12
 #: Float32 cosines closer than this may be in the wrong order. Each is wrong by up to 1.4e-6 for
 #: near neighbours (measured, D from 320 to 16,384, oneDNN), so a pair by twice that; and a margin.
@@ -32,6 +34,10 @@ FLOAT32_DOUBT = 8e-6
 ROWS_AT_ONCE = 500
 #: Up to this many inputs the symmetric half of the cosines is copied, not computed again.
 MIRRORED_UP_TO = 16384
+
+
+#: Of one block of rows: sets as bits or lists, ties, and the two nearest after the sets.
+_Found: TypeAlias = "tuple[Tensor, list[Ties], Tensor]"
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,7 @@ def nearest(
     weights = rows.lengths.square()
     gram_squares = torch.empty_like(weights)
     is_listed = rows.values.device.type != "cpu" or n >= LISTED_FROM
-    found: list[list[Tensor]] = [[] for _ in counts]
+    found: list[list[_Found]] = [[] for _ in counts]
     doubt = TIE if precision == torch.float64 else FLOAT32_DOUBT
     for start, block in _cosine_blocks(rows.directions(precision)):
         these = slice(start, start + len(block))
@@ -97,13 +103,22 @@ def nearest(
         scaled = block.square() @ weights.to(block.dtype)
         gram_squares[these] = scaled.double() * weights[these]
         block[diagonal, diagonal + start] = -float("inf")
-        for kept, members in zip(found, _members(block, start, rows, counts, doubt), strict=True):
-            kept.append(_as_lists(members) if is_listed else _as_bits(members))
-    sets = [
-        NeighbourSets.listed(k, torch.cat(kept)) if is_listed else NeighbourSets.packed(k, kept)
-        for k, kept in zip(counts, found, strict=True)
-    ]
-    return sets, gram_squares
+        for kept, (k, members, ties, next_ones) in zip(
+            found, _members(block, start, rows, counts, doubt), strict=True
+        ):
+            held = as_lists(members, k) if is_listed else packed(members)
+            kept.append((held, ties, next_ones))
+    return [_joined(k, n, kept, is_listed) for k, kept in zip(counts, found, strict=True)], (
+        gram_squares
+    )
+
+
+def _joined(k: int, n: int, blocks: Sequence[_Found], is_listed: bool) -> NeighbourSets:
+    held, ties, next_ones = zip(*blocks, strict=True)
+    sets = NeighbourSets.listed(k, torch.cat(held)) if is_listed else NeighbourSets.packed(k, held)
+    sets.ties = Ties.joined(k, n, [part for some in ties for part in some])
+    sets.next_ones = torch.cat(next_ones)
+    return sets
 
 
 def _cosine_blocks(directions: Tensor) -> Iterator[tuple[int, Tensor]]:
@@ -139,32 +154,71 @@ def _cosine_blocks(directions: Tensor) -> Iterator[tuple[int, Tensor]]:
 
 def _members(
     block: Tensor, start: int, rows: Rows, counts: Sequence[int], doubt: float
-) -> Iterator[Tensor]:
-    """For each k, which columns hold the k largest of each row of cosines, booleans."""
-    largest = _largest(block, min(counts[-1] + 1, block.shape[1]))
+) -> Iterator[tuple[int, Tensor, list[Ties], Tensor]]:
+    """For each k: who is among the k nearest for certain, who is tied, and the two after them.
+
+    The first as booleans like the block, the last as indices `(rows, 2)`.
+    """
+    largest, places = _largest(block, min(counts[-1] + 2, block.shape[1]))
     for k in counts:
         last, next_one = largest[:, k - 1], largest[:, min(k, largest.shape[1] - 1)]
         members = block >= last[:, None]
         # With k = N - 1 the next one is the input itself, at minus infinity: never in doubt.
         (doubtful,) = torch.nonzero(~(last - next_one > doubt), as_tuple=True)
+        ties = []
         for part in doubtful.split(ROWS_AT_ONCE):
-            members[part] = _settled(block, part, start, rows, last[part], k, doubt)
-        yield members
+            members[part], tied = _settled(block, part, start, rows, last[part], k, doubt)
+            ties.extend(tied)
+        yield k, members, ties, _next_ones(block, members, largest, places, k)
 
 
-def _largest(block: Tensor, count: int) -> Tensor:
-    """The largest values of each row, descending, `(rows, count)`."""
+def _largest(block: Tensor, count: int) -> tuple[Tensor, Tensor | None]:
+    """The largest values of each row, descending, `(rows, count)`, and where, if that is free."""
     if block.device.type != "cpu":
-        return block.topk(count, dim=1).values
+        values, places = block.topk(count, dim=1)
+        return values, places
     # Four times faster than torch's topk on a CPU; what is left to sort is `count` wide.
     values = np.partition(block.numpy(), block.shape[1] - count, axis=1)[:, -count:]
-    return torch.from_numpy(np.ascontiguousarray(np.sort(values, axis=1)[:, ::-1]))
+    return torch.from_numpy(np.ascontiguousarray(np.sort(values, axis=1)[:, ::-1])), None
+
+
+def _next_ones(
+    block: Tensor, members: Tensor, largest: Tensor, places: Tensor | None, k: int
+) -> Tensor:
+    """The two nearest after the k, in either order, `(rows, 2)`; -1 where there is none.
+
+    Only the error of a score reads them: cosines that float32 cannot tell apart are not settled.
+    """
+    n_there = min(k + 2, block.shape[1] - 1) - k
+    found = torch.full((len(block), 2), -1, dtype=torch.int32, device=block.device)
+    if n_there == 0:
+        return found
+    if places is not None:
+        found[:, :n_there] = places[:, k : k + n_there].int()
+        return found
+    row, column = _bits_set(packed(block >= largest[:, k + n_there - 1, None]) ^ packed(members))
+    place = np.arange(len(row)) - np.searchsorted(row, np.arange(len(block)))[row]
+    is_kept = place < n_there
+    found[row[is_kept], place[is_kept]] = torch.from_numpy(column[is_kept]).int()
+    return found
+
+
+def _bits_set(bits: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the bits that are set, where they are few, in order."""
+    words = bits.numpy().view(np.uint64)
+    row, word = np.nonzero(words)
+    bytes_there = words[row, word].view(np.uint8).reshape(-1, 8)
+    which, bit = np.nonzero(np.unpackbits(bytes_there, axis=1))
+    return row[which], 64 * word[which] + bit
 
 
 def _settled(
     block: Tensor, part: Tensor, start: int, rows: Rows, last: Tensor, k: int, doubt: float
-) -> Tensor:
-    """The members of rows where the k-th and the next cosine are too close to tell apart."""
+) -> tuple[Tensor, list[Ties]]:
+    """The members of rows where the k-th and the next cosine are too close to tell apart.
+
+    **Returns:** who is among the k nearest for certain, booleans; and who is tied for the rest.
+    """
     cosines = block[part]
     is_above = cosines > last[:, None] + doubt
     is_near = (cosines >= last[:, None] - doubt) & ~is_above
@@ -172,15 +226,26 @@ def _settled(
     exact = cosines[row, column].double()
     if block.dtype != torch.float64:
         exact = rows.cosines(part[row] + start, column)
-    is_taken = _take_largest(row, exact, k - is_above.sum(1), len(part))
+    is_taken, is_tied, last = _take_largest(row, exact, k - is_above.sum(1), len(part))
     is_above[row[is_taken], column[is_taken]] = True
-    return is_above
+    if not bool(is_tied.any()):
+        return is_above, []
+    tied = torch.zeros_like(is_above)
+    tied[row[is_tied], column[is_tied]] = True
+    (some,) = torch.nonzero(tied.any(1), as_tuple=True)
+    nearer = is_above[some].sum(1)
+    ties = Ties(k, block.shape[1], part[some] + start, packed(tied[some]), nearer, last[some])
+    return is_above, [ties]
 
 
-def _take_largest(row: Tensor, value: Tensor, n_open: Tensor, n_rows: int) -> Tensor:
-    """Which of the candidates are the `n_open[row]` largest of their row; of ties, the first.
+def _take_largest(
+    row: Tensor, value: Tensor, n_open: Tensor, n_rows: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Which of the candidates are the `n_open[row]` largest of their row, and which are tied.
 
-    The candidates come ordered by row and, in it, by column; every row has enough of them.
+    The candidates come ordered by row; every row has enough of them.
+
+    **Returns:** who is taken; who is tied with more than can be taken; the last value of each row.
     """
     per_row = torch.bincount(row, minlength=n_rows)
     first = per_row.cumsum(0) - per_row
@@ -188,19 +253,8 @@ def _take_largest(row: Tensor, value: Tensor, n_open: Tensor, n_rows: int) -> Te
     by_row = descending[row[descending].argsort(stable=True)]
     last = value[by_row[first + n_open - 1]]
     is_above = value > last[row] + TIE
-    is_tied = (value >= last[row] - TIE) & ~is_above
+    is_equal = (value >= last[row] - TIE) & ~is_above
     n_above = torch.zeros_like(n_open).index_add_(0, row, is_above.to(n_open.dtype))
-    place = is_tied.cumsum(0)
-    place -= (place - is_tied.long())[first[row]]
-    return is_above | (is_tied & (place <= (n_open - n_above)[row]))
-
-
-def _as_bits(members: Tensor) -> Tensor:
-    bits = np.packbits(members.numpy(), axis=1)
-    # Padded to whole 64-bit words, which are faster to count.
-    return torch.from_numpy(np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8))))
-
-
-def _as_lists(members: Tensor) -> Tensor:
-    columns = torch.nonzero(members)[:, 1]
-    return columns.reshape(len(members), -1).int()
+    n_equal = torch.zeros_like(n_open).index_add_(0, row, is_equal.to(n_open.dtype))
+    fits = (n_above + n_equal == n_open)[row]
+    return is_above | (is_equal & fits), is_equal & ~fits, last

@@ -209,6 +209,13 @@ class Side(Given):
         order = self._order
         return sets if order is None else self.once(f"neighbours@{k}", lambda: sets.permuted(order))
 
+    def tied_share(self, k: int) -> float:
+        """The share of inputs whose k-th neighbour is as near as the next one, 0 to 1.
+
+        All that are equally near share the last of the k places, so such an input says less.
+        """
+        return self._root.neighbours(k).n_tied / self.n_inputs
+
     # --- logits -----------------------------------------------------------------------------
 
     @property
