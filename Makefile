@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 # Compiling all that PyTorch brings may wait a minute for a busy disk; that is no failure.
 export UV_COMPILE_BYTECODE_TIMEOUT ?= 900
 
-.PHONY: help setup demo test test-all test-browser torture bench-scale check check-statistics bench bench-starting bench-measures bench-training bench-inversion finding docs tables clean
+.PHONY: help setup demo test test-all test-browser torture bench-scale check check-statistics bench bench-starting bench-doors bench-measures bench-training bench-inversion finding docs tables clean
 
 help:
 	@echo "make demo    run a complete study on real images and name the report (installs first)"
@@ -77,10 +77,13 @@ finding: $(RUNTIME)
 check-statistics: $(DEV)
 	$(BIN)/python benchmarks/coverage.py --minutes $(or $(MINUTES),60)
 
-bench: bench-starting bench-measures bench-training bench-inversion
+bench: bench-starting bench-doors bench-measures bench-training bench-inversion
 
 bench-starting: $(DEV)
 	$(BIN)/python benchmarks/starting.py
+
+bench-doors: $(DEV)
+	$(BIN)/python benchmarks/doors.py
 
 # CPU seconds of one thread; the public way takes minutes on the paper's sizes.
 bench-measures: $(DEV)

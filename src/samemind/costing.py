@@ -91,39 +91,59 @@ def longest_first(recipes: Iterable[Recipe]) -> list[Recipe]:
 
 
 def _cost(recipe: Recipe) -> Cost:
-    if isinstance(recipe, Trained):
-        images = recipe.schedule.count or _first_split(recipe.dataset)
-        images *= recipe.schedule.epochs
-        steps, looks = _attack_passes(recipe.attack)
-        passes = _passes(recipe, images * looks, images * steps, images)
-        return Cost(passes, bytes_of(recipe))
-    if isinstance(recipe, Evaluated):
-        whole = recipe.count or DATASETS[recipe.checkpoint.dataset].splits[recipe.split]
-        strong = min(recipe.strong_count or whole, whole) if recipe.strong_attack else 0
-        strong *= max(len(recipe.epsilons), 1)
-        steps, looks = _attack_passes(recipe.attack)
-        strong_steps, strong_looks = _attack_passes(recipe.strong_attack)
-        forward = whole * (2 + looks) + strong * (1 + strong_looks)
-        return Cost(_passes(recipe.checkpoint, forward, whole * steps + strong * strong_steps), 0)
-    if isinstance(recipe, Inverted):
-        n = _count(recipe.targets)
-        passes = _passes(recipe.checkpoint, 3 * n, n * recipe.descent.steps)
-        return Cost(passes, n * _pixels(recipe) * BYTES[recipe.storage])
-    if isinstance(recipe, (Natural, Seeds)):
-        natural = recipe.targets if isinstance(recipe, Seeds) else recipe
-        return Cost(Counter(), _count(natural) * _pixels(natural))
-    if isinstance(recipe, Activations):
-        inputs = recipe.inputs
-        n = _count(inputs.source)
-        width = ARCHITECTURES[recipe.checkpoint.architecture].representation_size
-        width += len(DATASETS[recipe.checkpoint.dataset].classes)
-        return Cost(_passes(recipe.checkpoint, n), 4 * n * width)
-    if isinstance(recipe, LayerActivations):
-        # How wide its layers are, only the network knows: their disk is left out.
-        inputs = recipe.inputs
-        n = _count(inputs.source)
-        return Cost(_passes(recipe.checkpoint, n), 0)
-    return NOTHING
+    counted = _COSTS.get(type(recipe))
+    return counted(recipe) if counted else NOTHING
+
+
+def _of_training(recipe: Trained) -> Cost:
+    images = recipe.schedule.count or _first_split(recipe.dataset)
+    images *= recipe.schedule.epochs
+    steps, looks = _attack_passes(recipe.attack)
+    passes = _passes(recipe, images * looks, images * steps, images)
+    return Cost(passes, bytes_of(recipe))
+
+
+def _of_evaluation(recipe: Evaluated) -> Cost:
+    whole = recipe.count or DATASETS[recipe.checkpoint.dataset].splits[recipe.split]
+    strong = min(recipe.strong_count or whole, whole) if recipe.strong_attack else 0
+    strong *= max(len(recipe.epsilons), 1)
+    steps, looks = _attack_passes(recipe.attack)
+    strong_steps, strong_looks = _attack_passes(recipe.strong_attack)
+    forward = whole * (2 + looks) + strong * (1 + strong_looks)
+    return Cost(_passes(recipe.checkpoint, forward, whole * steps + strong * strong_steps), 0)
+
+
+def _of_inversion(recipe: Inverted) -> Cost:
+    n = _count(recipe.targets)
+    passes = _passes(recipe.checkpoint, 3 * n, n * recipe.descent.steps)
+    return Cost(passes, n * _pixels(recipe.checkpoint.dataset) * BYTES[recipe.storage])
+
+
+def _of_images(natural: Natural) -> Cost:
+    return Cost(Counter(), _count(natural) * _pixels(natural.dataset))
+
+
+def _of_extraction(recipe: Activations) -> Cost:
+    n = _count(recipe.inputs.source)
+    width = ARCHITECTURES[recipe.checkpoint.architecture].representation_size
+    width += len(DATASETS[recipe.checkpoint.dataset].classes)
+    return Cost(_passes(recipe.checkpoint, n), 4 * n * width)
+
+
+def _of_layers(recipe: LayerActivations) -> Cost:
+    # How wide its layers are, only the network knows: their disk is left out.
+    return Cost(_passes(recipe.checkpoint, _count(recipe.inputs.source)), 0)
+
+
+_COSTS: dict[type[Recipe], Callable[[Any], Cost]] = {
+    Trained: _of_training,
+    Evaluated: _of_evaluation,
+    Inverted: _of_inversion,
+    Natural: _of_images,
+    Seeds: lambda recipe: _of_images(recipe.targets),
+    Activations: _of_extraction,
+    LayerActivations: _of_layers,
+}
 
 
 def _attack_passes(attack: Attack | None) -> tuple[int, int]:
@@ -155,8 +175,7 @@ def _count(natural: Natural) -> int:
     return natural.count or DATASETS[natural.dataset].splits[natural.split]
 
 
-def _pixels(recipe: Natural | Inverted) -> int:
-    dataset = recipe.checkpoint.dataset if isinstance(recipe, Inverted) else recipe.dataset
+def _pixels(dataset: str) -> int:
     return DATASETS[dataset].channels * DATASETS[dataset].image_size ** 2
 
 

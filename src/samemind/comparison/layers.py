@@ -18,7 +18,7 @@ from samemind.lazy import LazyModule
 from samemind.measures import measure
 from samemind.measures.base import Pair, Side
 from samemind.registry import did_you_mean
-from samemind.store.artifacts import Recipe, Store
+from samemind.store.artifacts import Recipe, Store, later
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +51,7 @@ class LayerScores(Recipe):
     measures: tuple[str, ...]
     permutations: int
     random_seed: int
+    errors: bool = later(True)
 
     @property
     def inputs(self) -> str:
@@ -183,6 +184,7 @@ def _pairs(
                 Pair(sides_a[layer_a], sides_b[layer_b]),
                 [m for m in recipe.measures if measure(m).reads == "representation"],
                 both_ways=place.both_ways,
+                errors=recipe.errors,
                 permutations=recipe.permutations,
                 random_seed=recipe.random_seed,
             )

@@ -17,7 +17,7 @@ from samemind.extraction.activations import Activations
 from samemind.inversion import load_inputs
 from samemind.measures.mechanism import MECHANISM_MEASURES
 from samemind.sides.pair import Pair, Side
-from samemind.store.artifacts import Recipe, Store
+from samemind.store.artifacts import Recipe, Store, later
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +42,7 @@ class MechanismScores(Recipe):
     measures: tuple[str, ...]
     permutations: int
     random_seed: int
+    errors: bool = later(True)
 
     @property
     def label(self) -> str:
@@ -113,6 +114,7 @@ def _mechanism_rows(
             sides_of(here, labels, store, device),
             place.pairs(),
             recipe.measures,
+            errors=recipe.errors,
             permutations=recipe.permutations,
             random_seed=recipe.random_seed,
         )

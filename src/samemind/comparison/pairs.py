@@ -19,7 +19,7 @@ from samemind.lazy import LazyModule
 from samemind.measures import measure
 from samemind.measures.base import Measure, Pair, Score, Side
 from samemind.measures.intervals import UNKNOWN
-from samemind.store.artifacts import Recipe, Store
+from samemind.store.artifacts import Recipe, Store, later
 
 if TYPE_CHECKING:
     import torch
@@ -51,6 +51,7 @@ class Scores(Recipe):
 
     - `activations`: of every model on the natural inputs; or, for inverted inputs, of every model
       on the inverted images of each.
+    - `errors`: whether scores have standard errors and intervals.
     - `permutations`: of the rows of one side, for the floor of each score.
     - `driving_inputs`: how many inputs are kept that add most, and least, to each score.
     - `subgroups`: also score the inputs where two models agree, and where they disagree.
@@ -64,6 +65,7 @@ class Scores(Recipe):
     measures: tuple[str, ...]
     permutations: int
     random_seed: int
+    errors: bool = later(True)
     driving_inputs: int = 3
     subgroups: bool = True
 
@@ -292,6 +294,7 @@ def _of_one_input_set(
         place.pairs(),
         recipe.measures,
         both_ways=place.both_ways,
+        errors=recipe.errors,
         permutations=recipe.permutations,
         random_seed=recipe.random_seed,
         then=look_closer,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from samemind.figures._style import COLOUR, epsilon_text, panels, place_label
+from samemind.figures.style import COLOUR, epsilon_text, panels, place_label
 from samemind.lazy import LazyModule
 
 if TYPE_CHECKING:

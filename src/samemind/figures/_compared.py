@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from samemind.figures._boxes import draw_box, weak_handles
-from samemind.figures._style import epsilon_text, legend_below, letter, measure_label, panels
+from samemind.figures.style import epsilon_text, legend_below, letter, measure_label, panels
 
 if TYPE_CHECKING:
     import matplotlib.figure

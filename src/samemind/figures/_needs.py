@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from samemind.figures._style import dataset_label
+from samemind.figures.style import dataset_label
 from samemind.lazy import LazyModule
 from samemind.results import PARTS
 

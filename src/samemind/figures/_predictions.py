@@ -13,8 +13,8 @@ from samemind.figures._boxes import (
     measures_in,
 )
 from samemind.figures._needs import on_predictions
-from samemind.figures._style import COLOUR, legend_below, letter, measure_label
 from samemind.figures.base import Results
+from samemind.figures.style import COLOUR, legend_below, letter, measure_label
 from samemind.lazy import LazyModule
 from samemind.statistics import agreement_bounds
 

@@ -12,8 +12,8 @@ from samemind.figures._boxes import (
     legend_handles,
     measures_in,
 )
-from samemind.figures._style import legend_below, letter, measure_label
 from samemind.figures.evidence import representation_measures
+from samemind.figures.style import legend_below, letter, measure_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from samemind.figures._style import dataset_label, legend_below, letter, looks_of, panels
 from samemind.figures.base import Results, figure
+from samemind.figures.style import dataset_label, legend_below, letter, looks_of, panels
 
 if TYPE_CHECKING:
     import matplotlib.figure

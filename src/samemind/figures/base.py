@@ -100,7 +100,7 @@ class Figure:
                 f"The figure '{self.name}' cannot be drawn from '{results.name}': "
                 f"{'; '.join(missing)}. Add that to the study and run it again."
             )
-        from samemind.figures._style import house_style, note_above
+        from samemind.figures.style import house_style, note_above
 
         with house_style():
             drawing = self.draw(results)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from samemind.figures._style import TWO_COLUMNS, as_picture, measure_label, new_figure
 from samemind.figures.base import Contributions, Results, figure, pair_keys
 from samemind.figures.evidence import representation_measures
+from samemind.figures.style import TWO_COLUMNS, as_picture, measure_label, new_figure
 
 if TYPE_CHECKING:
     import matplotlib.figure

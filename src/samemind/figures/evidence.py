@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from samemind.figures._boxes import across_architectures
 from samemind.figures._needs import PREDICTIONS
 from samemind.figures._predictions import pair_bounds
-from samemind.figures._style import measure_label
 from samemind.figures.base import Results
+from samemind.figures.style import measure_label
 from samemind.lazy import LazyModule
 
 if TYPE_CHECKING:

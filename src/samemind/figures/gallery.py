@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from samemind.figures._style import TWO_COLUMNS, as_picture, epsilon_text, new_figure
 from samemind.figures.base import GalleryItem, Results, figure
+from samemind.figures.style import TWO_COLUMNS, as_picture, epsilon_text, new_figure
 
 if TYPE_CHECKING:
     import matplotlib.figure

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from samemind.figures._style import measure_label, new_figure
 from samemind.figures.base import Results, figure
+from samemind.figures.style import measure_label, new_figure
 from samemind.lazy import LazyModule
 
 if TYPE_CHECKING:

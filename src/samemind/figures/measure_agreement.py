@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samemind.figures._boxes import measures_in
-from samemind.figures._style import measure_label, new_figure
 from samemind.figures.base import Results, figure
+from samemind.figures.style import measure_label, new_figure
 from samemind.lazy import LazyModule
 from samemind.statistics import rank_correlations
 

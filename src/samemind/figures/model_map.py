@@ -12,8 +12,8 @@ from samemind.figures._matrices import (
     symmetric,
     weak_names,
 )
-from samemind.figures._style import epsilon_text, legend_below, looks_of, measure_label, new_figure
 from samemind.figures.base import Results, figure
+from samemind.figures.style import epsilon_text, legend_below, looks_of, measure_label, new_figure
 from samemind.lazy import LazyModule
 from samemind.statistics import classical_map
 

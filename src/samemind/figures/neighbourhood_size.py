@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from samemind.figures._boxes import box_panels, draw_groups, groups_of, legend_handles, measures_in
 from samemind.figures._needs import on_inverted, on_neighbours
-from samemind.figures._style import legend_below, letter, measure_label, neighbours_of
 from samemind.figures.base import Results, figure
+from samemind.figures.style import legend_below, letter, measure_label, neighbours_of
 
 if TYPE_CHECKING:
     import matplotlib.figure

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samemind.figures._boxes import measures_in, weak_handles
-from samemind.figures._style import (
+from samemind.figures.base import Results, figure
+from samemind.figures.evidence import PREDICTIONS, representation_measures
+from samemind.figures.style import (
     COLOUR,
     MARKERS,
     epsilon_text,
@@ -14,8 +16,6 @@ from samemind.figures._style import (
     measure_label,
     panels,
 )
-from samemind.figures.base import Results, figure
-from samemind.figures.evidence import PREDICTIONS, representation_measures
 from samemind.statistics import rank_correlations
 
 if TYPE_CHECKING:

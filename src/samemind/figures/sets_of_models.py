@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from samemind.figures._style import COLOUR, epsilon_text, letter, measure_label, panels
 from samemind.figures.base import Results, figure
+from samemind.figures.style import COLOUR, epsilon_text, letter, measure_label, panels
 
 if TYPE_CHECKING:
     import matplotlib.figure

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samemind.figures._boxes import box_panels, draw_groups, groups_of, legend_handles, measures_in
-from samemind.figures._style import legend_below, letter, measure_label
 from samemind.figures.base import Results, figure
+from samemind.figures.style import legend_below, letter, measure_label
 
 if TYPE_CHECKING:
     import matplotlib.figure

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from samemind.figures._style import (
+from samemind.figures.base import Results, figure
+from samemind.figures.evidence import COMMON, trend_table
+from samemind.figures.style import (
     COLOUR,
     ONE_COLUMN,
     TWO_COLUMNS,
@@ -14,8 +16,6 @@ from samemind.figures._style import (
     new_figure,
     place_label,
 )
-from samemind.figures.base import Results, figure
-from samemind.figures.evidence import COMMON, trend_table
 
 if TYPE_CHECKING:
     import matplotlib.figure

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from samemind.figures._boxes import measures_in
 from samemind.figures._matrices import has_several_seeds, matrix_of, short_names, symmetric
-from samemind.figures._style import measure_label
 from samemind.figures.base import Results, pair_keys
 from samemind.figures.evidence import levels_of
 from samemind.figures.gallery import KINDS
+from samemind.figures.style import measure_label
 from samemind.lazy import LazyModule
 from samemind.reporting.sheets import Sheets, sheets_of
 from samemind.statistics import classical_map, cluster_order, normalised

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samemind import __version__
-from samemind.figures._style import measure_label
 from samemind.figures.base import FIGURES, Results
 from samemind.figures.evidence import verdicts
+from samemind.figures.style import measure_label
 from samemind.files.pictures import open_picture
 from samemind.reporting.embedded import embedded
 from samemind.reporting.flips import flips_of

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from samemind.errors import InvalidInput, StoreError
 from samemind.execution import Executor, InProcess
 from samemind.figures._boxes import measures_in
-from samemind.figures._style import place_label
 from samemind.figures.base import FIGURES, Figure, Results
 from samemind.figures.evidence import verdicts
+from samemind.figures.style import place_label
 from samemind.lazy import LazyModule
 from samemind.reporting.fingerprint import (
     MADE_FILE,
@@ -230,7 +230,7 @@ def variants(member: Figure, study: Results) -> list[tuple[Figure, Results, Draw
 
 def save(member: Figure, results: Results, path: Path) -> None:
     """Writes a figure as PDF (fonts embedded) and as PNG, both at print size."""
-    from samemind.figures._style import house_style
+    from samemind.figures.style import house_style
 
     drawing = member(results)
     with house_style():

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from samemind.figures._style import as_picture
+from samemind.figures.style import as_picture
 from samemind.lazy import LazyModule
 
 if TYPE_CHECKING:

@@ -30,6 +30,7 @@ def layer_scores(cells: Sequence[Scores], asked: Comparison) -> Iterator[LayerSc
                 activations=activations,
                 layer_measure=asked.layer_measure,
                 measures=asked.of_kind("pair"),
+                errors=asked.errors,
                 permutations=asked.permutations,
                 random_seed=asked.random_seed,
             )
@@ -52,6 +53,7 @@ def mechanism_scores(cells: Sequence[Scores], asked: Comparison) -> Iterator[Mec
             on_targets=tuple(targets),
             on_inverted=cell.activations,
             measures=measures,
+            errors=asked.errors,
             permutations=asked.permutations,
             random_seed=asked.random_seed,
         )

@@ -261,6 +261,7 @@ class Study(Section):
                         Activations(checkpoint=m, inputs=i) for i in inputs for m in models
                     ),
                     measures=self.comparison.of_kind("pair"),
+                    errors=self.comparison.errors,
                     permutations=self.comparison.permutations,
                     random_seed=self.comparison.random_seed,
                     driving_inputs=self.comparison.driving_inputs,

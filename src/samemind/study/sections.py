@@ -311,12 +311,14 @@ LAYERS_MAY_BE = (
 class Comparison(Section):
     """Which measures, and how many permutations for their floors.
 
+    - `errors`: whether scores have standard errors and intervals; without them they cost a third.
     - `layers`: inside the networks, beside the penultimate one: "all", names, relative depths, or
       a list for each architecture. `pooling` is how each becomes one row per input.
     - `layer_measure`: of the map of all layers of two models; `layer_inputs`: on which inputs.
     """
 
     measures: tuple[str, ...] = STUDY_MEASURES
+    errors: bool = True
     permutations: Annotated[int, Field(ge=0)] = 20
     random_seed: int = 0
     driving_inputs: Annotated[int, Field(ge=0)] = 3

@@ -109,6 +109,7 @@ steps = {steps}  # the paper's code takes 1000; 0 leaves inversion out
 
 [comparison]
 # measures = [{measures}]
+# errors = true  # standard errors and intervals of scores
 # permutations = 20  # shuffles for the floor of each score; 0 leaves floors out
 # random_seed = 0
 # driving_inputs = 3  # per pair and measure, the inputs that add most and least to the score
