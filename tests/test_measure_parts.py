@@ -3,10 +3,13 @@
 from itertools import permutations, product
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from measure_examples import generator, labels, related_with_classes
+import samemind
+from measure_examples import generator, labels, related_logits, related_with_classes
+from samemind.comparison.driving import driving_inputs, subgroup_scores
 from samemind.errors import InvalidInput, UndefinedScore
 from samemind.measures import MEASURES, Pair, Side, measure
 from samemind.measures.shuffling import skewed_floor
@@ -312,3 +315,23 @@ def test_without_labels_there_are_no_parts(name):
         measure(name)(*arrays)
     with pytest.raises(InvalidInput, match=r"their shape is \(40, 2\)"):
         measure(name)(*arrays, labels=torch.zeros(40, 2))
+
+
+def test_a_study_and_compare_have_the_parts_of_whole_cells_and_of_subgroups():
+    arrays = related_with_classes(120, (6, 5))
+    correct, names = labels(120, 6), [*WITHIN, *BETWEEN]
+    sides = [
+        Side(representation=x, logits=logits, labels=correct)
+        for x, logits in zip(arrays, related_logits(120, 6), strict=True)
+    ]
+    groups = pd.DataFrame(subgroup_scores(Pair(*sides), names))
+    assert set(groups["measure"]) == set(names)
+    agree = (sides[0].predictions == sides[1].predictions).nonzero().flatten()
+    here = groups[groups["group"] == "agree"].set_index("measure")["score"]
+    expected = CKA(*(x[agree] for x in arrays), labels=correct[agree])
+    assert here[CKA.name] == pytest.approx(expected, abs=1e-12)
+    driving = pd.DataFrame(driving_inputs(Pair(*sides), names, count=2))
+    assert set(driving["measure"]) == {n for n in names if MEASURES[n].has_standard_error}
+    scores = samemind.compare(sides, measures=names).scores.set_index("measure")
+    assert (scores["floor"].abs() < scores["score"]).all()
+    assert scores["reason"].isna().all()

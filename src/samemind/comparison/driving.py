@@ -86,8 +86,7 @@ def subgroup_scores(pair: Pair, measures: Sequence[str]) -> Iterator[dict[str, A
 def _score_of(pair: Pair, name: str, indices: Tensor) -> tuple[float, str | None]:
     if len(indices) < 2:
         return float("nan"), f"{len(indices)} inputs: a comparison needs at least 2."
-    sides = (Side(representation=side.representation[indices]) for side in (pair.a, pair.b))
     try:
-        return measure(name).score(Pair(*sides)), None
+        return measure(name).score(pair.restricted(indices)), None
     except UndefinedScore as error:
         return float("nan"), str(error)
