@@ -14,7 +14,7 @@ from rich.table import Table
 from samemind.lazy import LazyModule
 from samemind.measures.kinds import of_kind
 from samemind.statistics.bounds import agreement_bounds
-from samemind.statistics.swaps import LOST, WON
+from samemind.statistics.swaps import LOST, POWER, WON
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,6 +63,8 @@ def show(found: Comparison, console: Console, *, tolerance: float) -> None:
         console.print(_layers(found.layers))
     for replacement in found.replacements:
         _show_swap(replacement, found, console, tolerance)
+    if note := several_swaps(len(found.replacements)):
+        console.print(f"\n{note}")
     for row in _undefined(found.scores):
         pair = f"{row['model_a']} and {row['model_b']}"
         console.print(f"Undefined: {row['measure']} of {pair}: {row['reason']}")
@@ -173,12 +175,13 @@ def _show_swap(r: Replacement, found: Comparison, console: Console, tolerance: f
     low, high = (100 * end for end in s.negative_interval)
     console.print(f"\nCan {r.b} take the place of {r.a}?", style="bold")
     console.print(
-        f"  accuracy {s.accuracy_a:.4f} → {s.accuracy_b:.4f}, a change of {s.gain:+.4f} (95 %: "
-        f"{s.gain_interval[0]:+.4f} to {s.gain_interval[1]:+.4f}; McNemar p = {s.p_value:.2g})"
+        f"  accuracy {s.accuracy_a:.4f} → {s.accuracy_b:.4f}: {s.accuracy_answer} (McNemar's exact "
+        f"test decides, p = {s.p_value:.2g}); a change of {s.gain:+.4f} (about "
+        f"{s.gain_interval[0]:+.4f} to {s.gain_interval[1]:+.4f} with 95 % confidence)"
     )
     console.print(
         f"  {s.negative:,} inputs turn from right to wrong: {100 * s.negative_share:.2f} % "
-        f"(95 % Wilson interval {low:.2f} to {high:.2f} %)"
+        f"(exact 95 % interval {low:.2f} to {high:.2f} %)"
     )
     _show_flips(r, found, console, LOST)
     console.print(f"  {s.positive:,} turn from wrong to right; {s.churn:,} predictions change")
@@ -225,8 +228,22 @@ def verdict(replacement: Replacement, tolerance: float) -> str:
     if answer == "no":
         return f"No: with 95 % confidence more than {limit} of inputs turn from right to wrong."
     needed = s.inputs_needed(tolerance)
-    more = f" About {needed:,} inputs would tell, at this rate." if needed else ""
+    more = (
+        f" About {needed:,} inputs would tell in {100 * POWER:.0f} % of samples, at this rate."
+        if needed
+        else ""
+    )
     return f"Undecided: the interval holds the tolerated {limit} (--tolerance).{more}"
+
+
+def several_swaps(n_answers: int) -> str:
+    """What must be said of several answers beside one another; nothing of one."""
+    if n_answers < 2:
+        return ""
+    return (
+        f"Each of these {n_answers} answers stands for itself: a yes or a no is wrong in at most "
+        f"2.5 % of samples, so that one of them or more is in up to {2.5 * n_answers:g} %."
+    )
 
 
 # -- in a notebook

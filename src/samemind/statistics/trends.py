@@ -1,21 +1,25 @@
-"""Does similarity change with ε? Trend, confidence interval, permutation test, effect size.
+"""How similarity changes over the levels of robustness, and how sure that is.
 
-Pairs that share a model are not independent: with seven models a single odd one takes part in six
-of the 21 pairs. So models are resampled, not pairs, and labels are permuted within models.
+Pairs that share a model are not independent: with seven models, an odd one takes part in six of
+the 21 pairs. So every interval and every test goes by models: each model has one pseudo-value,
+which is what the estimate owes to it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from math import exp, log, sqrt
 
 import numpy as np
 
 from samemind.statistics.pairs import PairScores
 
 NAN = float("nan")
-RESAMPLES = 2000
-PERMUTATIONS = 4999
 FEWEST_UNITS = 4
+CONFIDENCE = 0.95
+# Of a level, the tail counts twice: four to ten models show less than half of the skewness that
+# there is (five exponential ones 0.8 of 2). In a change, the tails of two levels cancel in part.
+TAIL_OF_LEVELS = 2.0
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,13 @@ class Trend:
 
     - `change`: along the straight line through the level means, with levels equally spaced (the
       ε of studies are, roughly, on a logarithmic scale with 0 added), from the first to the last.
-    - `p_value`: of the permutation test; NaN below two levels or three models.
+    - `p_value`: two-sided, of no change; below 0.05 exactly where the interval of `change` leaves
+      out 0. NaN below two levels or four models.
     - `effect`: the change in units of the standard deviation of scores within a level.
     - `share_rising`: the share of pairs whose score is higher at the last level than at the first.
-    - `last`: the mean score at the highest ε.
+    - `first`, `last`: the mean score at the lowest and the highest ε.
+    - `difference`: last minus first, which is `change` where there are two levels.
+    - `n_pairs`: how many pairs have a score at the last level.
     """
 
     change: Interval
@@ -48,38 +55,41 @@ class Trend:
     n_units: int
     n_pairs: int
     n_levels: int
+    difference: Interval = field(default=Interval(NAN))
+    units: tuple[str, ...] = ()
 
 
-def trend(
-    pairs: PairScores,
-    *,
-    resamples: int = RESAMPLES,
-    permutations: int = PERMUTATIONS,
-    random_seed: int = 0,
-) -> Trend:
-    """The trend of the mean score over the levels, with a bootstrap over models.
+def trend(pairs: PairScores) -> Trend:
+    """The trend of the mean score over the levels, with intervals that go by models.
 
-    **Cost:** O((resamples · units + permutations) · units · levels), about 10 ms for 28 models.
+    The interval is Tukey's jackknife over models: the estimate ± t(n − 1) standard errors of the
+    pseudo-values, each end lengthened by what their skewness asks for (see `Estimate`). It holds
+    where models have slopes of their own. Where scores vary by pair much more than by model it is
+    too wide, never too narrow.
+
+    **Cost:** O(units² · levels); below a millisecond for 28 models.
     """
-    generator = np.random.default_rng(random_seed)
-    contrast = line_contrast(len(pairs.levels))
-    targets = np.zeros((len(pairs.levels), 3))
-    targets[:, 0] = contrast
-    targets[0, 1] = targets[-1, 2] = 1
-    change, first, last = bootstrap_over_units(pairs, targets, resamples, generator)
+    n_levels = len(pairs.levels)
+    contrast = line_contrast(n_levels)
+    first, last = np.eye(n_levels)[[0, -1]]
+    estimates = [estimate(pairs, weights) for weights in (contrast, last - first, first, last)]
+    change, difference, *ends = estimates
     within = np.sqrt(np.nanmean([np.nanvar(matrix) for matrix in pairs.scores]))
     both = pairs.scores[-1] - pairs.scores[0]
     rising = both[np.isfinite(both)]
+    lower_end, upper_end = (_as_level(end, pairs) for end in ends)
     return Trend(
-        change=change,
-        p_value=permutation_test(pairs, contrast, permutations, generator),
+        change=change.interval(),
+        p_value=change.p_value() if n_levels > 1 else NAN,
         effect=change.value / within if within > 0 else NAN,
         share_rising=float((rising > 0).mean()) if rising.size else NAN,
-        first=first,
-        last=last,
+        first=lower_end,
+        last=upper_end,
         n_units=len(pairs.units),
         n_pairs=int(np.isfinite(pairs.scores[-1]).sum()) // 2,
-        n_levels=len(pairs.levels),
+        n_levels=n_levels,
+        difference=difference.interval(),
+        units=pairs.units,
     )
 
 
@@ -93,82 +103,114 @@ def line_contrast(n_levels: int) -> np.ndarray:
     return places * (n_levels - 1) / (places @ places) if n_levels > 1 else np.full(1, NAN)
 
 
-def bootstrap_over_units(
-    pairs: PairScores, targets: np.ndarray, resamples: int, generator: np.random.Generator
-) -> list[Interval]:
-    """A 95 % interval for each weighted sum of level means; `targets` is (levels, sums).
+@dataclass(frozen=True)
+class Estimate:
+    """A weighted sum of level means, with what is known of its error.
 
-    Units are drawn with replacement, with all their levels; a pair counts as often as its two
-    members were drawn together, and copies of one unit form no pair. The interval is the estimate
-    ± t(n − 1) standard errors of the bootstrap, enlarged by n / (n − 1): percentiles of so few
-    units are too narrow (80–90 % found instead of 95 % with four to ten models; see the tests).
+    - `standard_error`: of the jackknife over `n` models; NaN below four.
+    - `skewness`: of the models' pseudo-values (G1 of Joanes and Gill, 1998).
+
+    With few models and a long tail, a sample misses the tail more often than not, and its mean is
+    too far on the other side, with too small a deviation: at the exponential distribution and
+    five models, estimate ± t standard errors holds the truth in 89 % of cases, not 95. The
+    quantile of the studentised mean has a first term for that, γ (1 + 2 t²) / (6 √n) (Hall, 1992,
+    The bootstrap and Edgeworth expansion, section 2.6). It is added on the side of the longer
+    tail, `tail` times, and never taken away on the other.
     """
+
+    value: float
+    standard_error: float
+    skewness: float
+    n: int
+    tail: float = 1.0
+
+    def interval(self) -> Interval:
+        """The 95 % confidence interval."""
+        low, high = self.reaches()
+        return Interval(self.value, self.value - low, self.value + high)
+
+    def reaches(self) -> tuple[float, float]:
+        """How far the interval reaches below and above the estimate."""
+        if not self.standard_error > 0:
+            return self.standard_error, self.standard_error
+        from scipy.special import stdtrit
+
+        t = float(stdtrit(self.n - 1, (1 + CONFIDENCE) / 2))
+        low, high = (t + self._asked(side) * (1 + 2 * t * t) for side in (-1, 1))
+        return low * self.standard_error, high * self.standard_error
+
+    def _asked(self, side: int) -> float:
+        """What a tail below (−1) or above (1) adds, before t comes in."""
+        return self.tail * max(side * self.skewness, 0.0) / (6 * sqrt(self.n))
+
+    def p_value(self) -> float:
+        """Two-sided, of a true value of 0: below 0.05 where the interval leaves out 0."""
+        if self.standard_error != self.standard_error:
+            return NAN
+        if self.value == 0:
+            return 1.0
+        if self.standard_error == 0:
+            return 0.0
+        from scipy.special import stdtr
+
+        distance = abs(self.value) / self.standard_error
+        asked = self._asked(-1 if self.value > 0 else 1)
+        # The t whose lengthened reach ends at 0: the root of 2 a t² + t + a − distance.
+        root = sqrt(max(1 + 8 * asked * (distance - asked), 0.0))
+        t = (root - 1) / (4 * asked) if asked > 0 else distance
+        return float(min(1.0, 2 * stdtr(self.n - 1, -t)))
+
+
+def estimate(pairs: PairScores, weights: np.ndarray) -> Estimate:
+    """The weighted sum of level means, with the jackknife over models; `weights` is (levels,).
+
+    A model that is absent at some levels is left out of the others. Where leaving one out empties
+    a level, there is no error.
+    """
+    value = float(pairs.level_means @ weights)
     n = len(pairs.units)
-    estimates = pairs.level_means @ targets
     if n < FEWEST_UNITS:
-        return [Interval(float(value)) for value in estimates]
-    from scipy.special import stdtrit
-
-    weights = generator.multinomial(n, np.full(n, 1 / n), size=resamples).astype(float)
+        return Estimate(value, NAN, NAN, n)
     present = np.isfinite(pairs.scores)
-    scores = np.where(present, pairs.scores, 0)
-    sums = np.einsum("bli,bi->bl", np.matmul(weights, scores).swapaxes(0, 1), weights)
-    counts = np.einsum(
-        "bli,bi->bl", np.matmul(weights, present.astype(float)).swapaxes(0, 1), weights
+    row_sums = np.where(present, pairs.scores, 0).sum(axis=2)  # (levels, units)
+    row_counts = present.sum(axis=2)
+    sums = row_sums.sum(axis=1, keepdims=True) - 2 * row_sums
+    counts = row_counts.sum(axis=1, keepdims=True) - 2 * row_counts
+    used = weights != 0
+    if not (counts[used] > 0).all():
+        return Estimate(value, NAN, NAN, n)
+    without = weights[used] @ (sums[used] / counts[used])
+    pseudo = n * value - (n - 1) * without
+    deviations = pseudo - pseudo.mean()
+    variance = float((deviations**2).mean())
+    # Equal up to rounding is equal.
+    if variance <= (1e-12 * max(float(np.abs(pseudo).max()), 1e-12)) ** 2:
+        return Estimate(value, 0.0, 0.0, n)
+    skewness = float((deviations**3).mean()) / variance**1.5 * sqrt(n * (n - 1)) / (n - 2)
+    return Estimate(value, sqrt(variance / (n - 1)), skewness, n)
+
+
+def _as_level(found: Estimate, pairs: PairScores) -> Interval:
+    """The interval of a mean score; where all scores lie in [0, 1], also on the logistic scale.
+
+    Near an end of the range the tail points away from it, whether the few models show it or not.
+    The wider of the two intervals is taken at each end, and none goes beyond the range.
+    """
+    found = replace(found, tail=TAIL_OF_LEVELS)
+    plain = found.interval()
+    scores = pairs.scores[np.isfinite(pairs.scores)]
+    is_inside = bool(scores.size) and scores.min() >= 0 and scores.max() <= 1
+    if not (is_inside and 0 < found.value < 1) or plain.lower != plain.lower:
+        return plain
+    low, high = found.reaches()
+    odds = log(found.value / (1 - found.value))
+    per_score = 1 / (found.value * (1 - found.value))
+    return Interval(
+        found.value,
+        max(min(plain.lower, _logistic(odds - low * per_score)), 0.0),
+        min(max(plain.upper, _logistic(odds + high * per_score)), 1.0),
     )
-    usable = (counts > 0).all(axis=1)
-    drawn = (sums[usable] / counts[usable]) @ targets
-    half = stdtrit(n - 1, 0.975) * drawn.std(axis=0, ddof=1) * n / (n - 1)
-    return [
-        Interval(float(value), float(value - width), float(value + width))
-        for value, width in zip(estimates, half, strict=True)
-    ]
 
 
-def permutation_test(
-    pairs: PairScores, contrast: np.ndarray, permutations: int, generator: np.random.Generator
-) -> float:
-    """The two-sided p-value of "ε makes no difference", by permuting ε within each model.
-
-    A model's part in its pairs' scores (the least-squares solution of score(a, b) = part(a) +
-    part(b) at each level) is one series over ε; under the hypothesis the order of each series is
-    arbitrary, for every model on its own. Exact up to the estimation of the parts; where scores
-    vary by pair much more than by model the test errs towards not rejecting.
-    """
-    parts = unit_parts(pairs)
-    if len(pairs.levels) < 2 or parts is None:
-        return NAN
-    present = np.isfinite(parts)
-    counts = present.sum(axis=0)
-
-    def statistic(values: np.ndarray) -> np.ndarray:
-        return 2 * (np.where(present, values, 0).sum(axis=-2) / counts) @ contrast
-
-    shuffled = np.broadcast_to(parts, (permutations, *parts.shape)).copy()
-    for unit in range(len(parts)):
-        levels = np.flatnonzero(present[unit])
-        order = generator.random((permutations, len(levels))).argsort(axis=1)
-        shuffled[:, unit, levels] = parts[unit, levels][order]
-    observed = abs(float(statistic(parts)))
-    # Equal up to rounding counts as extreme: the identity is one of the permutations.
-    extreme = np.abs(statistic(shuffled)) >= observed * (1 - 1e-9) - 1e-15
-    return float((1 + extreme.sum()) / (1 + permutations))
-
-
-def unit_parts(pairs: PairScores) -> np.ndarray | None:
-    """What each unit contributes to its pairs, (units, levels); NaN where it is absent.
-
-    None where a level has too few pairs to tell the units apart (fewer than three units).
-    """
-    parts = np.full((len(pairs.units), len(pairs.levels)), NAN)
-    for level, matrix in enumerate(pairs.scores):
-        i, j = np.nonzero(np.triu(np.isfinite(matrix), 1))
-        members = np.unique(np.concatenate([i, j]))
-        design = np.zeros((len(i), len(members)))
-        rows = np.arange(len(i))
-        design[rows, np.searchsorted(members, i)] = 1
-        design[rows, np.searchsorted(members, j)] = 1
-        if len(members) < 3 or np.linalg.matrix_rank(design) < len(members):
-            return None
-        parts[members, level] = np.linalg.lstsq(design, matrix[i, j], rcond=None)[0]
-    return parts
+def _logistic(x: float) -> float:
+    return 1 / (1 + exp(-x)) if x >= 0 else exp(max(x, -700.0)) / (1 + exp(max(x, -700.0)))
