@@ -99,6 +99,7 @@ def pair_rows(a, b, inputs, inputs_dataset, measures, loading, draws):
     is_same = a["architecture"] == b["architecture"]
     shared = 0.95 if is_same else loading[a["model"]] * loading[b["model"]]
     shared *= 0.9 if inputs == "inverted" else 1.0
+    does_apply = inputs == "natural" and inputs_dataset == a["dataset"]
     for measure in measures:
         floor = FLOORS.get(measure, 0.05)
         yield {
@@ -120,6 +121,8 @@ def pair_rows(a, b, inputs, inputs_dataset, measures, loading, draws):
             "floor": floor,
             "floor_p95": floor + 0.01,
             "n_inputs": 500,
+            "accuracy_a": a["clean_accuracy"] if does_apply else float("nan"),
+            "accuracy_b": b["clean_accuracy"] if does_apply else float("nan"),
             "reason": None,
         }
 

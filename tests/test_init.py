@@ -19,6 +19,7 @@ from samemind.study.collecting import collect
 from samemind.study.running import advance
 from samemind.study.template import study_text
 from samemind.training import Schedule
+from within_bounds import check_within_bounds
 
 NOT_DEFAULTS = {("training", "policy"), ("inversion", "steps")}  # set, not commented out
 
@@ -160,6 +161,7 @@ def test_init_from_checkpoints_writes_a_study_of_these_files_that_runs(
     assert (results.models["clean_accuracy"] > 0.8).all()
     assert len(results.scores) == 6 * 3 + 6 * 6  # six measures: 3 pairs, 6 ordered pairs
     assert results.scores["score"].notna().all()
+    assert check_within_bounds(results) == 3
 
 
 def test_a_file_that_was_changed_after_init_is_refused(tmp_path: Path, execution) -> None:

@@ -15,7 +15,9 @@ from PIL import Image
 from samemind.datasets.base import DATASETS
 from samemind.execution import InProcess
 from samemind.study import Study, read_study, study_path
+from samemind.study.collecting import collect
 from samemind.study.running import advance
+from within_bounds import check_within_bounds
 
 FEWER = {
     r"count = (10_000|2000)": "count = 96",
@@ -54,6 +56,9 @@ def check_run(name: str, folder: Path, store, execution) -> Study:
         assert set(full.comparison.measures) <= set(table["measure"])
         assert np.isfinite(table[table["measure"] == "agreement"]["score"]).all()
         assert set(table["inputs_dataset"]) == {full.natural.dataset}
+    # Labels of another dataset say nothing of what a model should make of an image.
+    bounded = check_within_bounds(collect(study, store))
+    assert (bounded > 0) == (study.natural.dataset == study.dataset)
     return study
 
 

@@ -11,7 +11,7 @@ import torch
 
 import samemind
 from samemind.arrays import as_pixels
-from samemind.comparison.pairs import STUDY_MEASURES
+from samemind.comparison.pairs import STUDY_MEASURES, labels_apply
 from samemind.comparison.verification import verify_scores
 from samemind.errors import InvalidInput, UnknownName
 from samemind.execution import InProcess, LocalProcesses
@@ -29,6 +29,7 @@ from samemind.study.collecting import collect
 from samemind.study.running import advance
 from samemind.study.sections import Evaluation
 from samemind.training import load_checkpoint
+from within_bounds import check_within_bounds
 
 SMALL = Path(__file__).parent / "data" / "small-digits.toml"
 
@@ -166,6 +167,40 @@ def test_inversion_brings_the_representation_nearer_and_the_curve_falls(finished
         )
         assert held["images"].min() >= 0
         assert held["images"].max() <= 1
+
+
+def test_no_pair_lies_beyond_the_bounds_of_its_own_accuracies(finished: Store):
+    assert check_within_bounds(collect(read_study(SMALL), finished)) == 2 * 3
+
+
+def test_bounds_are_those_of_the_images_compared_and_not_of_the_evaluated_ones(store, execution):
+    study = read_study(SMALL.with_name("train-digits.toml"))
+    assert not advance(study, store, InProcess(), execution).failed
+    results = collect(study, store)
+    assert check_within_bounds(results) == 2
+    labels = load_inputs(study.natural, store)["labels"]
+    for row in results.scores.itertuples():
+        for side in "ab":
+            (checkpoint,) = (
+                c for c in study.checkpoints if c.model == getattr(row, f"model_{side}")
+            )
+            logits = load_activations(
+                Activations(checkpoint=checkpoint, inputs=study.natural), store
+            )["logits"]
+            on_these = (logits.argmax(1) == labels).mean()
+            assert getattr(row, f"accuracy_{side}") == pytest.approx(on_these)
+    evaluated = results.models.set_index("model")["clean_accuracy"]
+    told = results.scores.set_index("model_a")["accuracy_a"]
+    assert (told != evaluated[told.index]).any()
+
+
+def test_accuracies_are_told_of_natural_inputs_of_the_models_own_classes_only(finished: Store):
+    scores = collect(read_study(SMALL), finished).scores
+    is_natural = scores["inputs"] == "natural"
+    assert (scores["accuracy_a"].notna() == is_natural).all()
+    assert not labels_apply("cifar10", read_study("cifar10-sat6").natural)
+    assert labels_apply("cifar10", read_study("cifar10").natural)
+    assert not labels_apply("imagenet100", read_study("imagenet1k").natural)
 
 
 def test_all_models_share_targets_and_seeds_of_another_class(finished: Store):

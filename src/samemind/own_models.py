@@ -17,7 +17,7 @@ from samemind.arrays import Array
 from samemind.comparison.flips import Replacement, flip_tables, name_in, replacements, thumbnails
 from samemind.comparison.layer_maps import layer_map
 from samemind.comparison.mechanisms import score_mechanisms
-from samemind.comparison.pairs import STUDY_MEASURES, score_pairs
+from samemind.comparison.pairs import STUDY_MEASURES, accuracies_of, score_pairs
 from samemind.comparison.probes import retrained_heads, score_heads
 from samemind.comparison.sets import score_sets
 from samemind.comparison.table import COLUMNS, Place, tidy
@@ -596,7 +596,7 @@ class _Work:
         )
         place, of_pairs = self.place, of_kind("pair", self.measures)
         scored = score_pairs(self.sides, place.pairs(), of_pairs, **self._settings)
-        self.rows += place.placed(scored)
+        self.rows += replace(place, accuracies=accuracies_of(self.sides)).placed(scored)
         self.notes += told_ties(self.sides, of_pairs)
         together = score_sets(self.sides, of_kind("set", self.measures))
         self.sets += [place.columns | row for row in together]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -11,10 +11,11 @@ import numpy as np
 
 from samemind.comparison.driving import driving_inputs, subgroup_scores
 from samemind.comparison.table import place_of, tidy
+from samemind.datasets.base import DATASETS
 from samemind.errors import InvalidInput, UndefinedScore
 from samemind.execution.devices import Execution, where_memory_suffices
 from samemind.extraction.activations import Activations, load_activations
-from samemind.inversion import load_inputs
+from samemind.inversion import Inputs, load_inputs
 from samemind.lazy import LazyModule
 from samemind.measures import measure
 from samemind.measures.base import Measure, Pair, Score, Side
@@ -289,8 +290,10 @@ def _of_one_input_set(
         if recipe.subgroups:
             subgroups.extend(pair_of | row for row in subgroup_scores(pair, recipe.measures))
 
+    sides = sides_of(activations, labels, store, device)
+    accuracies = accuracies_of(sides) if labels_apply(recipe.dataset, inputs) else {}
     scores = score_pairs(
-        sides_of(activations, labels, store, device),
+        sides,
         place.pairs(),
         recipe.measures,
         both_ways=place.both_ways,
@@ -299,7 +302,28 @@ def _of_one_input_set(
         random_seed=recipe.random_seed,
         then=look_closer,
     )
-    return _Tables(place.placed(scores), place.placed(driving), place.placed(subgroups))
+    scored = replace(place, accuracies=accuracies).placed(scores)
+    return _Tables(scored, place.placed(driving), place.placed(subgroups))
+
+
+def labels_apply(dataset: str, inputs: Inputs) -> bool:
+    """Whether the labels of these inputs say what models of `dataset` should make of them.
+
+    Not of inverted images, which look like one class to one model and like another to a reader;
+    nor of images of a dataset with other classes.
+    """
+    if inputs.owner:
+        return False
+    return DATASETS[inputs.source.dataset].classes == DATASETS[dataset].classes
+
+
+def accuracies_of(sides: Mapping[str, Side]) -> dict[str, float]:
+    """The accuracy of each model on the inputs it looked at, where it has logits and labels."""
+    return {
+        name: float((side.predictions == side.labels).double().mean())
+        for name, side in sides.items()
+        if side.has_logits and side.has_labels
+    }
 
 
 def sides_of(

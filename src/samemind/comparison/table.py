@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -38,6 +38,8 @@ COLUMNS = {
     "floor": "float64",
     "floor_p95": "float64",
     "n_inputs": "int64",
+    "accuracy_a": "float64",
+    "accuracy_b": "float64",
     "reason": "str",
 }
 
@@ -48,6 +50,7 @@ class Place:
 
     - `models`: architecture and random seed of each model, by its name.
     - `inverted_by`: the model that the inputs were inverted for, or None for natural ones.
+    - `accuracies`: of the models on these very inputs, where their labels apply; else empty.
     """
 
     dataset: str
@@ -56,6 +59,7 @@ class Place:
     inputs_dataset: str
     n_inputs: int
     inverted_by: str | None = None
+    accuracies: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -92,6 +96,11 @@ class Place:
                     f"{what}_{side}": self.models[row[f"model_{side}"]][i]
                     for side in "ab"
                     for i, what in enumerate(("architecture", "random_seed"))
+                },
+                **{
+                    f"accuracy_{side}": self.accuracies[row[f"model_{side}"]]
+                    for side in "ab"
+                    if row[f"model_{side}"] in self.accuracies
                 },
                 **row,
             }

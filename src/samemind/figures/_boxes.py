@@ -162,16 +162,22 @@ def draw_box(
         boxprops={"edgecolor": colour, "facecolor": colour + "40", "linewidth": 0.8},
     )
     box["boxes"][0].set_hatch(hatch)
-    # A fixed pattern instead of a random one: the same results give the same figure.
-    spread = ((np.arange(len(scores)) * 0.618034) % 1 - 0.5) * 0.42
     size = 5 if len(scores) < MANY_POINTS else 1.5
-    x = position + spread
+    x = places_in_box(position, len(scores))
     axis.scatter(x[~weak], scores[~weak], s=size, color=colour, alpha=0.6, linewidths=0, zorder=3)
     if weak.any():
         axis.scatter(
             x[weak], scores[weak], s=2.5 * size, color=COLOUR["ink"], marker="x", linewidths=0.7,
             zorder=3.5,
         )  # fmt: skip
+
+
+def places_in_box(position: float, n: int) -> np.ndarray:
+    """Where the points of a box stand, from left to right as their rows follow one another.
+
+    A fixed pattern instead of a random one: the same results give the same figure.
+    """
+    return position + ((np.arange(n) * 0.618034) % 1 - 0.5) * 0.42
 
 
 def _mark_level(

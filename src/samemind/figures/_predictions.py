@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from samemind.figures._boxes import (
+    MANY_POINTS,
     Group,
+    across_architectures,
     box_panels,
     draw_groups,
     groups_of,
     legend_handles,
     measures_in,
+    places_in_box,
 )
 from samemind.figures._needs import on_predictions
 from samemind.figures.base import Results
@@ -20,9 +23,11 @@ from samemind.statistics import agreement_bounds
 
 if TYPE_CHECKING:
     import matplotlib.figure
+    import numpy as np
     import pandas as pd
     from matplotlib.axes import Axes
 else:
+    np = LazyModule("numpy")
     pd = LazyModule("pandas")
 
 
@@ -70,50 +75,48 @@ def _zoom(axis: Axes, results: Results, groups: list[Group]) -> None:
 
 
 def pair_bounds(results: Results, rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with what both models' clean accuracies allow their agreement to be.
+    """The rows with what both models' accuracies on the very inputs allow their agreement to be.
 
     Adds the columns `hard_lower`, `hard_upper` (no pair can be beyond them) and `fort_lower`,
-    `fort_upper` (NaN where the number of classes is not known).
+    `fort_upper` (NaN where the number of classes is not known). All are NaN where the labels of
+    the inputs do not apply to the models, or the accuracies on them are not in the table.
     """
-    keys = ["dataset", "model", "epsilon"]
-    accuracy = results.models.drop_duplicates(keys).set_index(keys)["clean_accuracy"]
+    nan = float("nan")
     found = []
     for row in rows.itertuples():
-        a = float(accuracy.get((row.dataset, row.model_a, row.epsilon), float("nan")))
-        b = float(accuracy.get((row.dataset, row.model_b, row.epsilon), float("nan")))
-        bounds = agreement_bounds(a, b, results.classes.get(str(row.dataset)))
+        a, b = getattr(row, "accuracy_a", nan), getattr(row, "accuracy_b", nan)
+        bounds = agreement_bounds(float(a), float(b), results.classes.get(str(row.dataset)))
         found.append((*bounds.hard, *bounds.fort))
     columns = ["hard_lower", "hard_upper", "fort_lower", "fort_upper"]
     frame = rows.copy()
-    frame[columns] = found
+    frame[columns] = np.array(found, dtype=float).reshape(-1, 4)
     return frame
 
 
-def _draw_bounds(axis: Axes, results: Results, groups: list) -> list:
+def _draw_bounds(axis: Axes, results: Results, groups: list[Group]) -> list[Any]:
+    """Marks above and below each point what its pair's accuracies allow; the legend of it."""
     from matplotlib.lines import Line2D
 
     ticks = axis.get_xticks()
-    place = 0
-    lines: dict[str, tuple[Any, str]] = {
-        "hard": (":", "bounds that accuracies impose"),
-        "fort": ("-", "bounds of Fort et al. (not hard)"),
-    }
-    drawn = set()
-    for group in groups:
-        by_level = pair_bounds(results, group.rows).groupby("epsilon", sort=True)
-        for _, part in by_level:
-            for kind, (style, _) in lines.items():
-                for side in ("lower", "upper"):
-                    value = part[f"{kind}_{side}"].mean()
-                    if value == value:
-                        drawn.add(kind)
-                        span = (ticks[place] - 0.45, ticks[place] + 0.45)
-                        axis.hlines(
-                            value, *span, colors=COLOUR["bound"], linestyles=style, linewidths=1.1
-                        )
-            place += 1
-    return [
-        Line2D([], [], color=COLOUR["bound"], linestyle=style, label=text)
-        for kind, (style, text) in lines.items()
-        if kind in drawn
-    ]
+    cells = [part for group in groups for _, part in group.rows.groupby("epsilon", sort=True)]
+    drawn: set[str] = set()
+    for tick, cell in zip(ticks, cells, strict=True):
+        bounds = pair_bounds(results, across_architectures(cell))
+        x = places_in_box(float(tick), len(bounds))
+        half = 0.035 if len(bounds) < MANY_POINTS else 0.01
+        for side in ("lower", "upper"):
+            own = bounds[f"hard_{side}"].to_numpy(dtype=float)
+            if np.isfinite(own).any():
+                drawn.add("hard")
+                axis.hlines(own, x - half, x + half, colors=COLOUR["bound"], linewidths=0.8)
+            mean = float(bounds[f"fort_{side}"].mean())
+            if mean == mean:
+                drawn.add("fort")
+                axis.hlines(mean, tick - 0.45, tick + 0.45, colors=COLOUR["bound"], linewidths=1.1)
+    handles = {
+        "hard": Line2D([], [], color=COLOUR["bound"], linestyle="", marker="_", markersize=5,
+                       label="most and least that the accuracies of each pair allow"),
+        "fort": Line2D([], [], color=COLOUR["bound"],
+                       label="bounds of Fort et al., mean over pairs (not hard)"),
+    }  # fmt: skip
+    return [handle for kind, handle in handles.items() if kind in drawn]

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 @figure(
     "predictions_natural",
     "Predictions on natural inputs",
-    shows="Agreement and JSDSim of all pairs on natural inputs, by ε, with the mean of the "
-    "bounds that the two models' accuracies impose on their agreement.",
+    shows="Agreement and JSDSim of all pairs on natural inputs, by ε. Dashes above and below a "
+    "point: the most and the least that the accuracies of its two models on these very inputs "
+    "allow them to agree; lines: the bounds of Fort et al., mean over pairs, which a pair can "
+    "cross. Neither where the labels of the inputs are not those of the models.",
     needs=("natural_predictions",),
     paper="Figure 1",
     is_by_epsilon=True,

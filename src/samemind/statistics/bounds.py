@@ -31,6 +31,7 @@ def agreement_bounds(
     1 − (a* − a). Those of Fort et al. are 1 minus the disagreement
     (1 − a*) a + (1 − a) a* + (1 − a*)(1 − a)(C − 2)/(C − 1) (lower) and
     (C − 1)(a* − a)/(C a* − 1) (upper); NaN where C is not given, or a* is not above chance.
+    All are NaN where an accuracy is.
 
     **Raises:** `InvalidInput` for an accuracy outside [0, 1] or fewer than two classes.
 
@@ -45,6 +46,8 @@ def agreement_bounds(
         )
     if n_classes is not None and n_classes < 2:
         raise InvalidInput(f"Bounds on agreement need two classes or more, not {n_classes}.")
+    if low != low or high != high:
+        return AgreementBounds((NAN, NAN), (NAN, NAN))
     hard = (max(0.0, low + high - 1), 1 - (high - low))
     if n_classes is None or not n_classes * high > 1:
         return AgreementBounds(hard, (NAN, NAN))
