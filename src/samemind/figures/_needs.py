@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from samemind.figures.style import dataset_label
@@ -84,6 +84,19 @@ def on_inverted(rows: pd.DataFrame, *, is_foreign: bool | None = None) -> pd.Dat
     if is_foreign is None:
         return rows[is_own] if is_own.any() else rows
     return rows[~is_own if is_foreign else is_own]
+
+
+def representation_measures(measures: Sequence[str]) -> list[str]:
+    """The paper's three measures on representations, as far as they are among `measures`.
+
+    Of the two estimators of linear CKA the debiased one, which is also the one that the paper's
+    authors ran: the other has a floor that grows with the width of the representation.
+    """
+    cka = [name for name in ("debiased_linear_cka", "linear_cka") if name in measures][:1]
+    others = [name for name in ("procrustes_similarity", "knn_jaccard") if name in measures]
+    if "knn_jaccard" not in measures:
+        others += [name for name in measures if name.startswith("knn_jaccard")][:1]
+    return cka + others
 
 
 def on_neighbours(rows: pd.DataFrame) -> pd.DataFrame:

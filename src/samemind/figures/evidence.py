@@ -1,141 +1,52 @@
-"""What figures and the report compute from the table of scores: trends, levels, the verdict.
+"""What the report says in words: the verdict on each dataset and aspect, from the table of scores.
 
-The statistics themselves are in `samemind.statistics`, without tables; here the rows that belong
+The rules themselves are in `samemind.statistics`, without tables; here the rows that belong
 together are put into their hands.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from samemind.figures._boxes import across_architectures
-from samemind.figures._needs import PREDICTIONS
+from samemind.figures._contrasts import beside_own_inputs, by_training_set
+from samemind.figures._needs import PREDICTIONS, representation_measures
 from samemind.figures._predictions import pair_bounds
+from samemind.figures._trend_table import (
+    ALL,
+    COMMON,
+    levels_of,
+    pairs_of,
+    settings_of,
+    trend_table,
+    unit_names,
+)
 from samemind.figures.base import Results
-from samemind.figures.style import measure_label
+from samemind.figures.style import dataset_label, measure_label
 from samemind.lazy import LazyModule
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
-    from samemind.statistics import Evidence, PairScores, Trend, Verdict
+    from samemind.statistics import Evidence, Verdict
 else:
-    np = LazyModule("numpy")
     pd = LazyModule("pandas")
 
-SETTING = ["dataset", "inputs_dataset", "inputs", "measure"]
-ALL, COMMON = "all", "present at every ε"
-NAN = float("nan")
-
-
-def representation_measures(measures: Sequence[str]) -> list[str]:
-    """The paper's three measures on representations, as far as they are among `measures`.
-
-    Of the two estimators of linear CKA the debiased one, which is also the one that the paper's
-    authors ran: the other has a floor that grows with the width of the representation.
-    """
-    cka = [name for name in ("debiased_linear_cka", "linear_cka") if name in measures][:1]
-    others = [name for name in ("procrustes_similarity", "knn_jaccard") if name in measures]
-    if "knn_jaccard" not in measures:
-        others += [name for name in measures if name.startswith("knn_jaccard")][:1]
-    return cka + others
-
-
-def unit_names(rows: pd.DataFrame, side: str) -> list[str]:
-    """What is resampled: architectures, or single models where there are fewer than three.
-
-    Random seeds of one architecture are not independent draws from "models that could be": their
-    scores are averaged, and the architectures are resampled.
-    """
-    architectures = {*rows["architecture_a"], *rows["architecture_b"]}
-    names = rows[f"architecture_{side}"].astype(str)
-    if len(architectures) >= 3:
-        return names.tolist()
-    return (names + " " + rows[f"random_seed_{side}"].astype(str)).tolist()
-
-
-def pairs_of(rows: pd.DataFrame) -> PairScores:
-    """The scores of one setting as matrices, for `samemind.statistics`."""
-    from samemind.statistics import pair_scores
-
-    return pair_scores(
-        rows["epsilon"].tolist(),
-        unit_names(rows, "a"),
-        unit_names(rows, "b"),
-        rows["score"].tolist(),
-    )
-
-
-def settings_of(results: Results) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
-    """Each (dataset, dataset of the inputs, inputs, measure) with its rows, natural first."""
-    rows = results.defined.assign(_late=results.defined["inputs"] != "natural")
-    for key, part in rows.groupby(["_late", *SETTING], sort=False):
-        yield dict(zip(SETTING, map(str, list(key)[1:]), strict=True)), part  # pyright: ignore[reportArgumentType]
-
-
-@lru_cache(maxsize=4)
-def trend_table(results: Results) -> pd.DataFrame:
-    """A row per setting and set of models: trend, level at the highest ε, floor and ceiling."""
-    from samemind.statistics import trend
-
-    found = []
-    for setting, rows in settings_of(results):
-        pairs = pairs_of(rows)
-        sets = {ALL: pairs}
-        if np.isfinite(pairs.scores).any(axis=2).all(axis=0).sum() < len(pairs.units):
-            sets[COMMON] = pairs.common()
-        top = rows[rows["epsilon"] == rows["epsilon"].max()]
-        bounds = levels_of(top)
-        for models, chosen in sets.items():
-            if len(chosen.units) > 1:
-                found.append(setting | {"models": models} | bounds | _row(trend(chosen), chosen))
-    return pd.DataFrame(found)
-
-
-def levels_of(rows: pd.DataFrame) -> dict[str, float | bool]:
-    """The floor and the ceiling that rows of one cell and measure have.
-
-    Without pairs that differ by their random seed alone the ceiling is 1, the similarity of
-    identical models, and `is_ceiling_measured` is False.
-    """
-    from samemind.statistics import ceiling
-
-    architectures = {*rows["architecture_a"], *rows["architecture_b"]}
-    top = ceiling(
-        rows["score"].to_numpy(dtype=float),
-        (rows["architecture_a"] == rows["architecture_b"]).to_numpy(),
-        (rows["random_seed_a"] == rows["random_seed_b"]).to_numpy(),
-    )
-    is_measured = bool(top == top) and len(architectures) > 1
-    return {
-        "floor": float(rows["floor"].mean()),
-        "ceiling": top if is_measured else 1.0,
-        "is_ceiling_measured": is_measured,
-    }
-
-
-def _row(found: Trend, pairs: PairScores) -> dict[str, object]:
-    return {
-        "first_epsilon": pairs.levels[0],
-        "last_epsilon": pairs.levels[-1],
-        "first": found.first.value,
-        "last": found.last.value,
-        "change": found.change.value,
-        "lower": found.change.lower,
-        "upper": found.change.upper,
-        "p_value": found.p_value,
-        "effect": found.effect,
-        "share_rising": found.share_rising,
-        "n_models": found.n_units,
-        "n_pairs": found.n_pairs,
-        "n_levels": found.n_levels,
-        "trend": found,
-    }
-
+__all__ = [
+    "ALL",
+    "COMMON",
+    "PREDICTIONS",
+    "levels_of",
+    "pairs_of",
+    "representation_measures",
+    "settings_of",
+    "trend_table",
+    "unit_names",
+    "verdicts",
+]
 
 ASPECTS = {
     "Predictions": ("natural", "predictions"),
@@ -146,55 +57,113 @@ ASPECTS = {
 
 @lru_cache(maxsize=4)
 def verdicts(results: Results) -> list[tuple[str, Verdict]]:
-    """(dataset, verdict) for each dataset and aspect, on inputs of the models' own dataset.
+    """(dataset, verdict) for each dataset, aspect and dataset of the inputs.
 
-    Where the models change with ε, the verdict rests on those present at every ε.
+    - On inputs of the models' own dataset, one for each aspect.
+    - On inputs of another dataset, one for each aspect that has scores there, compared with those
+      on the models' own where they are in the results too.
+    - For datasets of one family, one on what the size of the training set does.
+
+    Where the models change with ε, a verdict rests on those present at every ε, and names them.
     """
-    from samemind.statistics import Evidence, holm, judge
-
     table = trend_table(results)
     found = []
-    for dataset in results.models["dataset"].unique():
-        for aspect, (inputs, kind) in ASPECTS.items():
-            rows = _chosen(table, str(dataset), inputs)
-            measures = rows["measure"].tolist() if len(rows) else []
-            wanted = (
-                [name for name in PREDICTIONS if name in measures]
-                if kind == "predictions"
-                else representation_measures(measures)
-            )
-            records = [rows[rows["measure"] == name].iloc[0] for name in wanted]
-            corrected = holm([record["p_value"] for record in records])
-            evidence = [
-                Evidence(
-                    measure=str(record["measure"]),
-                    trend=record["trend"],
-                    floor=record["floor"],
-                    ceiling=record["ceiling"],
-                    is_ceiling_measured=bool(record["is_ceiling_measured"]),
-                    p_value=p_value,
-                )
-                for record, p_value in zip(records, corrected, strict=True)
-            ]
-            missing = [] if len(rows) else [f"scores on {inputs} inputs"]
-            labels = [measure_label(name) for name in wanted]
-            evidence = [_beyond_accuracy(results, item, str(dataset), inputs) for item in evidence]
-            found.append((str(dataset), judge(aspect, evidence, labels, missing)))
-    return found
+    for dataset in map(str, results.models["dataset"].unique()):
+        places = _places(table, dataset)
+        if dataset in places or not places:
+            found += [(dataset, _verdict(results, dataset, dataset, a)) for a in ASPECTS]
+        for place in places:
+            if place != dataset:
+                found += [
+                    (dataset, _verdict(results, dataset, place, aspect))
+                    for aspect, (inputs, _) in ASPECTS.items()
+                    if len(_chosen(table, dataset, place, inputs))
+                ]
+    return found + by_training_set(results)
 
 
-def _beyond_accuracy(results: Results, item: Evidence, dataset: str, inputs: str) -> Evidence:
+def _places(table: pd.DataFrame, dataset: str) -> list[str]:
+    """The datasets whose images, natural or inverted, models of `dataset` were compared on."""
+    if not len(table):
+        return []
+    return [str(name) for name in table[table["dataset"] == dataset]["inputs_dataset"].unique()]
+
+
+def _verdict(results: Results, dataset: str, inputs_dataset: str, aspect: str) -> Verdict:
+    """The verdict on one aspect, on inputs of one dataset."""
+    from samemind.statistics import judge
+
+    inputs, kind = ASPECTS[aspect]
+    rows = _chosen(trend_table(results), dataset, inputs_dataset, inputs)
+    wanted = _measures(rows, kind)
+    evidence = _evidence(results, rows, wanted, (dataset, inputs_dataset, inputs))
+    missing = [] if len(rows) else [f"scores on {inputs} inputs"]
+    labels = [measure_label(name) for name in wanted]
+    notes = [_rests_on(rows, evidence)]
+    contrasts = ()
+    name = aspect
+    if inputs_dataset != dataset:
+        name = f"{aspect} on {dataset_label(inputs_dataset)}"
+        note, contrasts = beside_own_inputs(results, evidence, dataset, inputs_dataset, inputs)
+        notes.append(note)
+    note = " ".join(filter(None, notes))
+    return replace(judge(name, evidence, labels, missing, note), contrasts=contrasts)
+
+
+def _measures(rows: pd.DataFrame, kind: str) -> list[str]:
+    """The measures that the verdict looks at, as far as the rows have them."""
+    measures = rows["measure"].tolist() if len(rows) else []
+    if kind == "predictions":
+        return [name for name in PREDICTIONS if name in measures]
+    return representation_measures(measures)
+
+
+def _evidence(
+    results: Results, rows: pd.DataFrame, wanted: Sequence[str], place: tuple[str, str, str]
+) -> list[Evidence]:
+    """What each measure says, with p-values corrected for their number."""
+    from samemind.statistics import Evidence, holm
+
+    records = [rows[rows["measure"] == name].iloc[0] for name in wanted]
+    corrected = holm([record["p_value"] for record in records])
+    found = [
+        Evidence(
+            measure=str(record["measure"]),
+            trend=record["trend"],
+            floor=record["floor"],
+            ceiling=record["ceiling"],
+            is_ceiling_measured=bool(record["is_ceiling_measured"]),
+            p_value=p_value,
+        )
+        for record, p_value in zip(records, corrected, strict=True)
+    ]
+    return [_beyond_accuracy(results, item, place) for item in found]
+
+
+def _rests_on(rows: pd.DataFrame, evidence: Sequence[Evidence]) -> str:
+    """The models that a verdict rests on, where they are not all."""
+    from samemind.statistics.wording import listed
+
+    if not len(rows) or COMMON not in set(rows["models"]) or not evidence:
+        return ""
+    units = evidence[0].trend.units
+    return f"It rests on the {len(units)} that every ε has: {listed(list(units))}."
+
+
+def _beyond_accuracy(results: Results, item: Evidence, place: tuple[str, str, str]) -> Evidence:
     """The evidence on agreement, with the floor and the bound that accuracies impose.
 
     Two models that are right on 97 % of the inputs agree on at least 94 %, however little alike
     they are. So the floor is the agreement of independent predictions of these accuracies, and
-    without other random seeds the ceiling is the most that accuracies allow.
+    without other random seeds the ceiling is the most that accuracies allow. The accuracies are
+    those on the very inputs; where their labels do not apply, the floor is that of shuffled rows.
     """
-    rows = results.defined
-    rows = rows[(rows["dataset"] == dataset) & (rows["inputs"] == inputs)]
-    rows = rows[(rows["measure"] == item.measure) & (rows["inputs_dataset"] == dataset)]
-    if item.measure != "agreement" or inputs != "natural" or not len(rows):
+    if item.measure != "agreement":
         return item
+    rows = results.defined
+    for column, value in zip(("dataset", "inputs_dataset", "inputs"), place, strict=True):
+        rows = rows[rows[column] == value]
+    rows = rows[rows["measure"] == item.measure]
     top = rows[rows["epsilon"] == rows["epsilon"].max()]
     bounds = pair_bounds(results, across_architectures(top))
     floor, ceiling = float(bounds["fort_lower"].mean()), float(bounds["hard_upper"].mean())
@@ -209,12 +178,13 @@ def _beyond_accuracy(results: Results, item: Evidence, dataset: str, inputs: str
     )
 
 
-def _chosen(table: pd.DataFrame, dataset: str, inputs: str) -> pd.DataFrame:
+def _chosen(table: pd.DataFrame, dataset: str, inputs_dataset: str, inputs: str) -> pd.DataFrame:
+    """The trends of one setting, of the models that every ε has where those are not all."""
     if not len(table):
         return table
     rows = table[
         (table["dataset"] == dataset)
-        & (table["inputs_dataset"] == dataset)
+        & (table["inputs_dataset"] == inputs_dataset)
         & (table["inputs"] == inputs)
     ]
     common = rows[rows["models"] == COMMON]

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 @figure(
     "trends",
     "Trends over robustness",
-    shows="The change of the mean score from the lowest to the highest ε for each measure and "
-    "kind of input, with its 95 % confidence interval from a bootstrap over models, and the "
-    "p-value of a permutation of ε within models, not corrected for the number of measures "
-    "(the verdict's is).",
+    shows="The change of the mean score from the lowest to the highest ε, along the straight line "
+    "through the means of all ε, for each measure and kind of input, with its 95 % confidence "
+    "interval and the p-value of no change, both from a jackknife over models. p is not corrected "
+    "for the number of measures (the verdict's is).",
     needs=("several_epsilons",),
 )
 def trends(results: Results) -> matplotlib.figure.Figure:
@@ -68,7 +68,7 @@ def _draw_place(axis: Axes, table: pd.DataFrame, measures: list[str], lines: int
     axis.set_ylim(len(measures) * (lines + 0.5) - 0.7, -0.8)
     axis.grid(axis="x")
     lowest, highest = table["first_epsilon"].min(), table["last_epsilon"].max()
-    axis.set_xlabel(f"change of the mean score from ε = {lowest:g} to ε = {highest:g}")
+    axis.set_xlabel(f"change along the line, ε = {lowest:g} to {highest:g}")
 
 
 def _draw_trend(axis: Axes, position: float, record: dict) -> None:

@@ -79,7 +79,12 @@ def page_of(
             (dataset, [verdict for _, verdict in found])
             for dataset, found in groupby(verdicts(study), key=lambda item: item[0])
         ],
-        rules={"change": SMALLEST_CHANGE, "level": UNIVERSAL_LEVEL, "models": FEWEST_UNITS},
+        rules={
+            "change": SMALLEST_CHANGE,
+            "level": UNIVERSAL_LEVEL,
+            "models": FEWEST_UNITS,
+            "sentences": max(1, sum(v.answer != "none" for _, v in verdicts(study))),
+        },
         tables=tables,
         folded=FOLDED,
         flips=flips_of(study),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import uuid
 from collections.abc import Callable, Sequence
@@ -120,12 +121,8 @@ def _fill(
     for table in tables:
         write_table(table, draft / "tables")
     drawn, undrawn = draw_all(study, draft / "figures", on_progress, executor)
-    described = [
-        {"dataset": dataset, "aspect": verdict.aspect, "answer": verdict.answer,
-         "sentence": verdict.sentence, "missing": list(verdict.missing)}
-        for dataset, verdict in verdicts(study)
-    ]  # fmt: skip
-    write_json(draft / "verdict.json", described)
+    described = [{"dataset": dataset} | verdict.as_record() for dataset, verdict in verdicts(study)]
+    write_json(draft / "verdict.json", without_nan(described))
     page = page_of(study, tables, drawn, undrawn, draft / "figures")
     (draft / "index.html").write_text(page, encoding="utf-8")
 
@@ -148,6 +145,17 @@ def write_json(path: Path, content: Any) -> None:
     """Writes plain JSON, keys in order; what has no JSON form as its text."""
     text = json.dumps(content, indent=1, sort_keys=True, default=str, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
+
+
+def without_nan(content: Any) -> Any:
+    """The same with None for numbers that are not finite, which JSON does not have."""
+    if isinstance(content, dict):
+        return {key: without_nan(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [without_nan(value) for value in content]
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    return content
 
 
 def draw_all(

@@ -251,7 +251,8 @@ def trends(results: Results) -> Table:
     columns = {
         "dataset": "Dataset", "inputs_dataset": "Inputs of", "inputs": "Inputs",
         "measure": "Measure", "models": "Models", "first_epsilon": "from ε", "last_epsilon": "to ε",
-        "first": "First", "last": "Last", "change": "Change", "lower": "CI lower",
+        "first": "First", "last": "Last", "difference": "Last − first", "change": "Change",
+        "lower": "CI lower",
         "upper": "CI upper", "p_value": "p", "effect": "Effect (SD)",
         "share_rising": "Pairs rising", "floor": "Floor", "ceiling": "Ceiling",
         "is_ceiling_measured": "Ceiling is", "n_models": "n models", "n_pairs": "n pairs",
@@ -263,16 +264,18 @@ def trends(results: Results) -> Table:
     # What every row says alike is said by the report's title.
     frame = frame.drop(columns=[c for c in ("Dataset", "Inputs of", "Models")
                                 if frame[c].nunique() == 1 and len(frame) > 1])  # fmt: skip
-    digits = ("First", "Last", "Change", "CI lower", "CI upper", "Floor", "Ceiling")
+    digits = ("First", "Last", "Last − first", "Change", "CI lower", "CI upper", "Floor", "Ceiling")
     formats = dict.fromkeys(digits, ".3f") | {"from ε": "g", "to ε": "g"}
     return Table(
         "trends",
         "Trends over ε",
-        "Change of the mean score from the lowest to the highest ε along the line through the "
-        "level means; 95 % confidence interval from a bootstrap over models; p of a permutation "
-        "of ε within models, not corrected for the number of measures (the verdict's is); effect "
-        "in standard deviations of the scores of one ε; share of pairs that score higher at the "
-        "highest ε than at the lowest.",
+        "First and last: the mean scores at the lowest and the highest ε. Change: along the "
+        "straight line through the means of all ε, equally spaced, which with more than two ε is "
+        "not last minus first. The 95 % confidence interval and p are those of the change, from a "
+        "jackknife over models; p is not corrected for the number of measures (the verdict's is). "
+        "Effect: the change in standard deviations of the scores of one ε. Pairs rising: the share "
+        "of pairs that score higher at the highest ε than at the lowest. n models: the models, or "
+        "architectures, that the interval goes by; n pairs: the scores used, over all ε.",
         frame,
         formats | {"Effect (SD)": ".2f", "Pairs rising": ".0%", "p": "p"},
     )

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from samemind.statistics.levels import SMALLEST_RANGE, normalised
 from samemind.statistics.trends import FEWEST_UNITS, Interval, Trend
 from samemind.statistics.wording import numbers_of, words_of
+
+if TYPE_CHECKING:
+    from samemind.statistics.contrasts import Contrast
 
 ALPHA = 0.05
 SMALLEST_CHANGE = 0.05  # of the way from the floor to the ceiling
@@ -118,7 +121,8 @@ class Verdict:
 
     - `answer`: one of `ANSWERS`.
     - `words`: the sentence without its numbers. `numbers`: what it rests on, for each measure.
-    - `note`: the models that it rests on, where these are not all; what it was compared with.
+    - `note`: sentences that follow: the models that it rests on, where these are not all; how it
+      compares with another setting, of which `contrasts` has the numbers.
     """
 
     aspect: str
@@ -128,6 +132,7 @@ class Verdict:
     evidence: tuple[Evidence, ...] = ()
     missing: tuple[str, ...] = ()
     note: str = ""
+    contrasts: tuple[Contrast, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -144,6 +149,7 @@ class Verdict:
             "missing": list(self.missing),
             "note": self.note,
             "measures": [item.as_record() for item in self.evidence],
+            "contrasts": [item.as_record() for item in self.contrasts],
         }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from samemind.statistics.trends import Interval
+
 if TYPE_CHECKING:
     from samemind.statistics.verdict import Evidence
 
@@ -79,7 +81,6 @@ def standing_words(evidence: Sequence[Evidence], labels: Sequence[str]) -> str:
 def numbers_of(item: Evidence, label: str) -> str:
     """What the sentence rests on, for one measure."""
     change, last = item.trend.change, item.trend.last
-    p_value = "p < 0.001" if item.p_value < 0.001 else f"p = {item.p_value:.2g}"
     ceiling = "another random seed" if item.is_ceiling_measured else item.ceiling_is
     ends = f"{item.floor_is} ({item.floor:.2f}) to {ceiling} ({item.ceiling:.2f})"
     level = item.level.value
@@ -88,11 +89,15 @@ def numbers_of(item: Evidence, label: str) -> str:
         if level == level
         else f"not to be placed between ends as near as {ends}"
     )
-    return (
-        f"{label} changes by {signed(change.value)} "
-        f"(95 % CI {signed(change.lower)} to {signed(change.upper)}, {p_value}) to "
-        f"{last.value:.2f}, which is {place}"
-    )
+    told = numbers_in(change, item.p_value)
+    return f"{label} changes by {told} to {last.value:.2f}, which is {place}"
+
+
+def numbers_in(found: Interval, p_value: float) -> str:
+    """An estimate with its interval and p-value, as a sentence has them."""
+    p_text = "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
+    ends = f"{signed(found.lower)} to {signed(found.upper)}"
+    return f"{signed(found.value)} (95 % CI {ends}, {p_text})"
 
 
 def signed(value: float) -> str:
