@@ -4,12 +4,15 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from scipy import stats
 from typer.testing import CliRunner
 
 from samemind.building import shares
 from samemind.cli import app
+from samemind.commands.costs import verdict_ahead
 from samemind.costing import (
     FORWARD,
     TO_PIXELS,
@@ -24,6 +27,7 @@ from samemind.costing import (
 )
 from samemind.execution.devices import Execution
 from samemind.inversion import Inverted
+from samemind.statistics.trends import findable_change
 from samemind.study import Study, read_study
 from samemind.training import Trained
 
@@ -104,6 +108,40 @@ def needs(tmp_path: Path, name: str) -> dict[str, str]:
     arguments = ["plan", name, "--store", str(tmp_path / "store"), "--json"]
     found = json.loads(CliRunner().invoke(app, arguments, catch_exceptions=False).stdout)
     return {n["needs"]: n["missing"] for n in found["needs"]}
+
+
+def test_plan_says_beforehand_what_the_verdict_can_say(tmp_path: Path) -> None:
+    digits = read_study("digits")
+    told = verdict_ahead(digits)
+    assert (
+        f"rest on {len(digits.architectures)} architectures at {len(digits.epsilons)} ε" in told[0]
+    )
+
+    def ahead(names: list[str], epsilons: list[float]) -> str:
+        text = STUDY.replace('["digits_resnet"]', json.dumps(names))
+        path = tmp_path / "sized.toml"
+        path.write_text(text.replace("epsilons = [0, 0.5]", f"epsilons = {epsilons}"))
+        return " ".join(verdict_ahead(read_study(path)))
+
+    names = list(digits.architectures)
+    assert ahead(names[:4], [0.0]) == (
+        "There will be no verdict: the study would need a second ε to compare with."
+    )
+    few = ahead(names[:3], [0.0, 1.0])
+    assert "no verdict" in few
+    assert "4 models per ε that differ in architecture (every ε has 3)" in few
+    assert "rest on 4 architectures at 2 ε" in ahead(names[:4], [0.0, 1.0])
+    shown = CliRunner().invoke(app, ["plan", "digits", "--json"])
+    assert json.loads(shown.stdout)["verdict"] == told
+
+
+def test_a_study_of_four_models_finds_what_it_is_said_to_find() -> None:
+    generator = np.random.default_rng(0)
+    size = findable_change(5, n_measures=3)
+    changes = size + generator.standard_normal((4000, 5))
+    distances = changes.mean(axis=1) / (changes.std(axis=1, ddof=1) / np.sqrt(5))
+    p_values = 2 * stats.t.sf(np.abs(distances), 4)
+    assert (p_values < 0.05 / 3).mean() == pytest.approx(0.8, abs=0.03)
 
 
 def test_plan_says_which_data_is_missing_and_where_to_put_it(tmp_path: Path, monkeypatch) -> None:

@@ -226,7 +226,7 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Say what a study consists of, what is missing and what that costs, before anything runs."""
-    from samemind.commands.costs import costs_of, needs_of
+    from samemind.commands.costs import costs_of, needs_of, verdict_ahead
     from samemind.study import read_study
 
     read = read_study(study)
@@ -240,6 +240,7 @@ def plan(
             "stages": rows,
             "needs": needs,
             "costs": costs,
+            "verdict": verdict_ahead(read),
         }
         typer.echo(json.dumps(content, indent=1))
         return
@@ -255,6 +256,7 @@ def plan(
         is_here = f"is here; `{need['check']}` looks into it." if need["check"] else brought_in
         found = need["missing"] or is_here
         console.print(f"{need['needs']}: {found}", soft_wrap=True, markup=False)
+    console.print(" ".join(verdict_ahead(read)))
     if any(row["missing"] for row in rows):
         console.print(costs["sentence"])
         console.print(f"`samemind run {study}` builds what is missing.", soft_wrap=True)

@@ -42,6 +42,47 @@ def costs_of(study: Study, store: Store, execution: Execution | None) -> dict[st
     }
 
 
+def verdict_ahead(study: Study) -> list[str]:
+    """What the verdict of a study of this size can say and what it cannot, in sentences.
+
+    **Cost:** none: it looks at the grid alone.
+    """
+    from samemind.figures._needs import PREDICTIONS, representation_measures
+    from samemind.statistics.trends import FEWEST_UNITS, findable_change
+    from samemind.statistics.verdict import too_few
+
+    levels = {c.epsilon for c in study.checkpoints}
+    architectures = {c.architecture for c in study.checkpoints}
+    # As the report counts: architectures, or single models where there are fewer than three.
+    at: dict[float, set[tuple[str, int]]] = {}
+    for c in study.checkpoints:
+        seed = 0 if len(architectures) >= 3 else c.random_seed
+        at.setdefault(c.epsilon, set()).add((c.architecture, seed))
+    units = len(set.intersection(*at.values())) if at else 0
+    lacks = ["a second ε to compare with"] if len(levels) < 2 else []
+    lacks += [too_few(units).replace("it has", "every ε has")] if units < FEWEST_UNITS else []
+    if lacks:
+        return [f"There will be no verdict: the study would need {' and '.join(lacks)}."]
+    measures = study.comparison.of_kind("pair")
+    chosen = len(representation_measures(measures)) or len(
+        [m for m in PREDICTIONS if m in measures]
+    )
+    what = "architectures" if len(architectures) >= 3 else "models"
+    found = [
+        f"The verdict will rest on {units} {what} at {len(levels)} ε: it finds a change in 80 % of "
+        f"cases if that is {findable_change(units, max(chosen, 1)):.1f} times the standard "
+        f"deviation with which single models change."
+    ]
+    if len(study.random_seeds) < 2 and len({c.random_seed for c in study.checkpoints}) < 2:
+        found.append(
+            "With one random seed per model nothing will be called distinct, for how alike models "
+            "can be is not known."
+        )
+    if not study.inverted:
+        found.append("Without inverted images there is no verdict on representation mechanisms.")
+    return found
+
+
 def needs_of(study: Study, store: Store) -> list[dict[str, Any]]:
     """The files that what is missing needs: splits of data sets, and imported checkpoints.
 

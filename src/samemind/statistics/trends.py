@@ -103,6 +103,27 @@ def line_contrast(n_levels: int) -> np.ndarray:
     return places * (n_levels - 1) / (places @ places) if n_levels > 1 else np.full(1, NAN)
 
 
+def findable_change(n_units: int, n_measures: int = 1, power: float = 0.8) -> float:
+    """The change that a study of this size finds in a share `power` of cases.
+
+    In units of the standard deviation with which single models change; `n_measures` are tested
+    together, and the first of them to be found has to pass 0.05 / `n_measures` (Holm).
+
+    >>> round(findable_change(7), 2), round(findable_change(4, n_measures=3), 2)
+    (1.27, 3.12)
+    """
+    from scipy.special import nctdtr, stdtrit
+
+    df = n_units - 1
+    critical = stdtrit(df, 1 - (1 - CONFIDENCE) / (2 * n_measures))
+    low, high = 0.0, 100.0
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        is_found = 1 - nctdtr(df, middle * sqrt(n_units), critical) >= power
+        low, high = (low, middle) if is_found else (middle, high)
+    return high
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A weighted sum of level means, with what is known of its error.
