@@ -1,7 +1,10 @@
 """The verdict on studies: out of distribution, by training set, and what it rests on."""
 
+import importlib.util
 import json
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -10,9 +13,21 @@ from samemind.figures.evidence import trend_table, verdicts
 from samemind.reporting.report import without_nan
 from samemind.reporting.tables import trends
 from samemind.reporting.together import together
+from samemind.statistics.verdict import ANSWERS
 from simulated_results import ARCHITECTURES, simulated
 
-REPRESENTATIONS = ("debiased_linear_cka", "procrustes_similarity", "knn_jaccard")
+
+def of_docs(name):
+    """A module of the documentation's own, which is no package."""
+    path = Path(__file__).parents[1] / "docs" / "_extension" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look for their module there
+    spec.loader.exec_module(module)
+    return module
+
+
+simulations = of_docs("verdicts")
 
 
 def by_aspect(results):
@@ -132,3 +147,35 @@ def test_the_table_of_trends_tells_the_difference_and_counts_the_scores(own):
     # Two seeds: four scores for each pair of architectures and ε, the pair of seeds left out.
     assert by_models["all"] == 4 * (3 * 21 + 15)
     assert by_models["present at every ε"] == 4 * 4 * 15
+
+
+def test_the_table_of_simulated_studies_has_a_row_for_each_truth():
+    lines = simulations.TABLE.read_text(encoding="utf-8").splitlines()
+    assert [line.split(" | ")[0].removeprefix("| ") for line in lines[2:]] == [
+        truth.name for truth in simulations.TRUTHS
+    ]
+    few = simulations.shares(simulations.TRUTHS[0], 7, 4, 25)
+    assert few == {"converging": 1.0}
+    assert set(simulations.shares(simulations.TRUTHS[5], 4, 2, 25)) <= set(ANSWERS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", range(9))
+def test_the_table_of_simulated_studies_is_current(row):
+    truth = simulations.TRUTHS[row]
+    line = simulations.TABLE.read_text(encoding="utf-8").splitlines()[2 + row]
+    for size, told in zip(simulations.SIZES, line.strip("| ").split(" | ")[1:], strict=True):
+        found = simulations.shares(truth, *size, simulations.STUDIES)
+        written = {}
+        for entry in told.split(", "):
+            name, percent = entry.rsplit(" ", 1)
+            written[name] = int(percent) / 100
+        # Another processor may round one study in a hundred to the other side.
+        for name in {*found, *written}:
+            assert found.get(name, 0) == pytest.approx(written.get(name, 0), abs=0.02)
+
+
+def test_the_documentation_has_the_answers_as_they_are_given():
+    text = (simulations.TABLE.parent / "verdict.md").read_text(encoding="utf-8")
+    for answer, when in ANSWERS.items():
+        assert f"| {answer} | {when} |\n" in text
