@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from samemind.datasets._normalisations import NORMALISATIONS
 from samemind.errors import DataError, UnknownName
 from samemind.registry import Registry, did_you_mean
 
@@ -95,13 +96,6 @@ class Dataset:
 
 DATASETS: Registry[Dataset] = Registry("dataset", "samemind.datasets")
 
-NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "inception": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
-}
-"""Channel means and deviations by name, for models that are not normalised by their dataset's."""
-
 
 def normalisation(name: str, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """The channel means and deviations of a name; 'none' leaves pixels in [0, 1].
@@ -121,6 +115,21 @@ def normalisation(name: str, channels: int) -> tuple[tuple[float, ...], tuple[fl
             f"Known: {', '.join(dict.fromkeys(known))}."
         ) from None
     return record.mean, record.std
+
+
+def of_unit_pixels(
+    mean: Sequence[float], std: Sequence[float]
+) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
+    """Constants for pixels in [0, 1], and whether they were given for pixels in 0 … 255.
+
+    Pixels in [0, 1] have no mean above 1 and no deviation above ½, so what is above 1 is of the
+    other range; deviations of exactly 1 are those of a normaliser that only shifts.
+    """
+    if max(map(abs, mean), default=0) <= 1 and max(map(abs, std), default=0) <= 1:
+        return tuple(mean), tuple(std), False
+    # As decimal numbers of few digits: 123.675 / 255 is 0.485.
+    mean, std = ([float(f"{v / 255:.7g}") for v in values] for values in (mean, std))
+    return tuple(mean), tuple(std), True
 
 
 def dataset(record: Dataset) -> Dataset:

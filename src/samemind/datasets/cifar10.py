@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from samemind.datasets._normalisations import NORMALISATIONS
 from samemind.datasets.base import ArraySplit, Dataset, dataset
 from samemind.datasets.roots import data_folder, download_once
 from samemind.errors import DataError, UnreadableFile
@@ -171,10 +172,9 @@ CIFAR10 = dataset(
             "truck",
         ),
         image_size=32,
-        # The constants of the study's models. The deviations are those within an image, averaged,
-        # as is widespread; over all pixels they are 0.2470, 0.2435 and 0.2616.
-        mean=(0.4914, 0.4822, 0.4465),
-        std=(0.2023, 0.1994, 0.2010),
+        # The constants of the study's models.
+        mean=NORMALISATIONS["cifar10"][0],
+        std=NORMALISATIONS["cifar10"][1],
         splits={"train": 50_000, "test": 10_000},
         preprocessing="none: 32 × 32 pixels as published",
         licence="none stated by the authors; for research",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from samemind.datasets._normalisations import NORMALISATIONS
 from samemind.datasets.base import ArraySplit, Dataset, dataset
 
 SPLIT_RANDOM_SEED = 0
@@ -42,8 +43,8 @@ DIGITS = dataset(
         classes=tuple(str(digit) for digit in range(10)),
         image_size=8,
         channels=1,
-        mean=(0.3056,),
-        std=(0.3761,),
+        mean=NORMALISATIONS["digits"][0],
+        std=NORMALISATIONS["digits"][1],
         splits={"train": 1257, "test": 540},
         preprocessing="pixel / 16; stratified split with random seed 0",
         licence="CC BY 4.0",

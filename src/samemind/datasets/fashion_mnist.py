@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from samemind.datasets._normalisations import NORMALISATIONS
 from samemind.datasets.base import ArraySplit, Dataset, dataset
 from samemind.datasets.roots import data_folder, download_once
 from samemind.errors import DataError, UnreadableFile
@@ -94,8 +95,8 @@ FASHION_MNIST = dataset(
         ),
         image_size=28,
         channels=1,
-        mean=(0.2860,),
-        std=(0.3530,),
+        mean=NORMALISATIONS["fashion_mnist"][0],
+        std=NORMALISATIONS["fashion_mnist"][1],
         splits=SIZES,
         preprocessing="none: 28 × 28 pixels as published",
         licence="MIT",

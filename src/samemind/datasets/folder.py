@@ -11,6 +11,7 @@ from math import isqrt
 from pathlib import Path
 
 from samemind.datasets._fingerprints import fingerprint
+from samemind.datasets._normalisations import NORMALISATIONS
 from samemind.datasets.base import DATASETS, Dataset
 from samemind.datasets.images import (
     MOST_PIXELS,
@@ -74,8 +75,8 @@ def from_folder(text: str) -> Dataset:
         classes=tuple(map(shown, classes[first])),
         image_size=size.crop,
         # Nothing is known of these images; the constants of ImageNet serve natural ones.
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
+        mean=NORMALISATIONS["imagenet"][0],
+        std=NORMALISATIONS["imagenet"][1],
         splits={name: len(files[name]) for name in splits},
         fingerprints={name: fingerprint(place, files[name]) for name, place in splits.items()},
         preprocessing=str(size),

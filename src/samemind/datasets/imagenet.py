@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from samemind.datasets._normalisations import NORMALISATIONS
 from samemind.datasets._validation_labels import LABEL_FILES, validation_labels
 from samemind.datasets.base import Dataset, dataset
 from samemind.datasets.images import FileSplit, ImageSize, images_below, split_of_folders
@@ -101,8 +102,8 @@ def _imagenet(
             summary=summary,
             classes=tuple(imagenet_names()[wnid] for wnid in ids),
             image_size=SIZE.crop,
-            mean=(0.485, 0.456, 0.406),
-            std=(0.229, 0.224, 0.225),
+            mean=NORMALISATIONS["imagenet"][0],
+            std=NORMALISATIONS["imagenet"][1],
             splits=splits,
             preprocessing=str(SIZE),
             licence="ImageNet terms of access: non-commercial research and education",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from samemind.datasets._normalisations import NORMALISATIONS
 from samemind.datasets.base import ArraySplit, Dataset, Split, dataset
 from samemind.datasets.images import ImageSize
 from samemind.datasets.roots import data_folder
@@ -162,8 +163,8 @@ for name, summary, size in (
             image_size=size.crop if size else SIDE,
             # Serves as input to models of other data, whose constants are then used; these
             # of ImageNet stand in.
-            mean=(0.485, 0.456, 0.406),
-            std=(0.229, 0.224, 0.225),
+            mean=NORMALISATIONS["imagenet"][0],
+            std=NORMALISATIONS["imagenet"][1],
             splits=COUNTS,
             preprocessing=f"near infrared dropped; {size or 'size as published'}",
             licence="public; see the authors' page",

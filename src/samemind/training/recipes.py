@@ -142,6 +142,11 @@ class Trained(Recipe):
     fingerprint: str = later("")  # of its training images, where the record has one
 
     @property
+    def version(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        # In version 1, 'cifar10' meant in a schedule what is now called 'cifar10-pixels'.
+        return 2 if self.schedule.normalisation == "cifar10" else 1
+
+    @property
     def epsilon(self) -> float:
         return self.ball.epsilon if self.ball else 0.0
 
