@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from samemind.architectures.heads import refuse_nan
+from samemind.architectures.heads import head_output, read_by_linear, refuse_nan
 from samemind.arrays import logits_in
 from samemind.errors import InvalidInput, SamemindError
 from samemind.registry import did_you_mean
@@ -57,7 +57,7 @@ class Classifier(nn.Module):
         self.head.register_forward_pre_hook(self._remember)
 
     def _remember(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        self._read_by_head.append(inputs[0])
+        self._read_by_head.append(read_by_linear(inputs[0]))
 
     def forward(self, images: Tensor) -> Output:
         self._read_by_head.clear()
@@ -135,7 +135,7 @@ def check_head(classifier: Classifier, images: Tensor) -> None:
     with torch.no_grad():
         out = classifier.eval()(images)
         refuse_nan(classifier.network, out.logits)
-        if not torch.equal(classifier.head(out.representation), out.logits):
+        if not torch.equal(head_output(classifier.head, out.representation), out.logits):
             raise SamemindError(
                 "The logits are not what the head makes of the representation: the network "
                 "changes them after its last linear layer. Name another head."

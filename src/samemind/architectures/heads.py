@@ -1,7 +1,8 @@
 """The last linear layer of a network, found and verified.
 
 The representation of a network is what this layer reads, so it must be the layer whose output is
-the logits, and there must be one such layer only.
+the logits, and there must be one such layer only. A 1 × 1 convolution on a map that was pooled to
+one pixel is a linear layer.
 """
 
 from __future__ import annotations
@@ -41,9 +42,10 @@ def find_head(network: nn.Module, images: Tensor) -> str:
     for name, found in reversed(outputs_of.items()):
         if len(found) == 1 and _is_same(found[0], logits):
             return name
+    linear = [n for n in outputs_of if isinstance(network.get_submodule(n), torch.nn.Linear)]
     raise InvalidInput(
         f"{type(network).__name__} has no single linear layer whose output is its logits "
-        f"(linear layers: {_shortened(list(outputs_of))}). Name the head, or compare "
+        f"(linear layers: {_shortened(linear)}). Name the head, or compare "
         f"activations that you extract yourself."
     )
 
@@ -76,7 +78,7 @@ def _linear_outputs(network: nn.Module, images: Tensor) -> tuple[object, dict[st
     hooks = [
         layer.register_forward_hook(partial(remember, name))
         for name, layer in network.named_modules()
-        if isinstance(layer, torch.nn.Linear)
+        if isinstance(layer, torch.nn.Linear) or _is_pointwise(layer)
     ]
     try:
         with torch.no_grad():
@@ -86,9 +88,35 @@ def _linear_outputs(network: nn.Module, images: Tensor) -> tuple[object, dict[st
             hook.remove()
 
 
+def _is_pointwise(layer: nn.Module) -> bool:
+    """Whether a layer is a convolution that sees one pixel at a time, and all channels of it."""
+    return (
+        isinstance(layer, torch.nn.Conv2d)
+        and layer.kernel_size == layer.stride == (1, 1)
+        and layer.groups == 1
+        and layer.padding in ((0, 0), "valid", "same")
+    )
+
+
+def read_by_linear(inputs: Tensor) -> Tensor:
+    """What a head read as (N, D): a map of one pixel (N, D, 1, 1) without its two axes."""
+    return inputs.flatten(1) if inputs.ndim == 4 and inputs.shape[2:] == (1, 1) else inputs
+
+
+def head_output(head: nn.Module, representation: Tensor) -> Tensor:
+    """The logits (N, C) that a head makes of a representation (N, D)."""
+    if isinstance(head, torch.nn.Conv2d):
+        return head(representation[:, :, None, None]).flatten(1)
+    return head(representation)
+
+
 def _is_same(output: Tensor, logits: Tensor) -> bool:
     if output is logits:
         return True
+    if output.ndim == 4:
+        if output.shape[2:] != (1, 1):
+            return False
+        output = output.flatten(1)
     if logits.is_meta or output.shape != logits.shape:
         return False
     # Logits that are zero throughout (an untrained head, a black image) are equal to anything.

@@ -13,6 +13,7 @@ from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
 from inspect import signature
+from math import isqrt
 from typing import TYPE_CHECKING, Any
 
 from samemind.architectures.base import ARCHITECTURES, Architecture
@@ -70,9 +71,7 @@ def from_function(text: str) -> Architecture:
             f"'python:{text}' returned {type(network).__name__}, but an architecture is a function "
             f"that returns a torch.nn.Module from images (N, channels, H, W) to logits (N, C)."
         )
-    first = next((m for m in network.modules() if isinstance(m, torch.nn.Conv2d)), None)
-    channels = first.in_channels if first else 3
-    size, head = _tried(f"python:{text}", network, channels)
+    (channels, size), head = _tried(f"python:{text}", network)
     layer: Any = network.get_submodule(head)
     return Architecture(
         name=f"python:{text}",
@@ -80,10 +79,10 @@ def from_function(text: str) -> Architecture:
         family="own",
         build=build,
         head=head,
-        representation_size=layer.in_features,
+        representation_size=layer.weight.shape[1],
         image_size=size,
         channels=channels,
-        parameters={layer.out_features: sum(p.numel() for p in network.parameters())},
+        parameters={layer.weight.shape[0]: sum(p.numel() for p in network.parameters())},
         reference="",
     )
 
@@ -123,21 +122,63 @@ def _build(function: Callable[..., nn.Module], classes: int, _image_size: int) -
     return function()
 
 
-def _tried(name: str, network: nn.Module, channels: int) -> tuple[int, str]:
-    """The first size of images that the network can read, and the name of its head."""
+def shapes_for(
+    network: nn.Module,
+    *,
+    channels: int | None = None,
+    size: int | None = None,
+    usual: tuple[int, int] | None = None,
+) -> list[tuple[int, int]]:
+    """(channels, size) of images that a network may read, the likeliest first.
+
+    **Arguments:**
+
+    - `channels`, `size`: where they are known; else its first convolution tells the channels, and
+      without one its first linear layer the number of pixels.
+    - `usual`: (channels, size) of the images at hand.
+    """
+    layers = [m for m in network.modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear))]
+    first: Any = layers[0] if layers else None
+    found = [usual] if usual else []
+    if isinstance(first, torch.nn.Conv2d):
+        kinds = [first.in_channels]
+    else:
+        kinds = [3, 1]
+        pixels = first.in_features if first is not None else 0
+        sides = [(c, isqrt(pixels // c)) for c in kinds]
+        found += [(c, side) for c, side in sides if c * side * side == pixels > 0]
+    sizes = (size,) if size else ((usual[1],) if usual else ()) + SIZES
+    found += [(c, s) for c in kinds for s in sizes]
+    return [
+        (c, s)
+        for c, s in dict.fromkeys(found)
+        if channels in (None, c) and size in (None, s) and (c in kinds or channels == c)
+    ]
+
+
+def _tried(name: str, network: nn.Module) -> tuple[tuple[int, int], str]:
+    """The first (channels, size) of images that the network can read, and the name of its head."""
     trouble: Exception | None = None
     generator = torch.Generator().manual_seed(0)
-    for size in SIZES:
+    shapes = shapes_for(network)
+    for channels, size in shapes:
         try:
             images = torch.rand(2, channels, size, size, generator=generator)
-            return size, find_head(network, images)
+            return (channels, size), find_head(network, images)
         except InvalidInput as error:
             raise InvalidInput(f"'{name}' cannot be compared: {error}") from error
         except (RuntimeError, ValueError) as error:
             trouble = error
-    raise InvalidInput(
-        f"'{name}' could not read images of {', '.join(map(str, SIZES))} pixels with {channels} "
-        f"channel(s): {trouble}."
+    raise InvalidInput(f"'{name}' {could_not_read(shapes, trouble)}")
+
+
+def could_not_read(shapes: list[tuple[int, int]], trouble: Exception | None) -> str:
+    """What is said of a network that could not read images of any shape that was tried."""
+    tried = ", ".join(f"{c} × {s} × {s}" for c, s in shapes[:8]) or "none"
+    why = str(trouble).splitlines()[0][:200].rstrip(".") if trouble and str(trouble) else "unknown"
+    return (
+        f"could not read images of channels × height × width {tried} ({why}). Give the size that "
+        f"it reads with --image-size, or wrap it in a module that reads images."
     )
 
 
