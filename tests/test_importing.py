@@ -91,7 +91,11 @@ def test_a_published_name_says_architecture_norm_and_radius(tmp_path, store):
 @pytest.mark.parametrize(
     ("claims", "words"),
     [
-        (Claims(dataset="digits", epsilon=0), "does not say which network its weights are of"),
+        (Claims(epsilon=0), r"does not say what its network was trained on\. Add --dataset NAME"),
+        (
+            Claims(),
+            r"was trained on; how robust it was trained to be\. Add --dataset .*; --epsilon",
+        ),
         (Claims(dataset="digits", architecture="digits_resnet"), "does not say how robust it was"),
         (
             Claims(dataset="digits", architecture="digits_resnet", epsilon=8, norm="Linf"),
@@ -102,8 +106,12 @@ def test_a_published_name_says_architecture_norm_and_radius(tmp_path, store):
             r"reads images of 1 channel\(s\), but these have 3",
         ),
         (
-            Claims(dataset="digits", architecture="digits_resnet", epsilon=0, mean=(0.1, 0.2)),
+            Claims(dataset="digits", epsilon=0, mean=(0.1, 0.2), std=(0.5,)),
             r"The normalisation has 2 mean\(s\) and 1 deviation",
+        ),
+        (
+            Claims(dataset="digits", epsilon=0, mean=(0.1,)),
+            r"only --mean was given\. State --std as well",
         ),
     ],
 )

@@ -37,6 +37,7 @@ from samemind.lazy import LazyModule
 from samemind.measures.choosing import check_kinds, chosen_measures, told_ties
 from samemind.measures.kinds import of_kind
 from samemind.networks.model import Loading, Model
+from samemind.networks.normalising import better_normalisation
 from samemind.networks.opening import model_of, open_models
 from samemind.registry import did_you_mean
 from samemind.results import PARTS, GalleryItem, Results
@@ -269,7 +270,10 @@ def compare(
         return compare_activations(read_activations(list(named.values())), labels, asked)
     images = None if inputs is None else _images(inputs, labels, count, asked.random_seed)
     dataset = images.dataset if images is not None else None
-    loading = Loading(dataset=dataset, random_seed=asked.random_seed, **options["loading"])
+    shape = images.shape if images is not None else None
+    loading = Loading(
+        dataset=dataset, shape=shape, random_seed=asked.random_seed, **options["loading"]
+    )
     opened = _opened(named, images, loading)
     networks = [one for one in opened.values() if isinstance(one, Model)]
     if images is not None and len(networks) == len(opened):
@@ -278,12 +282,17 @@ def compare(
     return _compare_mixed(opened, images, labels, asked, execution)
 
 
+_AS_LOADED = {"trust": "is_trusted", "download": "allows_download"}
+
+
 def _options(further: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The further options by what they are of."""
     of = {
         "asked": {f.name for f in fields(Asked)},
-        "loading": {f.name for f in fields(Loading)} - {"dataset", "random_seed"},
+        "loading": {f.name for f in fields(Loading)} - {"dataset", "shape", "random_seed"},
     }
+    # Under the names that `load_model` has for them.
+    further = {_AS_LOADED.get(name, name): value for name, value in further.items()}
     for name in further:
         if not any(name in names for names in of.values()):
             known = sorted(set().union(*of.values()))
@@ -340,7 +349,7 @@ def _opened(
         elif isinstance(given, torch.nn.Module):
             assert images is not None
             first = images.source.read(images.indices[:2])  # pyright: ignore[reportAttributeAccessIssue]
-            found[name] = model_of(name, given, torch.as_tensor(first))
+            found[name] = model_of(name, given, torch.as_tensor(first), head=loading.head)
         else:
             found[name] = given
     return found
@@ -373,6 +382,7 @@ def compare_models(
     check_kinds(asked.measures, {} if asked.invert else {"mechanism": add_inversion})
     work = _Work(asked=asked, sides=look(models, images, execution, watch), name=images.name)
     work.notes += [f"{m.name}: {m.note}." for m in models if m.note]
+    work.notes += filter(None, (better_normalisation(m, images, execution) for m in models))
     work.add_models(models)
     sizes = {side.n_classes for side in work.sides.values()}
     if len(sizes) == 1 and (why := images.labels_for(next(iter(sizes)))[1]):

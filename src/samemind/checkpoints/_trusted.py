@@ -1,13 +1,14 @@
 """Unpickles one file whose source is trusted, and writes only its tensors.
 
-Run as a script, in a process of its own: `python _trusted.py FILE OUT`. Unpickling may execute
-whatever the file asks for, so this must not happen in the process that does the research. Classes
-that are not installed (dill's, a training library's) are replaced by empty ones.
+Run as a script, in a process of its own: `python _trusted.py FILE OUT [plain]`. Unpickling may
+execute whatever the file asks for, so this must not happen in the process that does the research.
+Classes that are not installed (dill's, a training library's) are replaced by empty ones.
 """
 
 import json
 import pickle
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -76,6 +77,22 @@ class Tolerant(PythonUnpickler):
         is_there = isinstance(kind, type)
         self.append(kind.__new__(kind, *arguments, **named) if is_there else Absent())
 
+    def load_build(self):
+        state, made = self.stack[-1], self.stack[-2]
+        try:
+            super().load_build()
+        except Exception:
+            # The class is installed, but cannot take back what it wrote (cox.utils.Parameters).
+            # What it should have taken may hold the weights.
+            if self.stack[-1] is state:
+                self.stack.pop()
+            if not isinstance(state, dict) or not hasattr(made, "__dict__"):
+                if str(type(made).__module__).startswith("torch"):
+                    raise
+                return
+            vars(made).update(state)
+
+    dispatch[pickle.BUILD[0]] = load_build
     dispatch[pickle.REDUCE[0]] = load_reduce
     dispatch[pickle.NEWOBJ[0]] = load_newobj
     dispatch[pickle.NEWOBJ_EX[0]] = load_newobj_ex
@@ -92,8 +109,11 @@ def tolerant_pickle():
 
 def tensors_of(held, found, seen):
     """What an object holds as plain JSON, with tensors (kept in `found`) by number."""
+    import numpy as np
     import torch
 
+    if isinstance(held, np.ndarray) and held.dtype.kind in "biuf":
+        held = torch.from_numpy(np.array(held, dtype=held.dtype.newbyteorder("=")))
     if isinstance(held, torch.Tensor):
         name = str(len(found))
         # A copy: safetensors refuses tensors that share memory.
@@ -102,7 +122,7 @@ def tensors_of(held, found, seen):
     if id(held) in seen:
         return None
     seen = seen | {id(held)}
-    if hasattr(held, "_parameters") and hasattr(held, "_modules"):
+    if is_module(held):
         return tensors_of(state_of(held), found, seen)
     if isinstance(held, dict):
         items = [(str(k), tensors_of(v, found, seen)) for k, v in held.items()]
@@ -112,24 +132,39 @@ def tensors_of(held, found, seen):
     return None
 
 
+def is_module(held):
+    """Whether an object is a network, also one whose class is absent.
+
+    Its own dictionary is looked at: some classes say of any attribute that they have it.
+    """
+    own = getattr(held, "__dict__", {})
+    return isinstance(own.get("_parameters"), dict) and isinstance(own.get("_modules"), dict)
+
+
 def state_of(module, prefix=""):
     """The state dict of a pickled module, also of one whose class is absent."""
     state = {}
     for held in (module._parameters, getattr(module, "_buffers", {})):
         state.update({prefix + k: v for k, v in held.items() if v is not None})
     for name, inner in module._modules.items():
-        if inner is not None and hasattr(inner, "_modules"):
+        if is_module(inner):
             state.update(state_of(inner, f"{prefix}{name}."))
     return state
 
 
-def main(path, out):
-    """Reads `path` and writes `out`."""
+def main(path, out, is_plain=""):
+    """Reads `path` and writes `out`; 'plain' is a pickle that torch.save did not write."""
     import torch
     from safetensors.torch import save_file
 
-    held = torch.load(path, map_location="cpu", weights_only=False, pickle_module=tolerant_pickle())
-    if isinstance(held, (Absent, SimpleNamespace)) and not hasattr(held, "_modules"):
+    if is_plain == "plain":
+        with Path(path).open("rb") as file:
+            held = Tolerant(file).load()
+    else:
+        held = torch.load(
+            path, map_location="cpu", weights_only=False, pickle_module=tolerant_pickle()
+        )
+    if isinstance(held, (Absent, SimpleNamespace)) and not is_module(held):
         held = vars(held)
     found = {}
     structure = tensors_of(held, found, frozenset())

@@ -5,27 +5,31 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samemind.architectures.base import ARCHITECTURES, Architecture
 from samemind.attacks import ball_of
-from samemind.checkpoints.fitting import Loaded, fit
+from samemind.checkpoints.fitting import Loaded, fit_file
 from samemind.checkpoints.layouts import named
+from samemind.checkpoints.parts import Part
 from samemind.checkpoints.published import (
     checkpoints_folder,
     looks_published,
     published,
     published_file,
 )
-from samemind.checkpoints.reading import read_weights
-from samemind.datasets.base import DATASETS, Dataset
+from samemind.checkpoints.reading import Contents, read_file, split_part
+from samemind.checkpoints.recognising import architecture_of
+from samemind.checkpoints.sharded import digest_of
+from samemind.datasets.base import DATASETS, Dataset, of_unit_pixels
 from samemind.errors import CheckpointError, InvalidInput
 from samemind.execution.devices import Execution
-from samemind.files.reading import is_file
+from samemind.files.reading import is_file, is_folder
 from samemind.lazy import LazyModule
-from samemind.store.artifacts import Store, checksum
+from samemind.store.artifacts import Store
 from samemind.training import WEIGHTS_FILE, Imported
 
 if TYPE_CHECKING:
@@ -43,7 +47,8 @@ class Claims:
 
     - `dataset`: what it was trained on; None where the name is of a published checkpoint.
     - `norm`, `epsilon`: of the attack in its training, in pixel units of [0, 1]; 0 is standard.
-    - `mean`, `std`: its normalisation, where the file does not hold one; else the dataset's.
+    - `mean`, `std`: its normalisation, for pixels in [0, 1] or in 0 … 255; unless given, what
+      the file holds, else the dataset's.
     - `is_trusted`, `part`: see `samemind.checkpoints.reading.read_weights`.
     """
 
@@ -55,7 +60,7 @@ class Claims:
     std: tuple[float, ...] | None = None
     random_seed: int = 0
     is_trusted: bool = False
-    part: int | None = None
+    part: str | int | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ class Source:
 
     name: str
     sha256: str
-    weights: dict[str, Tensor]
+    contents: Contents
     architecture: str | None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
@@ -94,34 +99,96 @@ def read_checkpoint(source: str, claims: Claims) -> tuple[Imported, Loaded]:
 
     Arguments and errors are those of `import_checkpoint`.
     """
+    source, part = split_part(source)
+    claims = claims if part is None else replace(claims, part=part)
     found = _published(source) if _is_name(source) else _of_file(_path_of(source), claims)
-    dataset = DATASETS[_dataset_of(source, claims)]
     suggested = named(Path(found.name).stem)
     name = claims.architecture or found.architecture or (suggested and suggested.architecture)
-    if name is None:
-        raise InvalidInput(
-            f"{source} does not say which network its weights are of. Name it: --architecture "
-            f"NAME (`samemind list architectures`), timm:NAME, torchvision:NAME or "
-            f"python:MODULE:FUNCTION."
-        )
-    architecture = ARCHITECTURES[name]
+    dataset, architecture = _known(source, claims, found, name)
     architecture.check_images(dataset.channels, dataset.image_size)
     _check_hash(source, found)
-    loaded = fit(found.weights, architecture, source=source, image_size=dataset.image_size)
+    loaded = fit_file(found.contents, architecture, part=claims.part, image_size=dataset.image_size)
     _check_classes(source, loaded, dataset)
-    ball = _ball(found.name, claims)
+    (mean, std), steps = _constants(claims, loaded, found, dataset)
     recipe = Imported(
         source=found.name,
         sha256=found.sha256 if claims.part is None else f"{found.sha256}:{claims.part}",
         dataset=dataset.name,
         architecture=architecture.name,
-        ball=ball,
-        mean=claims.mean or loaded.mean or found.mean or dataset.mean,
-        std=claims.std or loaded.std or found.std or dataset.std,
+        ball=_ball(found.name, claims),
+        mean=mean,
+        std=std,
         random_seed=claims.random_seed,
     )
     _check_normalisation(recipe, architecture)
-    return recipe, loaded
+    return recipe, replace(loaded, steps=(*loaded.steps, *steps))
+
+
+def _known(
+    source: str, claims: Claims, found: Source, name: str | None
+) -> tuple[Dataset, Architecture]:
+    """What the weights were trained on, and the network that they are of.
+
+    **Raises:** `InvalidInput` that asks at once for all that is not known, the radius included.
+    """
+    record = published(source)
+    dataset = claims.dataset or (record.dataset if record else None)
+    said, add = [], []
+    if dataset is None:
+        said.append("what its network was trained on")
+        add.append("--dataset NAME (`samemind list datasets`)")
+    if name is None:
+        chosen = found.contents.choose(claims.part, fits=_is_known)
+        keys = architecture_of(chosen.weights, Path(found.name).stem)
+        name = keys.architecture
+        if name is None:
+            said.append(f"which network its weights are of ({keys.problem})")
+            add.append(
+                "--architecture NAME (`samemind list architectures`), timm:NAME, torchvision:NAME "
+                "or python:MODULE:FUNCTION"
+            )
+    if claims.epsilon is None and named(Path(found.name).stem) is None:
+        said.append("how robust it was trained to be")
+        add.append("--epsilon 0 for standard training, or --epsilon 0.5 --norm L2 and the like")
+    if said or dataset is None or name is None:
+        raise InvalidInput(f"{source} does not say {'; '.join(said)}. Add {'; '.join(add)}.")
+    return DATASETS[dataset], ARCHITECTURES[name]
+
+
+def _is_known(weights: dict[str, Tensor]) -> bool:
+    return architecture_of(weights).architecture is not None
+
+
+def _constants(
+    claims: Claims, loaded: Loaded, found: Source, dataset: Dataset
+) -> tuple[tuple[tuple[float, ...], tuple[float, ...]], tuple[str, ...]]:
+    """The means and deviations of a checkpoint, and what a reader must be told of them."""
+    if (claims.mean is None) != (claims.std is None):
+        given, lacking = ("--mean", "--std") if claims.std is None else ("--std", "--mean")
+        raise InvalidInput(
+            f"A normalisation is both means and deviations, but only {given} was given. State "
+            f"{lacking} as well, with one number per channel."
+        )
+    if claims.mean is not None and claims.std is not None:
+        mean, std, is_255 = of_unit_pixels(claims.mean, claims.std)
+        return (mean, std), ("took --mean and --std for pixels in 0 … 255",) if is_255 else ()
+    if loaded.mean and loaded.std:
+        return (_per_channel(loaded.mean, dataset), _per_channel(loaded.std, dataset)), ()
+    if found.mean and found.std:
+        return (found.mean, found.std), ()
+    return (dataset.mean, dataset.std), (
+        f"normalised by the constants of '{dataset.name}', {assumed(dataset.mean, dataset.std)}",
+    )
+
+
+def _per_channel(values: tuple[float, ...], dataset: Dataset) -> tuple[float, ...]:
+    return values * dataset.channels if len(values) == 1 else values
+
+
+def assumed(mean: Sequence[float], std: Sequence[float]) -> str:
+    """What is said where a normalisation was not known: the numbers, and how to state others."""
+    numbers = f"mean {', '.join(f'{v:g}' for v in mean)}, std {', '.join(f'{v:g}' for v in std)}"
+    return f"an assumption, as the file does not say its own ({numbers}); --mean and --std state it"
 
 
 def _is_name(source: str) -> bool:
@@ -131,22 +198,16 @@ def _is_name(source: str) -> bool:
 def _path_of(source: str) -> Path:
     """The file given, or the one on this machine that a published name stands for."""
     path = Path(source)
-    return path if is_file(path) or not looks_published(source) else published_file(source)
-
-
-def _dataset_of(source: str, claims: Claims) -> str:
-    record = published(source)
-    if claims.dataset is None and record is None:
-        raise InvalidInput(
-            f"{source} does not say what its network was trained on. Name it: --dataset NAME "
-            f"(`samemind list datasets`)."
-        )
-    return claims.dataset or (record.dataset if record else "")
+    return (
+        path
+        if is_file(path) or is_folder(path) or not looks_published(source)
+        else published_file(source)
+    )
 
 
 def _of_file(path: Path, claims: Claims) -> Source:
-    weights = read_weights(path, is_trusted=claims.is_trusted, part=claims.part)
-    return Source(path.name, checksum(path), weights, None)
+    contents = read_file(path, is_trusted=claims.is_trusted)
+    return Source(path.name or path.resolve().name, digest_of(path), contents, None)
 
 
 def _published(source: str) -> Source:
@@ -166,7 +227,8 @@ def _published(source: str) -> Source:
     for key in sorted(weights):
         digest.update(key.encode())
         digest.update(weights[key].contiguous().numpy().tobytes())
-    return Source(source, digest.hexdigest(), weights, source, tuple(mean), tuple(std))
+    contents = Contents(Path(source), (Part("", weights),))
+    return Source(source, digest.hexdigest(), contents, source, tuple(mean), tuple(std))
 
 
 def _of_timm(name: str) -> tuple[Any, Any, Any]:
@@ -209,11 +271,6 @@ def _ball(source: str, claims: Claims):
     norm = claims.norm or (suggested.norm if suggested else "L2")
     if epsilon is None and suggested:
         epsilon = suggested.epsilon
-    if epsilon is None:
-        raise InvalidInput(
-            f"{source} does not say how robust it was trained to be. State the radius of the "
-            f"attack: --epsilon 0 for standard training, --epsilon 0.5 --norm L2 and the like."
-        )
     return ball_of(norm, epsilon) if epsilon else None
 
 
@@ -279,13 +336,13 @@ def bring_in(recipe: Imported, file: Path, store: Store) -> None:
     **Raises:** `CheckpointError` if it is another one.
     """
     sha256, _, part = recipe.sha256.partition(":")
-    if checksum(file) != sha256:
+    if digest_of(file) != sha256:
         raise CheckpointError(
             f"{file} is not the file that the study was written for: its SHA-256 is "
-            f"{checksum(file)[:16]}…, not {sha256[:16]}…. Put that file there, or write the study "
+            f"{digest_of(file)[:16]}…, not {sha256[:16]}…. Put that file there, or write the study "
             f"anew with `samemind init --models`."
         )
-    claims = replace(_claims_of(recipe), part=int(part) if part else None)
+    claims = replace(_claims_of(recipe), part=part or None)
     found = import_checkpoint(str(file), store, claims)
     if found != recipe:
         raise CheckpointError(
@@ -294,7 +351,7 @@ def bring_in(recipe: Imported, file: Path, store: Store) -> None:
         )
 
 
-def command_of(recipe: Imported) -> str:
+def command_of(recipe: Imported, file: str = "") -> str:
     """The command line that imports a checkpoint as its recipe says."""
     # Whatever of the recipe were left out here would be guessed there, and another recipe result.
     short = f"{recipe.epsilon:g}"
@@ -311,7 +368,7 @@ def command_of(recipe: Imported) -> str:
         "part": part,
     }
     said = " ".join(f"--{key} {value}" for key, value in options.items() if value)
-    return f"samemind import {shlex.quote(recipe.source)} {said}"
+    return f"samemind import {shlex.quote(file or recipe.source)} {said}"
 
 
 def section_of(recipe: Imported, file: Path | str | None = None) -> str:

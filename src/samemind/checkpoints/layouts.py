@@ -7,61 +7,40 @@ each wrapper leaves a prefix in the names or a copy of the weights; here these a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from samemind.checkpoints._layout import Layout, Weights, component, has_matrices, shown
+from samemind.checkpoints.conversions import CONVERSIONS
+from samemind.datasets.base import of_unit_pixels
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    Weights = dict[str, Tensor]
-
-STATE_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "params", "weights")
-"""Under which a file holds the weights, where it holds more than them; in order of preference."""
-
-WRAPPERS = ("module.", "_orig_mod.", "model.", "network.", "net.", "1.")
-"""Prefixes of DataParallel, torch.compile, and of networks that are part of a larger one.
-The last is that of a network behind its normaliser in an nn.Sequential."""
+INSIDE = frozenset(
+    ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module", "module")
+)
+"""Components that torch.compile, FSDP, DeepSpeed and DataParallel put between those of a name,
+wherever a part of a network was wrapped."""
 
 NORMALISERS = (
-    ("normalizer.new_mean", "normalizer.new_std"),  # the robustness library
-    ("normalize.mean", "normalize.std"),
-    ("normalizer.mean", "normalizer.std"),
-    ("0.mean", "0.std"),
-    ("mu", "sigma"),
+    ("new_mean", "new_std"),  # the robustness library
     ("mean", "std"),
+    ("mu", "sigma"),
+    ("means", "sds"),  # randomised smoothing
+    ("pixel_mean", "pixel_std"),
+    ("image_mean", "image_std"),
+    ("_mean", "_std"),
 )
+"""What means and deviations of channels are called, in whatever part of a network they lie."""
 
+NO_NETWORK = re.compile(
+    r"(^|_)(criterion|loss|losses|metrics?|acc|accuracy|auroc|precision|recall|confusion)(_|\d|$)"
+)
+"""What losses and metrics are called, where a training library keeps them beside the network."""
 
-@dataclass(frozen=True)
-class Layout:
-    """Weights under some names, and what was learnt on the way to these names.
-
-    - `mean`, `std`: the normalisation that the file holds, or None.
-    - `steps`: what was done to the names, for the reader.
-    """
-
-    weights: Weights
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    steps: tuple[str, ...] = ()
-
-    def renamed(self, weights: Weights, step: str) -> Layout:
-        return replace(self, weights=weights, steps=(*self.steps, step))
-
-
-def state_dicts(held: Any) -> list[Weights]:
-    """The state dicts in what a file holds: usually one; several for a list of networks."""
-    if isinstance(held, (list, tuple)):
-        return [found for item in held for found in state_dicts(item)]
-    if not isinstance(held, Mapping):
-        return []
-    for key in STATE_KEYS:
-        inner = held.get(key)
-        if isinstance(inner, (Mapping, list, tuple)) and state_dicts(inner):
-            return state_dicts(inner)
-    tensors = {str(key): value for key, value in held.items() if hasattr(value, "shape")}
-    return [tensors] if tensors else []
+LEAST = 0.2  # of the values; a smaller part of a file is no network of its own
 
 
 def layouts(weights: Weights) -> Iterator[Layout]:
@@ -88,124 +67,104 @@ def _without_attacker(layout: Layout) -> Layout:
 
 def _unwrapped(layout: Layout) -> Iterator[Layout]:
     """The layout, and what is left after taking off each wrapper in turn."""
+    yield from _views(layout)
+    inner = {
+        ".".join(c for i, c in enumerate(parts) if c not in INSIDE or i == len(parts) - 1): v
+        for k, v in layout.weights.items()
+        for parts in [k.split(".")]
+    }
+    if len(inner) == len(layout.weights) and inner.keys() != layout.weights.keys():
+        found = sorted({c for k in layout.weights for c in k.split(".")[:-1] if c in INSIDE})
+        yield from _views(layout.renamed(inner, f"took {shown(found)} out of the names"))
+
+
+def _views(layout: Layout) -> Iterator[Layout]:
+    """The layout as it is, without what belongs to no network, and without common prefixes.
+
+    Where there is no common prefix, each large part of the names is looked at alone, with what
+    lies outside of it kept in `outside`: whoever takes it must judge what it leaves.
+    """
     while True:
-        layout = _with_normaliser(layout)
+        if (plain := _with_normaliser(layout)) is not layout:
+            yield _normalising_itself(layout)
+            layout = plain
         yield layout
-        prefix = next((p for p in WRAPPERS if all(k.startswith(p) for k in layout.weights)), None)
-        if prefix is None:
+        if strays := _strays(layout.weights):
+            kept = {k: v for k, v in layout.weights.items() if k not in strays}
+            layout = layout.renamed(kept, f"left out {shown(strays)}, of no network")
+            yield layout
+        first = {component(k) for k in layout.weights}
+        prefix = next(iter(first), "")
+        if len(first) != 1 or f"{prefix}." not in next(iter(layout.weights)):
+            break
+        inner = {k.removeprefix(f"{prefix}."): v for k, v in layout.weights.items()}
+        if "" in inner or len(inner) != len(layout.weights):
             return
-        inner = {k.removeprefix(prefix): v for k, v in layout.weights.items()}
-        layout = layout.renamed(inner, f"took off '{prefix}'")
+        layout = layout.renamed(inner, f"took off '{prefix}.'")
+    if not layout.outside:
+        for part in _large_parts(layout):
+            yield from _views(part)
+
+
+def _large_parts(layout: Layout) -> Iterator[Layout]:
+    total = sum(v.numel() for v in layout.weights.values())
+    for name in dict.fromkeys(component(k) for k in layout.weights if "." in k):
+        inner = part_of(layout.weights, name)
+        if has_matrices(inner) and sum(v.numel() for v in inner.values()) >= LEAST * total:
+            outside = {k: v for k, v in layout.weights.items() if not k.startswith(f"{name}.")}
+            yield replace(layout.renamed(inner, f"took '{name}.*'"), taken=name, outside=outside)
+
+
+def part_of(weights: Weights, prefix: str) -> Weights:
+    """The weights below a prefix, under what their names are there."""
+    start = f"{prefix}."
+    return {k.removeprefix(start): v for k, v in weights.items() if k.startswith(start)}
+
+
+def _strays(weights: Weights) -> list[str]:
+    """The names of counts, of losses and of metrics: of whatever is no part of any network."""
+    of = {name: [] for name in dict.fromkeys(map(component, weights))}
+    for key in weights:
+        of[component(key)].append(key)
+    found = [
+        key
+        for name, keys in of.items()
+        if NO_NETWORK.search(name) or not any(weights[k].is_floating_point() for k in keys)
+        for key in keys
+    ]
+    return [] if len(found) == len(weights) else found
 
 
 def _with_normaliser(layout: Layout) -> Layout:
     """Moves a mean and a deviation per channel from among the weights to where they belong."""
-    weights = layout.weights
-    for mean, std in NORMALISERS:
-        if mean in weights and std in weights and weights[mean].numel() <= 4:
-            kept = {k: v for k, v in weights.items() if k not in (mean, std)}
-            found = replace(layout, mean=_numbers(weights[mean]), std=_numbers(weights[std]))
-            return found.renamed(kept, f"took the normalisation from '{mean}' and '{std}'")
+    for key in layout.weights:
+        before, _, leaf = key.rpartition(".")
+        start = f"{before}." if before else ""
+        pair = next(((m, s) for m, s in NORMALISERS if m == leaf), None)
+        if pair is None or f"{start}{pair[1]}" not in layout.weights:
+            continue
+        mean, std = (layout.weights[start + name] for name in pair)
+        if not 0 < mean.numel() == std.numel() <= 4 or not std.is_floating_point():
+            continue
+        kept = {k: v for k, v in layout.weights.items() if k not in (key, start + pair[1])}
+        constants = _numbers(mean), _numbers(std)
+        *constants, is_255 = of_unit_pixels(*constants)
+        step = f"took the normalisation from '{key}' and '{start}{pair[1]}'"
+        step += ", given for pixels in 0 … 255" if is_255 else ""
+        return replace(layout, mean=constants[0], std=constants[1]).renamed(kept, step)
     return layout
+
+
+def _normalising_itself(layout: Layout) -> Layout:
+    """For networks that have the normaliser as a part of their own: pixels stay as they are."""
+    channels = next(len(v.mean or ()) for v in [_with_normaliser(layout)])
+    found = replace(layout, mean=(0.0,) * channels, std=(1.0,) * channels)
+    return found.renamed(layout.weights, "the network normalises its images itself")
 
 
 def _numbers(tensor: Tensor) -> tuple[float, ...]:
     # As decimal numbers: 0.4914 was stored as float32, and a recipe should say 0.4914.
     return tuple(float(f"{value:.7g}") for value in tensor.flatten().tolist())
-
-
-# -- other names for the same networks
-
-
-def _cifar_resnet(layout: Layout) -> Layout | None:
-    """The ResNets for CIFAR of the robustness library and of many others."""
-    if "linear.weight" not in layout.weights or "layer1.0.conv1.weight" not in layout.weights:
-        return None
-    renamed = {
-        re.sub(r"^linear\.", "fc.", k).replace(".shortcut.", ".downsample."): v
-        for k, v in layout.weights.items()
-    }
-    return layout.renamed(renamed, "renamed linear to fc and shortcut to downsample")
-
-
-def _old_densenet(layout: Layout) -> Layout | None:
-    """torchvision's DenseNets before 2019: `norm.1` for `norm1`."""
-    pattern = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
-    if not any(pattern.search(k) for k in layout.weights):
-        return None
-    renamed = {pattern.sub(r"\1\2", k): v for k, v in layout.weights.items()}
-    return layout.renamed(renamed, "renamed norm.1 to norm1 and the like")
-
-
-def _unused_block(layout: Layout) -> Layout | None:
-    """Wide ResNets of TRADES hold a block that their forward pass leaves out."""
-    kept = {k: v for k, v in layout.weights.items() if not k.startswith("sub_block1.")}
-    if len(kept) == len(layout.weights):
-        return None
-    return layout.renamed(kept, "dropped the unused sub_block1")
-
-
-def _cifar_densenet(layout: Layout) -> Layout | None:
-    """The DenseNets for CIFAR of the robustness library.
-
-    A layer of theirs puts its new channels before the old ones, torchvision's behind them; so
-    whatever reads the concatenation must have its input channels reordered.
-    """
-    if "dense1.0.conv1.weight" not in layout.weights:
-        return None
-    growth = layout.weights["dense1.0.conv2.weight"].shape[0]
-    depths = {
-        block: sum(k.startswith(f"dense{block}.") and k.endswith("conv1.weight") for k in keys)
-        for keys in [list(layout.weights)]
-        for block in range(1, 5)
-    }
-    renamed = {}
-    for name, tensor in layout.weights.items():
-        new, read = _densenet_name(name, depths)
-        if read is not None and tensor.ndim:
-            width = tensor.shape[1] if tensor.ndim > 1 else tensor.shape[0]
-            order = _behind_instead_of_before(width, growth, read)
-            tensor = tensor[:, order] if tensor.ndim > 1 else tensor[order]
-        renamed[new] = tensor
-    return layout.renamed(renamed, "renamed and reordered the channels of dense blocks")
-
-
-def _densenet_name(name: str, depths: Mapping[int, int]) -> tuple[str, int | None]:
-    """The name in torchvision, and how many layers' outputs the weight reads, if any."""
-    if name.startswith("conv1."):
-        return f"features.conv0.{name[6:]}", None
-    if name.startswith("bn."):
-        return f"features.norm5.{name[3:]}", depths[4]
-    if name == "linear.weight":
-        return "classifier.weight", depths[4]
-    if name == "linear.bias":
-        return "classifier.bias", None
-    if found := re.match(r"trans(\d)\.(bn|conv)\.(.*)", name):
-        block, part, rest = found.groups()
-        part = "norm" if part == "bn" else part
-        return f"features.transition{block}.{part}.{rest}", depths[int(block)]
-    if found := re.match(r"dense(\d)\.(\d+)\.(bn|conv)([12])\.(.*)", name):
-        block, layer, part, number, rest = found.groups()
-        part = "norm" if part == "bn" else part
-        new = f"features.denseblock{block}.denselayer{int(layer) + 1}.{part}{number}.{rest}"
-        return new, int(layer) if number == "1" else None
-    return name, None
-
-
-def _behind_instead_of_before(width: int, growth: int, layers: int) -> list[int]:
-    """Where each channel of torchvision's order lies in the other one."""
-    first = list(range(layers * growth, width))
-    return first + [
-        i for layer in reversed(range(layers)) for i in range(layer * growth, (layer + 1) * growth)
-    ]
-
-
-CONVERSIONS: tuple[Callable[[Layout], Layout | None], ...] = (
-    _cifar_resnet,
-    _old_densenet,
-    _unused_block,
-    _cifar_densenet,
-)
 
 
 # -- names of files

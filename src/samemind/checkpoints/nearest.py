@@ -9,7 +9,7 @@ from math import log
 from typing import TYPE_CHECKING
 
 from samemind.architectures.base import ARCHITECTURES, Architecture
-from samemind.checkpoints.layouts import Layout
+from samemind.checkpoints._layout import Layout
 from samemind.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -39,7 +39,10 @@ def is_count(key: str) -> bool:
 def classes_in(weights: dict[str, Tensor], record: Architecture) -> int | None:
     """The number of classes that weights tell apart, if they have the head of an architecture."""
     head = weights.get(f"{record.head}.weight")
-    return None if head is None or head.ndim != 2 else len(head)
+    # A 1 × 1 convolution on a pooled map is a linear layer.
+    if head is None or head.ndim < 2 or tuple(head.shape[2:]) not in ((), (1, 1)):
+        return None
+    return len(head)
 
 
 def fits(name: str, weights: dict[str, Tensor]) -> bool:

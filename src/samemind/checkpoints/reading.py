@@ -6,10 +6,15 @@ import json
 import subprocess
 import sys
 import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samemind.checkpoints.layouts import state_dicts
+from samemind.checkpoints.kinds import kind_of, what_to_do
+from samemind.checkpoints.parts import Part, chosen, parts_in
+from samemind.checkpoints.sharded import check_alone, files_of, is_sharded
 from samemind.errors import CheckpointError, InvalidInput
 from samemind.files.archives import check_size, check_zip
 from samemind.files.reading import is_file, is_folder
@@ -21,45 +26,94 @@ if TYPE_CHECKING:
 else:
     torch = LazyModule("torch")
 
-ZIP, PICKLE = b"PK", b"\x80"
-"""What files of torch.save begin with: those of today, and those of before PyTorch 1.6."""
+
+@dataclass(frozen=True)
+class Contents:
+    """The networks of one checkpoint file, read; `choose` takes one.
+
+    `is_unpickled` is True where code of the file may have run, in a separate process.
+    """
+
+    path: Path
+    parts: tuple[Part, ...]
+    is_unpickled: bool = False
+
+    def choose(
+        self,
+        part: str | int | None = None,
+        *,
+        fits: Callable[[dict[str, Tensor]], bool] | None = None,
+    ) -> Part:
+        """One network of the file; see `samemind.checkpoints.parts.chosen`.
+
+        **Raises:** `CheckpointError` where there is no such part, or no saying which.
+        """
+        found = chosen(self.parts, part, str(self.path), fits)
+        _check_dense(found.weights, self.path)
+        if is_file(self.path) and not is_sharded(self.path):
+            _check_room(found.weights, self.path)
+        return found
+
+
+def read_file(path: Path, *, is_trusted: bool = False) -> Contents:
+    """All networks of a checkpoint: a file of torch.save or safetensors, or shards with an index.
+
+    **Arguments:**
+
+    - `path`: the file; or the folder or the index of shards, as Hugging Face writes them.
+    - `is_trusted`: a file that holds more than tensors is unpickled, which may run code from it,
+      in a separate process; only tensors come back.
+
+    **Raises:** `CheckpointError` where the file is missing, damaged, of another kind, holds no
+    weights, or holds more than tensors and is not trusted.
+    """
+    if not is_file(path) and not is_folder(path):
+        raise CheckpointError(f"There is no checkpoint file {path}. Check the path.")
+    if is_sharded(path):
+        weights: dict[str, Tensor] = {}
+        is_unpickled = False
+        for file in files_of(path):
+            held, ran = _held(file, is_trusted)
+            found = chosen(parts_in(held), None, str(file)).weights
+            _check_dense(found, file)
+            _check_room(found, file)
+            weights |= found
+            is_unpickled |= ran
+        return Contents(path, (Part("", weights),), is_unpickled)
+    check_alone(path)
+    held, is_unpickled = _held(path, is_trusted)
+    parts = parts_in(held)
+    if not parts:
+        raise CheckpointError(
+            f"{path} holds no weights: no tensors by name were found in it. Save the network's "
+            f"state_dict() in it."
+        )
+    return Contents(path, tuple(parts), is_unpickled)
 
 
 def read_weights(
-    path: Path, *, is_trusted: bool = False, part: int | None = None
+    path: Path, *, is_trusted: bool = False, part: str | int | None = None
 ) -> dict[str, Tensor]:
     """The weights of a checkpoint file by the names that it gives them.
 
     **Arguments:**
 
-    - `is_trusted`: a file that holds more than tensors is unpickled, which may run code from it,
-      in a separate process; only tensors come back.
-    - `part`: which network (from 0), where the file holds several.
+    - `is_trusted`: see `read_file`.
+    - `part`: which network, by number from 0 or by name, where the file holds several.
 
-    **Raises:** `CheckpointError` where the file is missing, damaged, holds no weights, or holds
-    more than tensors and is not trusted.
+    **Raises:** `CheckpointError` as `read_file` and `Contents.choose`.
     """
-    held = _held(path, is_trusted)
-    found = state_dicts(held)
-    if not found:
-        raise CheckpointError(
-            f"{path} holds no weights: no tensors by name were found in it. Save the "
-            f"network's state_dict()."
-        )
-    if len(found) > 1 and part is None:
-        raise CheckpointError(
-            f"{path} holds {len(found)} networks. Say which one with --part, from 0 to "
-            f"{len(found) - 1}."
-        )
-    if part is not None and not 0 <= part < len(found):
-        raise CheckpointError(f"{path} has no part {part}: it holds {len(found)} network(s).")
-    weights = found[part or 0]
-    _check_dense(weights, path)
-    return weights
+    return read_file(path, is_trusted=is_trusted).choose(part).weights
+
+
+def split_part(source: str) -> tuple[str, str | None]:
+    """('FILE', 'PART') of 'FILE::PART'; no part where there is none, or a file is called so."""
+    file, colons, part = source.rpartition("::")
+    return (file, part) if colons and file and part and not is_file(source) else (source, None)
 
 
 def _check_dense(weights: dict[str, Tensor], path: Path) -> None:
-    """Raises `CheckpointError` for what is no plain tensor, or repeats a few numbers endlessly."""
+    """Raises `CheckpointError` for what is no plain tensor."""
     for name, value in weights.items():
         is_plain = isinstance(value, torch.Tensor) and value.layout is torch.strided
         if not is_plain or value.is_meta or value.is_quantized:
@@ -67,6 +121,10 @@ def _check_dense(weights: dict[str, Tensor], path: Path) -> None:
                 f"'{name}' in {path} is {type(value).__name__} of a kind that is not read: it is "
                 f"sparse, quantised or without numbers. Save it as a plain tensor."
             )
+
+
+def _check_room(weights: dict[str, Tensor], path: Path) -> None:
+    """Raises `CheckpointError` for weights that repeat a few numbers of their file endlessly."""
     try:
         # Strides of zero make a tensor of any size from one number.
         check_size(sum(v.numel() * v.element_size() for v in weights.values()), path)
@@ -74,68 +132,98 @@ def _check_dense(weights: dict[str, Tensor], path: Path) -> None:
         raise CheckpointError(str(error)) from None
 
 
-def _held(path: Path, is_trusted: bool) -> Any:
+def _held(path: Path, is_trusted: bool) -> tuple[Any, bool]:
+    """What a file holds, and whether it was unpickled without care to tell."""
     from pickle import UnpicklingError
 
-    if not is_file(path):
-        what = "It is a folder: name a file in it." if is_folder(path) else "Check the path."
-        raise CheckpointError(f"There is no checkpoint file {path}. {what}")
     try:
-        if path.suffix == ".safetensors":
+        check_zip(path)
+    except InvalidInput as error:
+        raise CheckpointError(str(error)) from None
+    kind = kind_of(path)
+    if kind == "pickle":
+        if is_trusted:
+            return _in_separate_process(path, "plain"), True
+        raise CheckpointError(
+            f"{path} is a Python pickle that torch.save did not write, and to read it would run "
+            f"code that it brings. {TRUST}"
+        )
+    if said := what_to_do(path):
+        raise CheckpointError(f"{path} cannot be read as a checkpoint: {said}.")
+    try:
+        if kind == "safetensors":
             from safetensors.torch import load_file
 
-            return load_file(path)
-        check_zip(path)
-        with torch.serialization.safe_globals(_harmless()):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return load_file(path), False
+        _check_sums(path)
+        # By its name torch would take a file for one of safetensors.
+        with path.open("rb") as file, torch.serialization.safe_globals(_harmless()):
+            return torch.load(file, map_location="cpu", weights_only=True), False
     except InvalidInput as error:
         raise CheckpointError(str(error)) from None
     except UnpicklingError as error:
         if is_trusted:
-            return _in_separate_process(path)
-        _refuse_other_kinds(path)
+            return _in_separate_process(path), True
         raise CheckpointError(
             f"{path} holds more than tensors: {_reason(error)} To read it would run code that the "
-            f"file brings. If you trust its source, `samemind import --trust` (in Python, "
-            f"trust=True) does that in a separate process, from which only tensors come back."
+            f"file brings. {TRUST}"
         ) from None
     except Exception as error:  # a damaged file makes torch raise anything at all
-        _refuse_other_kinds(path)
         raise CheckpointError(
             f"{path} cannot be read as a checkpoint ({_first_line(error)}). Fetch it again, or "
             f"save it anew."
         ) from error
 
 
-def _refuse_other_kinds(path: Path) -> None:
-    """Says of a file that PyTorch never wrote what it begins with.
+TRUST = (
+    "If you trust its source, --trust (in Python, trust=True) reads it in a separate process, from "
+    "which only tensors come back."
+)
 
-    A page of errors or a pointer of Git LFS in the place of weights is damage of the commonest
-    kind, and nobody should be told to trust it.
+
+def _check_sums(path: Path) -> None:
+    """Compares what a file of torch.save holds with the checksums in it, which torch does not.
+
+    **Raises:** `InvalidInput` that names the member that differs.
     """
-    if path.suffix == ".safetensors":
-        return
-    with path.open("rb") as file:
-        start = file.read(40)
-    if start.startswith((ZIP, PICKLE)):
-        return
-    first = start.split(b"\n", 1)[0]
-    begins = f"begins with {first.decode('latin-1')!a}" if start else "is empty"
-    raise CheckpointError(
-        f"{path} cannot be read as a checkpoint: it is no file that torch.save wrote, it {begins}. "
-        f"Fetch it again, or save the network's state_dict() there (.safetensors files are known "
-        f"by their ending)."
-    )
+    try:
+        with zipfile.ZipFile(path) as held:
+            # torch.serialization.set_crc32_options(False) leaves all of them out.
+            has_sums = any(member.CRC for member in held.infolist())
+            damaged = held.testzip() if has_sums else None
+    except zipfile.BadZipFile as error:
+        if kind_of(path) == "legacy":
+            return
+        raise InvalidInput(f"{path} is a damaged zip file ({error}). Fetch it again.") from error
+    if damaged is not None:
+        raise InvalidInput(
+            f"{path} is damaged: its part '{damaged}' does not have the checksum that was written "
+            f"with it. Fetch it again."
+        )
 
 
 def _harmless() -> list[Any]:
-    """What NumPy numbers in a file (accuracies, mostly) are made of; none of it runs code."""
+    """What NumPy numbers and arrays, and mappings with a default, are made of; none runs code."""
     import numpy as np
 
-    kinds = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.bool_)]
+    names = ("Bool", "Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
+    kinds = [getattr(np.dtypes, f"{n}DType") for n in (*names, "Float16", "Float32", "Float64")]
+    kinds += [np.dtypes.StrDType, np.dtypes.BytesDType]
     scalar = np.float64(0).__reduce__()[0]
-    # Files written with NumPy 1 ask for the same function under its old name.
-    return [scalar, (scalar, "numpy.core.multiarray.scalar"), np.dtype, *kinds]
+    array = np.zeros(0).__reduce__()[0]
+    return [
+        # Files written with NumPy 1 ask for the same functions under their old names.
+        *(scalar, (scalar, "numpy.core.multiarray.scalar")),
+        *(array, (array, "numpy.core.multiarray._reconstruct")),
+        *(np.ndarray, np.dtype, *kinds),
+        # torch fills no mapping of this kind, so that it becomes a plain one.
+        (_without_default, "collections.defaultdict"),
+        *(dict, list, set, int, float, str),
+    ]
+
+
+def _without_default(*_: Any) -> dict[Any, Any]:
+    return {}
 
 
 def _reason(error: Exception) -> str:
@@ -143,14 +231,15 @@ def _reason(error: Exception) -> str:
     for mark in ("GLOBAL ", "Unsupported operand", "Unsupported class "):
         if mark in text:
             return f"it asks for {text.split(mark, 1)[1].split()[0].rstrip('.,')}."
-    return _first_line(error)
+    said = text.partition("WeightsUnpickler error:")[2].strip() or _first_line(error)
+    return f"{said.splitlines()[0][:200].rstrip('.')}."
 
 
 def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0][:200]
 
 
-def _in_separate_process(path: Path) -> Any:
+def _in_separate_process(path: Path, *more: str) -> Any:
     from safetensors import safe_open
 
     script = Path(__file__).with_name("_trusted.py")
@@ -158,7 +247,7 @@ def _in_separate_process(path: Path) -> Any:
         out = Path(folder) / "tensors.safetensors"
         # -I: neither the current folder nor the environment decides what is imported there.
         done = subprocess.run(
-            [sys.executable, "-I", str(script), str(path.resolve()), str(out)],
+            [sys.executable, "-I", str(script), str(path.resolve()), str(out), *more],
             capture_output=True,
             text=True,
             cwd=folder,
@@ -167,8 +256,9 @@ def _in_separate_process(path: Path) -> Any:
         if done.returncode or not out.is_file():
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise CheckpointError(
-                f"{path} could not be read in a separate process either: {last[:200]}. It may be "
-                f"damaged, or need the library that wrote it; save its state_dict() there."
+                f"{path} could not be read in a separate process either: {last[:200].rstrip('.')}. "
+                f"It may be damaged, or need the library that wrote it; save its state_dict() "
+                f"there."
             )
         with safe_open(out, framework="pt") as file:
             structure = json.loads(file.metadata()["structure"])

@@ -7,13 +7,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from samemind.architectures.base import ARCHITECTURES
-from samemind.checkpoints.layouts import Layout, layouts
+from samemind.checkpoints._layout import Layout
+from samemind.checkpoints.fitting import Loaded, fit, fit_file
+from samemind.checkpoints.layouts import layouts
 from samemind.checkpoints.nearest import classes_in, fits, nearest
-from samemind.checkpoints.reading import read_weights
+from samemind.checkpoints.parts import Part
+from samemind.checkpoints.reading import Contents, read_file, split_part
+from samemind.checkpoints.sharded import is_checkpoint
 from samemind.errors import CheckpointError, InvalidInput
-from samemind.files.reading import is_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 EPSILON = re.compile(r"(?:eps(?:ilon)?|[_-]e)[_=-]?(\d+(?:[._]\d+)?(?:e-?\d+)?)", re.IGNORECASE)
 NORM = re.compile(r"(?<![a-z0-9])(l_?2|l_?inf)(?![a-z0-9])", re.IGNORECASE)
@@ -27,16 +34,19 @@ IMAGENETS = {1000: "imagenet1k", 100: "imagenet100", 50: "imagenet50"}
 class Recognised:
     """A checkpoint file: its architecture where the keys confirm one, norm and ε by its name.
 
-    `problem` says why the architecture is not known, and is else empty.
+    `problem` says why the architecture is not known, and is else empty. `is_unpickled` is True
+    where only `--trust` reads the file.
     """
 
     path: Path
+    part: str | int | None = None
     architecture: str | None
     classes: int | None
     image_size: int | None
     norm: str | None
     epsilon: float | None
     problem: str = ""
+    is_unpickled: bool = False
 
     @property
     def dataset(self) -> str | None:
@@ -48,25 +58,30 @@ class Recognised:
     def sentence(self) -> str:
         """One line for a reader."""
         if self.problem:
-            return f"{self.path}: {self.problem}"
+            return f"{self.path}: {self.problem.removeprefix(f'{self.path} ')}"
         robust = "ε not in its name" if self.epsilon is None else f"ε = {self.epsilon:g}"
         norm = f" ({self.norm})" if self.norm else ""
         return f"{self.path}: {self.architecture}, {self.classes} classes, {robust}{norm}"
 
 
-def recognise_all(patterns: Sequence[str]) -> list[Recognised]:
-    """Every file of the patterns, recognised.
+def recognise_all(
+    patterns: Sequence[str], *, is_trusted: bool = False, part: str | int | None = None
+) -> list[Recognised]:
+    """Every file of the patterns, recognised; `FILE::PART` is one network of a file.
 
     **Raises:** `InvalidInput` where no file is found.
     """
-    paths = sorted({p for pattern in patterns for p in _glob(pattern)})
-    files = [p for p in paths if is_file(p)]
+    split = [split_part(pattern) for pattern in patterns]
+    paths = sorted(
+        {(p, named or part) for pattern, named in split for p in _glob(pattern)}, key=str
+    )
+    files = [(p, wanted) for p, wanted in paths if is_checkpoint(p)]
     if not files:
         raise InvalidInput(
             f"No file fits {' '.join(patterns)}. Put the pattern in quotes, so that the shell "
             f"leaves it to samemind, and check the folder."
         )
-    return [recognise(path) for path in files]
+    return [recognise(path, is_trusted=is_trusted, part=wanted) for path, wanted in files]
 
 
 def _glob(pattern: str) -> Iterator[Path]:
@@ -74,34 +89,101 @@ def _glob(pattern: str) -> Iterator[Path]:
     return Path(path.anchor).glob(str(path.relative_to(path.anchor)))
 
 
-def recognise(path: Path) -> Recognised:
+def recognise(path: Path, *, is_trusted: bool = False, part: str | int | None = None) -> Recognised:
     """What one file is. Its ε and norm are only suggested: weights do not show them.
+
+    **Arguments:**
+
+    - `is_trusted`, `part`: see `samemind.checkpoints.reading.read_weights`.
 
     **Cost:** reads the weights, and builds networks without values until one fits.
     """
     norm, epsilon = norm_and_epsilon(path.stem)
-    classes, fitting, problem = None, [], ""
+    is_unpickled = False
     try:
-        views = list(layouts(read_weights(path)))
+        contents = read_file(path, is_trusted=is_trusted)
+        is_unpickled = contents.is_unpickled
+        chosen = _choose(contents, part)
+        found = architecture_of(chosen.weights, path.stem)
     except CheckpointError as error:
-        views, problem = [], str(error)
-    for name in _candidates(path.stem) if views else ():
-        found = [v for v in views if fits(name, v.weights)]
-        if found:
-            classes = classes_in(found[0].weights, ARCHITECTURES[name])
-            fitting = [name]
-            break
-    if views and not fitting:
-        problem = _nearest(views)
-    architecture = fitting[0] if fitting else None
+        found = Keys(None, None, str(error).rstrip("."))
+    architecture = found.architecture
     return Recognised(
         path=path,
+        part=part,
         architecture=architecture,
-        classes=classes,
+        classes=found.classes,
         image_size=ARCHITECTURES[architecture].image_size if architecture else None,
         norm=norm,
         epsilon=epsilon,
-        problem=problem,
+        problem=found.problem,
+        is_unpickled=is_unpickled,
+    )
+
+
+class Keys(NamedTuple):
+    """What the names and shapes of weights say: an architecture, or why none is known."""
+
+    architecture: str | None
+    classes: int | None
+    problem: str
+
+
+def architecture_of(weights: dict[str, Tensor], stem: str = "") -> Keys:
+    """The registered architecture whose names and shapes weights have, whole.
+
+    **Arguments:**
+
+    - `stem`: a name whose likes are tried first.
+
+    **Cost:** builds networks without values until one fits.
+    """
+    views = list(layouts(weights))
+    for name in _candidates(stem):
+        fitting = [v for v in views if fits(name, v.weights)]
+        if fitting:
+            return Keys(name, classes_in(fitting[0].weights, ARCHITECTURES[name]), "")
+    return Keys(None, None, _nearest(views))
+
+
+def fitted(
+    contents: Contents,
+    name: str | None,
+    *,
+    part: str | int | None = None,
+    classes: int | None = None,
+    image_size: int | None = None,
+) -> Loaded:
+    """The network of a file: of the architecture named, or of the one that its keys are of.
+
+    **Raises:** `CheckpointError` where the file does not fit, or its keys are of none.
+    """
+    if name is not None:
+        return fit_file(
+            contents, ARCHITECTURES[name], part=part, classes=classes, image_size=image_size
+        )
+    chosen = _choose(contents, part)
+    found = architecture_of(chosen.weights, contents.path.stem)
+    if found.architecture is None:
+        raise CheckpointError(
+            f"What network {contents.path} holds the weights of is not known: {found.problem}. "
+            f"Name it: --architecture NAME (`samemind list architectures`), timm:NAME, "
+            f"torchvision:NAME, or python:MODULE:FUNCTION for a network of your own."
+        )
+    return fit(
+        chosen.weights,
+        ARCHITECTURES[found.architecture],
+        source=str(contents.path),
+        classes=classes,
+        image_size=image_size,
+        steps=chosen.steps,
+    )
+
+
+def _choose(contents: Contents, part: str | int | None) -> Part:
+    return contents.choose(
+        part,
+        fits=lambda weights: architecture_of(weights, contents.path.stem).architecture is not None,
     )
 
 

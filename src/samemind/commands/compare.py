@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from samemind.commands.numbers import numbers_in
 from samemind.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -81,11 +82,29 @@ def compare(
         ),
     ] = False,
     part: Annotated[
-        int | None, typer.Option(min=0, help="Which network, where a file holds several.")
+        str | None,
+        typer.Option(
+            help="Which network, by name or number from 0, where files hold several; for one file "
+            "of some, FILE::PART."
+        ),
     ] = None,
     normalise: Annotated[
         str | None,
-        typer.Option(help="imagenet, cifar10, inception, a dataset, none [default: the model's]."),
+        typer.Option(
+            help="imagenet, inception, cifar10, cifar10-pixels, …, a dataset, none; one for all, "
+            "or one for each with commas between [default: the model's]."
+        ),
+    ] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead of --normalise: numbers per channel, with commas, for pixels in [0, 1] "
+            "or 0 … 255."
+        ),
+    ] = None,
+    std: Annotated[str | None, typer.Option(help="As --mean.")] = None,
+    head: Annotated[
+        str | None, typer.Option(help="The layer that makes the logits, of several heads.")
     ] = None,
     image_size: Annotated[
         int | None, typer.Option(min=1, help="Pixels that models are given [default: the model's].")
@@ -175,6 +194,10 @@ def compare(
             classes=classes,
             image_size=image_size,
             normalise=normalise,
+            mean=numbers_in(mean, "--mean"),
+            std=numbers_in(std, "--std"),
+            head=head,
+            shape=images.shape,
             is_trusted=trust,
             part=part,
             dataset=images.dataset,

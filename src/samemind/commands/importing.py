@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from samemind.errors import InvalidInput
+from samemind.commands.numbers import numbers_in
 
 console = Console(highlight=False)
 
@@ -32,7 +32,7 @@ def import_(
         str | None,
         typer.Option(
             help="See `list architectures`; also timm:NAME, torchvision:NAME, "
-            "python:MODULE:FUNCTION [default: what the file's name says]."
+            "python:MODULE:FUNCTION [default: what the file's name says, or its keys]."
         ),
     ] = None,
     epsilon: Annotated[
@@ -47,7 +47,8 @@ def import_(
     mean: Annotated[
         str | None,
         typer.Option(
-            help="Per channel, with commas, of the normalisation in training "
+            help="Per channel, with commas, of the normalisation in training, for pixels in [0, 1] "
+            "or 0 … 255 "
             "[default: what the file holds, else the dataset's]."
         ),
     ] = None,
@@ -64,7 +65,11 @@ def import_(
         ),
     ] = False,
     part: Annotated[
-        int | None, typer.Option(min=0, help="Which network, where a file holds several.")
+        str | None,
+        typer.Option(
+            help="Which network, by name or number from 0, where a file holds several; for one "
+            "file of some, FILE::PART."
+        ),
     ] = None,
     store: Annotated[
         Path, typer.Option(envvar="SAMEMIND_STORE", help="Folder of the finished artifacts.")
@@ -80,8 +85,8 @@ def import_(
         architecture=architecture,
         norm=norm,
         epsilon=epsilon,
-        mean=_numbers(mean, "--mean"),
-        std=_numbers(std, "--std"),
+        mean=numbers_in(mean, "--mean"),
+        std=numbers_in(std, "--std"),
         random_seed=random_seed,
         is_trusted=trust,
         part=part,
@@ -106,15 +111,3 @@ def import_(
     console.print("# In a study file:\n")
     for recipe in recipes:
         console.print(section_of(recipe) + "\n", soft_wrap=True, markup=False)
-
-
-def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise InvalidInput(
-            f"{option} takes one number per channel with commas between, such as "
-            f"0.485,0.456,0.406, but '{text}' was given."
-        ) from None

@@ -19,7 +19,10 @@ def init(
     ] = None,
     models: Annotated[
         list[str] | None,
-        typer.Option(help="Checkpoints, as 'ckpts/*.pt': what they are is suggested and checked."),
+        typer.Option(
+            help="Checkpoints, as 'ckpts/*.pt', or FILE::PART of one: what they are is suggested "
+            "and checked."
+        ),
     ] = None,
     dataset: Annotated[
         str | None, typer.Option(help="That the checkpoints were trained on, if they do not say.")
@@ -31,6 +34,16 @@ def init(
             "torchvision:NAME, python:MODULE:FUNCTION; of several with commas, the first that fits."
         ),
     ] = None,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust", help="Unpickle files that hold more than weights: runs their code."
+        ),
+    ] = False,
+    part: Annotated[
+        str | None,
+        typer.Option(help="Which network, by name or number from 0, where files hold several."),
+    ] = None,
 ) -> None:
     """Write a commented study file, from nothing, another study or a folder of checkpoints."""
     from samemind.study.template import study_text, suggested, write_study
@@ -39,7 +52,7 @@ def init(
     if models:
         from samemind.checkpoints.recognising import recognise_all
 
-        recognised = recognise_all(models)
+        recognised = recognise_all(models, is_trusted=trust, part=part)
         for model in recognised:
             # Where --architecture says what it is, that its keys do not is no news.
             if model.architecture or not architecture:

@@ -53,6 +53,14 @@ class Images:
     def is_folder(self) -> bool:
         return not hasattr(self.source, "read")
 
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """(channels, size) of every image as it is; None for pictures of a folder."""
+        if self.is_folder or not len(self):
+            return None
+        first = self.source.read(self.indices[:1])  # pyright: ignore[reportAttributeAccessIssue]
+        return first.shape[1], first.shape[-1]
+
     def labels_for(self, n_classes: int) -> tuple[np.ndarray | None, str]:
         """The labels as class numbers of a model with C classes; None, and why, without them."""
         if self.labels is None:

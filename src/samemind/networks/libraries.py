@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from samemind.errors import CheckpointError, UnknownName
 from samemind.lazy import LazyModule
 from samemind.networks.model import Loading, Model, classifier_of
+from samemind.networks.normalising import Normalised, stated
 from samemind.registry import did_you_mean
 
 if TYPE_CHECKING:
@@ -39,18 +40,20 @@ def from_timm(name: str, loading: Loading) -> Model:
     )
     config: dict[str, Any] = resolve_model_data_config(network)
     channels, size, _ = config["input_size"]
+    normalised = stated(loading, channels) or Normalised(
+        config["mean"], config["std"], "timm", is_known=True
+    )
     # The record's own word for the head is verified like a guess: some models have two heads.
     return Model(
         name=name,
         reference=f"timm:{name}",
-        classifier=classifier_of(
-            network, loading, shape=(channels, size, size), usual=(config["mean"], config["std"])
-        ),
+        classifier=classifier_of(network, loading, normalised, shape=(channels, size, size)),
         architecture=f"timm:{name.split('.')[0]}",
         image_size=loading.image_size or size,
         crop=config.get("crop_pct") or 1.0,
         channels=channels,
         note=note,
+        normalised=normalised,
     )
 
 
@@ -90,16 +93,18 @@ def from_torchvision(name: str, loading: Loading) -> Model:
     )
     presets = weights.transforms()
     size = presets.crop_size[0]
+    normalised = stated(loading, 3) or Normalised(
+        tuple(presets.mean), tuple(presets.std), "torchvision", is_known=True
+    )
     return Model(
         name=name,
         reference=f"torchvision:{name}",
-        classifier=classifier_of(
-            network, loading, shape=(3, size, size), usual=(presets.mean, presets.std)
-        ),
+        classifier=classifier_of(network, loading, normalised, shape=(3, size, size)),
         architecture=f"torchvision:{name}",
         image_size=loading.image_size or size,
         crop=size / presets.resize_size[0],
         note=note,
+        normalised=normalised,
     )
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from samemind.datasets.base import normalisation
 from samemind.lazy import LazyModule
+from samemind.networks.normalising import Normalised
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +24,7 @@ class Model:
     - `image_size`: the pixels that it must be given; None where any size will do.
     - `crop`: the share of the resized image that its crop keeps, for image folders.
     - `note`: what a reader of the result must know, such as "random weights".
+    - `normalised`: by what its images are, and where that is known from.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Model:
     crop: float = 1.0
     channels: int = 3
     note: str = ""
+    normalised: Normalised | None = None
 
     @property
     def reading(self) -> dict[str, Any]:
@@ -51,6 +52,7 @@ class Model:
             "crop": self.crop,
             "mean": mean,
             "std": std,
+            "normalised_by": self.normalised.source if self.normalised else "",
             "precision": "" if weights is None else str(weights.dtype).removeprefix("torch."),
         }
 
@@ -67,8 +69,11 @@ class Loading:
       a name from `samemind list architectures`, `timm:NAME`, `python:MODULE:FUNCTION`
       or `torchvision:NAME`; None recognises those of samemind by their keys.
     - `classes`: of checkpoint files; None reads it from the file.
-    - `normalise`: 'imagenet', 'cifar10', 'inception', a dataset's name, 'none', or None for what
-      the source says.
+    - `normalise`: a name in `samemind.datasets.base.NORMALISATIONS`, a dataset's, 'none', or None
+      for what the source says (one for each with commas between, where they differ).
+    - `mean`, `std`: the normalisation in numbers per channel, for pixels in [0, 1] or 0 … 255.
+    - `head`: the name of the layer that makes the logits, of a network that has several heads.
+    - `shape`: (channels, size) of the inputs, where all have one and it is known.
     - `dataset`: of the inputs; files of registered architectures are taken to be trained on it.
     - `has_random_weights`: random weights where a name has no weights at hand, instead of an
       error.
@@ -80,11 +85,15 @@ class Loading:
     classes: int | None = None
     image_size: int | None = None
     normalise: str | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    head: str | None = None
+    shape: tuple[int, int] | None = None
     dataset: str | None = None
     has_random_weights: bool = False
     allows_download: bool = False
     is_trusted: bool = False
-    part: int | None = None
+    part: str | int | None = None
     random_seed: int = 0
 
 
@@ -95,23 +104,31 @@ def n_channels(classifier: Classifier) -> int:
     return mean.shape[1]
 
 
+def constants_of(classifier: Classifier) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The means and deviations per channel of a classifier."""
+    mean, std = (tuple(v.flatten().tolist()) for v in (classifier.mean, classifier.std))
+    return mean, std
+
+
 def classifier_of(
     network: nn.Module,
     loading: Loading,
+    normalised: Normalised,
     *,
     shape: tuple[int, int, int],
     head: str | None = None,
-    usual: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> Classifier:
     """The network with its normalisation; its head is found and verified where not known."""
     from samemind.architectures.heads import find_head
     from samemind.classifier import Classifier, check_head
 
-    mean, std = usual or normalisation("none", shape[0])
-    if loading.normalise:
-        mean, std = normalisation(loading.normalise, shape[0])
     images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
     network = network.eval()
+    if loading.head:
+        from samemind.networks.one_head import OneHead
+
+        network, head = OneHead(network, loading.head), f"network.{loading.head}"
+    mean, std = normalised.mean, normalised.std
     classifier = Classifier(network, head=head or find_head(network, images), mean=mean, std=std)
     if n_channels(classifier) == shape[0]:
         check_head(classifier, images)

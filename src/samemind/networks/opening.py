@@ -7,15 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samemind.architectures.base import ARCHITECTURES, Architecture
-from samemind.architectures.own import found_in, function_named
+from samemind.architectures.own import could_not_read, found_in, function_named, shapes_for
+from samemind.checkpoints.kinds import INDEX
 from samemind.checkpoints.published import looks_published, published_file
-from samemind.datasets.base import NORMALISATIONS, normalisation
-from samemind.errors import InvalidInput
+from samemind.checkpoints.reading import split_part
+from samemind.datasets.base import NORMALISATIONS
+from samemind.errors import InvalidInput, SamemindError
 from samemind.files.reading import is_file, is_folder
 from samemind.lazy import LazyModule
 from samemind.networks.libraries import from_timm, from_torchvision, timm_preprocessing
-from samemind.networks.model import Loading, Model, classifier_of, n_channels
+from samemind.networks.model import Loading, Model, classifier_of, constants_of, n_channels
+from samemind.networks.normalising import Normalised, of_file, stated
 from samemind.registry import did_you_mean
 
 __all__ = ["Loading", "Model", "load_model", "open_model", "open_models"]
@@ -34,16 +36,11 @@ def open_models(references: Sequence[str], loading: Loading) -> list[Model]:
 
     **Raises:** what `open_model` raises.
     """
-    named = (loading.architecture or "").split(",")
-    if len(named) not in (1, len(references)):
-        raise InvalidInput(
-            f"{len(named)} architectures were given for {len(references)} models. Give one for "
-            f"all, or one for each in their order, with commas between."
-        )
-    each = named if len(named) > 1 else named * len(references)
+    named = _for_each(loading.architecture, "architectures", references)
+    normalised = _for_each(loading.normalise, "normalisations", references)
     models = [
-        open_model(reference, replace(loading, architecture=name.strip() or None))
-        for reference, name in zip(references, each, strict=True)
+        open_model(reference, replace(loading, architecture=architecture, normalise=normalise))
+        for reference, architecture, normalise in zip(references, named, normalised, strict=True)
     ]
     names = [m.name for m in models]
     twice = {name for name in names if names.count(name) > 1}
@@ -55,10 +52,16 @@ def open_models(references: Sequence[str], loading: Loading) -> list[Model]:
     return models
 
 
-def model_of(name: str, network: nn.Module, images: torch.Tensor) -> Model:
+def model_of(
+    name: str, network: nn.Module, images: torch.Tensor, *, head: str | None = None
+) -> Model:
     """A network of one's own as a model, with its head found on the first two images.
 
     The images are taken as the network expects them: nothing is normalised.
+
+    **Arguments:**
+
+    - `head`: the layer that makes the logits, of a network that has several heads.
 
     **Raises:** `InvalidInput` for a network without a linear head.
     """
@@ -69,7 +72,11 @@ def model_of(name: str, network: nn.Module, images: torch.Tensor) -> Model:
     if isinstance(network, Classifier):
         classifier = network
     else:
-        head = find_head(network, images[:2].float())
+        if head is not None:
+            from samemind.networks.one_head import OneHead
+
+            network, head = OneHead(network, head), f"network.{head}"
+        head = head or find_head(network, images[:2].float())
         classifier = Classifier(network, head=head, mean=[0.0] * channels, std=[1.0] * channels)
     return Model(
         name=name,
@@ -80,27 +87,44 @@ def model_of(name: str, network: nn.Module, images: torch.Tensor) -> Model:
     )
 
 
+def _for_each(text: str | None, what: str, references: Sequence[str]) -> list[str | None]:
+    """What an option says of each model: one for all, or one for each with commas between."""
+    said = (text or "").split(",")
+    if len(said) not in (1, len(references)):
+        raise InvalidInput(
+            f"{len(said)} {what} were given for {len(references)} models. Give one for all, or "
+            f"one for each in their order, with commas between."
+        )
+    each = said if len(said) > 1 else said * len(references)
+    return [name.strip() or None for name in each]
+
+
 def load_model(
     reference: str,
     *,
     architecture: str | None = None,
     classes: int | None = None,
     normalise: str | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    head: str | None = None,
     pretrained: bool = True,
     download: bool = False,
     trust: bool = False,
-    part: int | None = None,
+    part: str | int | None = None,
 ) -> Classifier:
     """The classifier of a reference: pixels in [0, 1] in, logits and representation out.
 
     **Arguments:**
 
-    - `reference`: a checkpoint file, `timm:NAME`, `torchvision:NAME` or `python:MODULE:FUNCTION`.
-    - `architecture`, `classes`, `normalise`: of a checkpoint file; see `Loading`.
+    - `reference`: a checkpoint file (`FILE::PART` for one network of it), `timm:NAME`,
+      `torchvision:NAME` or `python:MODULE:FUNCTION`.
+    - `architecture`, `classes`, `normalise`, `mean`, `std`: of a checkpoint file; see `Loading`.
+    - `head`: the layer that makes the logits, of a network that has several heads.
     - `pretrained`: False takes random weights for `timm:` and `torchvision:` names.
     - `download`: whether published weights that are not on this machine may be fetched.
     - `trust`: read a file that holds more than tensors, in a separate process; it may run code.
-    - `part`: which network (from 0), where a file holds several.
+    - `part`: which network, by number from 0 or by name, where a file holds several.
 
     **Raises:** `InvalidInput` or `UnknownName` for a reference that leads nowhere;
     `CheckpointError` for a file that cannot be read safely or does not fit.
@@ -109,6 +133,9 @@ def load_model(
         architecture=architecture,
         classes=classes,
         normalise=normalise,
+        mean=None if mean is None else tuple(mean),
+        std=None if std is None else tuple(std),
+        head=head,
         has_random_weights=not pretrained,
         allows_download=download,
         is_trusted=trust,
@@ -122,8 +149,8 @@ def open_model(reference: str, loading: Loading | None = None) -> Model:
 
     **Arguments:**
 
-    - `reference`: a checkpoint file, `timm:NAME`, `torchvision:NAME` or `python:MODULE:FUNCTION`;
-      `NAME=REFERENCE` gives it another name.
+    - `reference`: a checkpoint file (`FILE::PART` for one network of it), `timm:NAME`,
+      `torchvision:NAME` or `python:MODULE:FUNCTION`; `NAME=REFERENCE` gives it another name.
 
     **Raises:** `InvalidInput` or `UnknownName` for a reference that leads nowhere;
     `CheckpointError` for a file that cannot be read safely or does not fit.
@@ -131,14 +158,15 @@ def open_model(reference: str, loading: Loading | None = None) -> Model:
     loading = loading or Loading()
     name, _, given = reference.rpartition("=")
     source, _, rest = given.partition(":")
+    file, part = split_part(given)
     if source == "timm" and rest:
         model = from_timm(rest, loading)
     elif source == "torchvision" and rest:
         model = from_torchvision(rest, loading)
-    elif is_file(given):
-        model = _from_file(Path(given), loading)
-    elif looks_published(given):
-        model = _from_file(published_file(given), loading)
+    elif is_file(file) or is_folder(file):
+        model = _from_file(Path(file), loading, part)
+    elif looks_published(file):
+        model = _from_file(published_file(file), loading, part)
     elif function := function_named(given):
         model = _from_function(*function, loading)
     else:
@@ -163,7 +191,8 @@ def _check_normalisation(model: Model) -> None:
     if n != model.channels:
         raise InvalidInput(
             f"'{model.name}' reads {model.channels} channel(s), but its normalisation has {n}. "
-            f"Choose another one with --normalise ({', '.join(NORMALISATIONS)}, a dataset, none)."
+            f"Choose another one with --normalise ({', '.join(NORMALISATIONS)}, a dataset, none), "
+            f"or state one number per channel with --mean and --std."
         )
 
 
@@ -180,13 +209,17 @@ def _from_function(module: str, function: str, loading: Loading) -> Model:
             f"'{module}:{function}' returned {type(network).__name__}, but a model is a "
             f"torch.nn.Module that maps images (N, channels, H, W) to logits (N, C)."
         )
-    channels = _channels_of(network)
     size = loading.image_size
     if isinstance(network, Classifier):
         classifier, channels = network.eval(), n_channels(network)
+        normalised = Normalised(*constants_of(network), "the function", is_known=True)
     else:
-        shape = (channels, size or 32, size or 32)
-        classifier = classifier_of(network, loading, shape=shape)
+        classifier, normalised, shape = _with_readable_images(
+            f"{module}:{function}", network, loading
+        )
+        channels = shape[0]
+        if not any(isinstance(m, torch.nn.Conv2d) for m in network.modules()):
+            size = shape[1]  # without convolutions, it can read images of this size only
     return Model(
         name=function,
         reference=f"{module}:{function}",
@@ -194,76 +227,81 @@ def _from_function(module: str, function: str, loading: Loading) -> Model:
         architecture=type(network).__name__,
         image_size=size,
         channels=channels,
+        note=normalised.note,
+        normalised=normalised,
     )
 
 
-def _channels_of(network: nn.Module) -> int:
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.Conv2d):
-            return layer.in_channels
-    return 3
+def _with_readable_images(
+    name: str, network: nn.Module, loading: Loading
+) -> tuple[Classifier, Normalised, tuple[int, int]]:
+    """The classifier of a network, verified on the first images (channels, size) it can read."""
+    trouble: Exception | None = None
+    shapes = shapes_for(network, size=loading.image_size, usual=loading.shape)
+    for channels, size in shapes:
+        normalised = stated(loading, channels) or Normalised(
+            (0.0,) * channels, (1.0,) * channels, "nothing", is_assumed=True
+        )
+        try:
+            shape = (channels, size, size)
+            made = classifier_of(network, loading, normalised, shape=shape)
+            return made, normalised, (channels, size)
+        except (RuntimeError, ValueError) as error:
+            if isinstance(error, SamemindError):
+                raise
+            trouble = error
+    raise InvalidInput(f"'{name}' {could_not_read(shapes, trouble)}")
 
 
 # -- checkpoint files
 
 
-def _from_file(path: Path, loading: Loading) -> Model:
-    from samemind.checkpoints.fitting import load
-    from samemind.checkpoints.recognising import recognise
+def _from_file(path: Path, loading: Loading, part: str | None) -> Model:
+    from samemind.checkpoints.reading import read_file
+    from samemind.checkpoints.recognising import fitted
 
-    name = loading.architecture
-    if name is None:
-        found = recognise(path)
-        if found.architecture is None:
-            raise InvalidInput(
-                f"What network {path} holds the weights of is not known: {found.problem}. Name "
-                f"it: --architecture NAME (`samemind list architectures`), timm:NAME, "
-                f"torchvision:NAME, or python:MODULE:FUNCTION for a network of your own."
-            )
-        name = found.architecture
-    record: Architecture = ARCHITECTURES[name]
-    size = loading.image_size or record.image_size
-    loaded = load(
-        path,
-        record,
+    contents = read_file(path, is_trusted=loading.is_trusted)
+    loaded = fitted(
+        contents,
+        loading.architecture,
+        part=loading.part if part is None else part,
         classes=loading.classes,
-        image_size=size,
-        is_trusted=loading.is_trusted,
-        part=loading.part,
+        image_size=loading.image_size,
     )
-    source = record.name.partition(":")[0]
+    record = loaded.architecture
+    size = loading.image_size or record.image_size
+    library = record.name.partition(":")[0]
     crop, usual = (size / 255 if size >= 224 else 1.0), None
-    if source == "timm":
+    if library == "timm":
         crop, usual = timm_preprocessing(loaded.network)
-    elif source == "torchvision":
+    elif library == "torchvision":
         crop, usual = 224 / 256, NORMALISATIONS["imagenet"]
-    if loaded.mean and loaded.std:
-        usual = loaded.mean, loaded.std  # the file itself says so
+    held = (loaded.mean, loaded.std) if loaded.mean and loaded.std else None
+    normalised = of_file(
+        loading, record.channels, held=held, of_library=usual, library=library, path=str(path)
+    )
+    recognised = "" if loading.architecture else f"recognised by its keys as {record.name}"
     return Model(
-        name=path.stem,
-        reference=str(path),
+        name=_name_of(path) if part is None else f"{_name_of(path)}::{part}",
+        reference=str(path) if part is None else f"{path}::{part}",
         classifier=classifier_of(
             loaded.network,
             loading,
+            normalised,
             shape=(record.channels, size, size),
             head=record.head,
-            usual=usual or _trained_on(path, loading, record.channels),
         ),
         architecture=record.name,
         image_size=size,
         crop=crop,
         channels=record.channels,
-        note="" if loading.architecture else f"recognised by its keys as {record.name}",
+        note="; ".join(filter(None, [recognised, *loaded.steps, normalised.note])),
+        normalised=normalised,
     )
 
 
-def _trained_on(
-    path: Path, loading: Loading, channels: int
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    name = loading.normalise or loading.dataset
-    if name is None:
-        raise InvalidInput(
-            f"{path} does not say how its images were normalised in training. State it: "
-            f"--normalise with {', '.join(NORMALISATIONS)}, a dataset's name, or none."
-        )
-    return normalisation(name, channels)
+def _name_of(path: Path) -> str:
+    """The name of a model: of its file without ending, or of the folder that shards lie in."""
+    if path.name.endswith(INDEX):
+        path = path.parent
+    return path.resolve().name if is_folder(path) else path.stem

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from samemind.checkpoints.recognising import Recognised
     from samemind.training import Imported
 
+FEW, LONGEST = 4, 200  # reasons that a message lists, and letters of each
+
 # Lines that begin with "# key = value" hold the default: take off the "# " to change it. A test
 # compares them with the schema, so that none is missing and none is out of date.
 TEMPLATE = """\
@@ -223,6 +225,7 @@ class Suggested:
     recipe: Imported
     file: str
     guesses: tuple[str, ...] = ()
+    needs_trust: bool = False
 
 
 def suggested(
@@ -270,12 +273,18 @@ def suggested(
         else:
             refused.append(trouble)
     if not found:
-        raise InvalidInput(
-            "None of the checkpoints can be compared in a study:\n  "
-            + "\n  ".join(refused)
-            + "\nState what they do not say with --architecture and --dataset."
-        )
+        raise InvalidInput(_none_left(refused))
     return found, refused
+
+
+def _none_left(refused: Sequence[str]) -> str:
+    """Why no checkpoint can be compared: of many, the first few reasons, shortened."""
+    few = [why if len(why) <= LONGEST else f"{why[:LONGEST]}…" for why in refused[:FEW]]
+    more = [f"and {len(refused) - FEW} more"] if len(refused) > FEW else []
+    return (
+        "\n  ".join(["None of the checkpoints can be compared in a study:", *few, *more])
+        + "\nState what they do not say with --architecture and --dataset."
+    )
 
 
 def _suggestion(
@@ -292,7 +301,12 @@ def _suggestion(
     if model.epsilon is None:
         guesses.append("ε is not in its name: 0, standard training, is a guess")
     claims = Claims(
-        dataset=dataset, architecture=architecture, epsilon=model.epsilon or 0.0, norm=norm
+        dataset=dataset,
+        architecture=architecture,
+        epsilon=model.epsilon or 0.0,
+        norm=norm,
+        is_trusted=model.is_unpickled,
+        part=model.part,
     )
     recipe, loaded = read_checkpoint(str(model.path), claims)
     if loaded.mean is None:
@@ -301,18 +315,23 @@ def _suggestion(
              == (recipe.architecture, recipe.epsilon)]  # fmt: skip
     path = Path(os.path.relpath(model.path.resolve(), folder.resolve())).as_posix()
     # Runs of one kind are told apart by their seeds in tables and figures.
-    return Suggested(replace(recipe, random_seed=len(alike)), path, tuple(guesses))
+    recipe = replace(recipe, random_seed=len(alike))
+    return Suggested(recipe, path, tuple(guesses), model.is_unpickled)
 
 
 def _imported(models: Sequence[Suggested]) -> str:
     if not models:
         return ""
-    from samemind.checkpoints.importing import section_of
+    from samemind.checkpoints.importing import command_of, section_of
 
     parts = ["\n# What is compared: names suggested it, keys and shapes confirmed it.\n"]
     for model in models:
         lines = [f"# {guess}" for guess in model.guesses]
-        parts.append("\n".join([*lines, section_of(model.recipe, model.file)]) + "\n")
+        # A run reads files by itself only where no code of theirs can run.
+        file = None if model.needs_trust else model.file
+        if model.needs_trust:
+            lines.append(f"# Before a run: {command_of(model.recipe, model.file)} --trust")
+        parts.append("\n".join([*lines, section_of(model.recipe, file)]) + "\n")
     return "\n".join(parts)
 
 
