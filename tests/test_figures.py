@@ -1,6 +1,7 @@
 """Every figure is drawn from every study that has its data, and says so where it has not."""
 
 import itertools
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -144,6 +145,55 @@ def test_every_dataset_has_its_own_heat_maps_and_maps(as_in_the_paper):
     named = {"imagenet1k", "imagenet100", "imagenet50", "cifar10", "imagenet1k on sat6-224",
              "cifar10 on sat6-32"}  # fmt: skip
     assert places == set(itertools.product(["heat_maps", "model_map"], named))
+
+
+def written(drawing) -> str:
+    return "\n".join(text for text, _ in texts_of(drawing))
+
+
+# The map of layers is made of tables that simulated studies lack.
+NAMED = sorted(set(FIGURES) - {"layer_map"})
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_figure_of_several_studies_names_the_dataset_where_one_is_left(name):
+    small = {"architectures": ("residual", "dense", "vgg"), "epsilons": (0.0, 1.0)}
+    measures = ("agreement", "linear_cka", *K_SETTINGS)
+    own = simulated(name="own", measures=measures, has_extras=True, **small)
+    own = replace(own, gallery=[replace(item, dataset="digits") for item in own.gallery])
+    away = simulated(name="away", measures=measures, inputs_dataset="sat6-8", **small)
+    both = together([own, replace(away, gallery=[])])
+    part = simulated(name="part", dataset="digits50", measures=measures, **small)
+    results = together([own, part]) if name == "dataset_size" else both
+    if FIGURES[name].per_measure == "only":
+        results = results.only(measure="linear_cka")
+    assert "digits" in written(FIGURES[name](results))
+
+
+def test_the_boxes_of_probes_and_subgroups_do_not_mix_datasets():
+    studies = [
+        simulated(dataset=name, architectures=("a", "b", "c"), epsilons=(0.0, 1.0), has_extras=True)
+        for name in ("digits", "letters")
+    ]
+    for name in ("probes", "subgroups", "sets_of_models", "representations_and_predictions"):
+        alone = len(FIGURES[name](studies[0]).axes)
+        drawing = FIGURES[name](together(studies))
+        assert len([axis for axis in drawing.axes if axis.get_visible()]) >= 2 * alone
+        assert {"digits", "letters"} <= set(re.findall(r"digits|letters", written(drawing)))
+
+
+@pytest.mark.parametrize("name", [n for n in FIGURES if FIGURES[n].per_measure == "only"])
+def test_a_drawing_of_one_measure_refuses_several(name):
+    study = simulated(architectures=("residual", "dense", "vgg"), epsilons=(0.0,))
+    with pytest.raises(InvalidInput, match=rf"'{name}' shows one measure.*has 6: agreement.*only"):
+        FIGURES[name](study)
+
+
+def test_a_figure_that_needs_another_study_names_a_command_that_draws_it():
+    study = simulated(architectures=("residual", "dense"), epsilons=(0.0,))
+    for name in ("dataset_size", "out_of_distribution"):
+        with pytest.raises(InvalidInput, match=FIGURES[name].command):
+            FIGURES[name](study)
 
 
 def test_all_figures_of_the_paper_are_there():

@@ -94,9 +94,7 @@ def figures() -> str:
     lines = ["| paper | figure | shows | command |", "| --- | --- | --- | --- |"]
     order = sorted(FIGURES.values(), key=lambda f: (not f.paper, f.paper, f.name))
     for f in order:
-        lines.append(
-            f"| {f.paper or '–'} | {f.title} | {f.shows} | `samemind figure {f.name} STUDY` |"
-        )
+        lines.append(f"| {f.paper or '–'} | {f.title} | {f.shows} | `{f.command}` |")
     return "\n".join(lines) + "\n"
 
 

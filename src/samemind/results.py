@@ -137,6 +137,8 @@ class GalleryItem:
     seed_label: str = ""
     target_label: str = ""
     relative_loss: float | None = None
+    dataset: str = ""
+    inputs_dataset: str = ""  # of the images, where it is another one
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,6 +187,7 @@ class Results:
     - `study_text`: the study file as run. `environment`: versions, host, commit.
     - `classes`: how many classes each dataset has, for the bounds that accuracies impose.
     - `recipes`: which recipes (names in the store) a number rests on, by what they made.
+    - `is_joint`: several studies are drawn together, so every panel names its dataset.
     - `notes`: what a reader must know: labels not used, measures left out, random weights.
 
     The optional tables are declared in `PARTS`:
@@ -219,6 +222,7 @@ class Results:
     flips: pd.DataFrame | None = None
     flips_by_class: pd.DataFrame | None = None
     flip_images: Mapping[int, np.ndarray] = field(default_factory=dict)
+    is_joint: bool = False
 
     def __post_init__(self) -> None:
         tables = [("scores", self.scores, SCORE_COLUMNS), ("models", self.models, MODEL_COLUMNS)]
@@ -266,6 +270,13 @@ class Results:
         """The rows of `scores` of other layers, where `main` has none of them."""
         rows = self.scores[~self.scores["layer"].isin(["penultimate", "logits"])]
         return self.with_weak(rows.iloc[: None if len(self.main) < len(self.scores) else 0])
+
+    @cached_property
+    def has_named_places(self) -> bool:
+        """Whether panels name datasets: of several studies, datasets or foreign inputs."""
+        own = self.models[["dataset"]].assign(inputs_dataset=self.models["dataset"])
+        held = pd.concat([self.scores[["dataset", "inputs_dataset"]], own])
+        return self.is_joint or len(held.drop_duplicates()) > 1
 
     def with_weak(self, pairs: pd.DataFrame) -> pd.DataFrame:
         """The table of pairs with a column `is_weak`: whether one of the two models is weak."""

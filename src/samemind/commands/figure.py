@@ -1,14 +1,18 @@
-"""`samemind figure`: one figure of a study, without the rest of its report."""
+"""`samemind figure`: one figure of a study, or of several, without the rest of a report."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from samemind.commands import completing
+from samemind.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from samemind.figures.base import Results
 
 console = Console(highlight=False)
 
@@ -22,11 +26,11 @@ def figure(
             autocompletion=completing.figures,
         ),
     ],
-    study: Annotated[
-        str,
+    studies: Annotated[
+        list[str],
         typer.Argument(
-            metavar="STUDY",
-            help="A study that ships, or a .toml file.",
+            metavar="STUDY...",
+            help="Studies that ship, or .toml files; several are drawn together.",
             autocompletion=completing.studies,
         ),
     ],
@@ -34,21 +38,51 @@ def figure(
         Path,
         typer.Option("--store", envvar="SAMEMIND_STORE", help="Folder of the finished artifacts."),
     ] = Path("runs/store"),
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only this measure; again for another. A figure that shows one measure is "
+            "otherwise drawn for each of the study's, a file each."
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="The file, without ending [default: runs/STUDY/FIGURE]."),
     ] = None,
 ) -> None:
-    """Draw one figure of a study, as PDF and PNG, from what is finished."""
+    """Draw one figure of a study, or of several together, as PDF and PNG, from what is finished."""
     from samemind.figures.base import FIGURES
-    from samemind.reporting.report import save
+    from samemind.reporting.report import save, single_variants
+    from samemind.reporting.together import together
     from samemind.store.artifacts import Store
     from samemind.study import read_study
     from samemind.study.collecting import collect
 
     member = FIGURES[name]
-    read = read_study(study)
-    path = out or Path("runs") / read.name / name
+    read = [read_study(study) for study in studies]
+    results = together([collect(study, Store(store)) for study in read])
+    if measure:
+        results = of_measures(results, measure)
+    path = out or Path("runs") / "+".join(study.name for study in read) / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    save(member, collect(read, Store(store)), path)
-    console.print(f"The figure is in {path}.pdf and {path}.png")
+    drawn = single_variants(member, results)
+    for ending, chosen in drawn:
+        # One drawing has the name that was asked for; several need one each.
+        file = path if len(drawn) == 1 and (out or measure) else path.with_name(path.name + ending)
+        save(member, chosen, file)
+        console.print(f"The figure is in {file}.pdf and {file}.png", soft_wrap=True)
+
+
+def of_measures(results: Results, names: list[str]) -> Results:
+    """The same results with the measures of these names only.
+
+    **Raises:** `InvalidInput` where the results have no score of one of them.
+    """
+    there = [str(name) for name in results.defined["measure"].unique()]
+    absent = [name for name in names if name not in there]
+    if absent:
+        raise InvalidInput(
+            f"'{results.name}' has no score of {', '.join(absent)}. It has {', '.join(there)}. "
+            f"Name one of these, or add it to [comparison] measures and run the study again."
+        )
+    return results.only(measure=names)

@@ -37,6 +37,7 @@ class Group:
     inputs: str
     rows: pd.DataFrame
     is_out_of_distribution: bool = False
+    is_named: bool = False  # its label is the dataset's name
 
 
 def across_architectures(rows: pd.DataFrame) -> pd.DataFrame:
@@ -53,11 +54,15 @@ def across_random_seeds(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[same & (rows["random_seed_a"] != rows["random_seed_b"])]
 
 
-def groups_of(rows: pd.DataFrame) -> list[Group]:
-    """One group per (dataset, inputs, dataset of the inputs), natural inputs first."""
+def groups_of(rows: pd.DataFrame, *, is_named: bool = False) -> list[Group]:
+    """One group per (dataset, inputs, dataset of the inputs), natural inputs first.
+
+    - `is_named`: groups carry the dataset's name even where `rows` have one only.
+    """
     keys = ["dataset", "inputs_dataset", "inputs"]
     found = []
-    several = rows[["dataset", "inputs_dataset"]].drop_duplicates().shape[0] > 1
+    places = rows[["dataset", "inputs_dataset"]].drop_duplicates()
+    several = is_named or len(places) > 1
     kinds = rows["inputs"].unique()
     order = rows.assign(_late=rows["inputs"] != "natural").groupby(keys, sort=False)
     for (dataset, inputs_dataset, inputs), part in order:
@@ -67,7 +72,7 @@ def groups_of(rows: pd.DataFrame) -> list[Group]:
             label += f"\n{inputs}"
         if not several:
             label = f"{inputs} inputs"
-        found.append(Group(label, str(inputs), part, away))
+        found.append(Group(label, str(inputs), part, away, several))
     return sorted(found, key=lambda g: (g.is_out_of_distribution, g.inputs != "natural"))
 
 
@@ -103,8 +108,9 @@ def draw_groups(axis: Axes, groups: Sequence[Group]) -> None:
         axis.tick_params(axis="x", labelsize=6)
     axis.set_xlim(-0.7, position - 1)
     axis.grid(axis="y")
-    axis.set_xlabel("ε" if len(groups) == 1 else "")
-    if len(groups) > 1:
+    is_labelled = len(groups) > 1 or any(group.is_named for group in groups)
+    axis.set_xlabel("" if is_labelled else "ε")
+    if is_labelled:
         # Beside the numbers, because the line below them names the groups.
         axis.annotate(
             "ε", (0, 0), xycoords="axes fraction", xytext=(-3, -5), textcoords="offset points",

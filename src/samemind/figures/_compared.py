@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from samemind.figures._boxes import draw_box, weak_handles
-from samemind.figures.style import epsilon_text, legend_below, letter, measure_label, panels
+from samemind.figures.style import (
+    epsilon_text,
+    legend_below,
+    letter,
+    measure_label,
+    panels,
+    place_label,
+)
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -14,16 +21,16 @@ if TYPE_CHECKING:
 
 
 def draw_compared(
-    table: pd.DataFrame, column: str, colours: Mapping[str, str]
+    table: pd.DataFrame, column: str, colours: Mapping[str, str], *, is_named: bool
 ) -> matplotlib.figure.Figure:
-    """A panel per measure and kind of input; at each ε a box for each value of `column`.
+    """A panel per dataset, measure and kind of input; at each ε a box for each value of `column`.
 
-    `table` says which pairs are weak, see `Results.with_weak`.
+    `table` says which pairs are weak, see `Results.with_weak`; `is_named`: panels name datasets.
     """
     from matplotlib.patches import Patch
 
     table = table[table["score"].notna()]
-    keys = ["measure", "inputs"]
+    keys = ["dataset", "inputs_dataset", "measure", "inputs"]
     parts = list(table.groupby(keys, sort=False))
     drawing, axes = panels(len(parts))
     for axis, (key, part) in zip(axes, parts, strict=True):
@@ -41,9 +48,10 @@ def draw_compared(
         )
         axis.set_xlim(-1.2, 2.6 * max(len(levels) - 1, 1) + len(colours) + 0.2)
         axis.grid(axis="y")
-        measure, inputs = map(str, key)  # pyright: ignore[reportArgumentType]
+        dataset, away, measure, inputs = map(str, key)  # pyright: ignore[reportArgumentType]
+        place = f"\n{place_label(dataset, away)}" if is_named else ""
         axis.set_title(measure_label(measure))
-        axis.set_xlabel(f"ε, {inputs} inputs")
+        axis.set_xlabel(f"ε, {inputs} inputs{place}")
     letter(axes)
     handles = [
         Patch(edgecolor=colour, facecolor=colour + "40", label=value + _size(table, column, value))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from samemind.figures.style import place_label
 from samemind.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -65,8 +66,16 @@ def symmetric(matrix: np.ndarray) -> np.ndarray:
     return np.where(counts > 0, np.nansum(both, axis=0) / np.maximum(counts, 1), np.nan)
 
 
-def main_dataset(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the first dataset on its own inputs, which one matrix can show."""
+def rows_of_one_place(results: Results) -> pd.DataFrame:
+    """The rows that have a score; of several datasets the first one on its own inputs."""
+    rows = results.defined
     dataset = rows["dataset"].iloc[0]
     own = rows[(rows["dataset"] == dataset) & (rows["inputs_dataset"] == dataset)]
     return own if len(own) else rows[rows["dataset"] == dataset]
+
+
+def title_of(results: Results, rows: pd.DataFrame) -> str:
+    """The dataset of the rows and of their inputs, where panels name datasets; else nothing."""
+    if not results.has_named_places:
+        return ""
+    return place_label(str(rows["dataset"].iloc[0]), str(rows["inputs_dataset"].iloc[0]))

@@ -64,6 +64,9 @@ NEEDS: dict[str, tuple[Callable[[Results], bool], str]] = {
 }
 
 
+# What one study alone seldom or never has.
+NEEDS_ANOTHER_STUDY = ("dataset_family", "out_of_distribution")
+
 PREDICTIONS = ("agreement", "jensen_shannon_similarity")
 
 

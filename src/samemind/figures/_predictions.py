@@ -40,7 +40,8 @@ def draw_predictions(
     drawing, axes = box_panels(rows, most=2, height=2.4)
     handles = legend_handles(rows)
     for axis, measure in zip(axes, measures, strict=True):
-        groups = groups_of(rows[rows["measure"] == measure])
+        part = rows[rows["measure"] == measure]
+        groups = groups_of(part, is_named=results.has_named_places)
         draw_groups(axis, groups)
         if has_bounds and measure == "agreement":
             handles += _draw_bounds(axis, results, groups)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 
 def draw_representations(
-    rows: pd.DataFrame, groups: Callable[[pd.DataFrame], list[Group]] = groups_of
+    rows: pd.DataFrame,
+    groups: Callable[[pd.DataFrame], list[Group]] = groups_of,
 ) -> matplotlib.figure.Figure:
     """A panel for each of the paper's measures on representations, datasets side by side."""
     measures = representation_measures(measures_in(rows)) or measures_in(rows)

@@ -49,7 +49,8 @@ def accuracies(results: Results) -> matplotlib.figure.Figure:
             axis.set_xticks(range(len(levels)), [f"{level:g}" for level in levels])
             axis.set_xlabel("ε")
             axis.grid(axis="y")
-            axis.set_title(title if len(datasets) == 1 else f"{title}: {dataset_label(dataset)}")
+            is_plain = len(datasets) == 1 and not results.is_joint
+            axis.set_title(title if is_plain else f"{title}: {dataset_label(dataset)}")
         axes[2 * place].set_ylabel("per cent")
     handles = [Line2D([], [], **look, markersize=3.5, label=name) for name, look in looks.items()]
     letter(axes)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from samemind.errors import InvalidInput
-from samemind.figures._needs import NEEDS
+from samemind.figures._needs import NEEDS, NEEDS_ANOTHER_STUDY
 from samemind.registry import Registry
 from samemind.results import (
     PAIR_COLUMNS,
@@ -70,6 +70,8 @@ class Figure:
     """A figure of the report: how to draw it, what it shows and what it needs.
 
     - `paper`: the figure of the paper that it is the like of, if any.
+    - `studies`: what the command that draws it names: the studies of the paper's own figure, where
+      it needs several; else STUDY.
     - `is_by_epsilon`: it shows something over ε, so that the variant with the models present at
       every ε says something else whenever the models change.
     - `per_measure`: "also" for a figure of all measures that is drawn once for each as well,
@@ -82,6 +84,7 @@ class Figure:
     draw: Draw
     needs: tuple[str, ...] = ()
     paper: str = ""
+    studies: str = "STUDY"
     is_by_epsilon: bool = False
     per_measure: PerMeasure = ""
 
@@ -92,14 +95,17 @@ class Figure:
     def __call__(self, results: Results) -> matplotlib.figure.Figure:
         """The figure, drawn in the house style.
 
-        **Raises:** `InvalidInput` when the results lack what the figure needs.
+        **Raises:** `InvalidInput` when the results lack what the figure needs, or hold several
+        measures where it shows one.
         """
         missing = self.missing(results)
         if missing:
             raise InvalidInput(
                 f"The figure '{self.name}' cannot be drawn from '{results.name}': "
-                f"{'; '.join(missing)}. Add that to the study and run it again."
+                f"{'; '.join(missing)}. {self.remedy(results)}"
             )
+        if self.per_measure == "only":
+            self._check_one_measure(results)
         from samemind.figures.style import house_style, note_above
 
         with house_style():
@@ -108,6 +114,28 @@ class Figure:
             if note:
                 note_above(drawing, note)
             return drawing
+
+    def remedy(self, results: Results) -> str:
+        """What to do where the results lack something."""
+        lacking = [need for need in self.needs if not NEEDS[need][0](results)]
+        if any(need in NEEDS_ANOTHER_STUDY for need in lacking):
+            return f"Name the studies that it is drawn from: `{self.command}`."
+        return "Add that to the study and run it again."
+
+    @property
+    def command(self) -> str:
+        """The command that draws it: for a figure of the paper from the paper's own studies."""
+        return f"samemind figure {self.name} {self.studies}"
+
+    def _check_one_measure(self, results: Results) -> None:
+        measures = [str(name) for name in results.defined["measure"].unique()]
+        if len(measures) > 1:
+            raise InvalidInput(
+                f"The figure '{self.name}' shows one measure, and '{results.name}' has "
+                f"{len(measures)}: {', '.join(measures)}. Choose one: "
+                f'`results.only(measure="{measures[0]}")`, or `samemind figure {self.name} STUDY '
+                f"--measure {measures[0]}`."
+            )
 
 
 FIGURES: Registry[Figure] = Registry("figure", "samemind.figures")
@@ -120,6 +148,7 @@ def figure(
     shows: str,
     needs: Sequence[str] = (),
     paper: str = "",
+    studies: str = "STUDY",
     is_by_epsilon: bool = False,
     per_measure: PerMeasure = "",
 ) -> Callable[[Draw], Figure]:
@@ -132,7 +161,9 @@ def figure(
         )
 
     def register(draw: Draw) -> Figure:
-        member = Figure(name, title, shows, draw, tuple(needs), paper, is_by_epsilon, per_measure)
+        member = Figure(
+            name, title, shows, draw, tuple(needs), paper, studies, is_by_epsilon, per_measure
+        )
         return FIGURES.register(name, member)
 
     return register

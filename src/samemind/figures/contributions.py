@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from samemind.figures.base import Contributions, Results, figure, pair_keys
 from samemind.figures.evidence import representation_measures
-from samemind.figures.style import TWO_COLUMNS, as_picture, measure_label, new_figure
+from samemind.figures.style import TWO_COLUMNS, as_picture, measure_label, new_figure, place_label
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -36,8 +36,10 @@ def contributions(results: Results) -> matplotlib.figure.Figure:
         for axis, record in zip(line, inputs.to_dict("records"), strict=True):
             _show(axis, record, results.contributions)
     first = part.iloc[0]
+    place = place_label(str(first["dataset"]), str(first["inputs_dataset"]))
+    named = f"{place}: " if results.has_named_places else ""
     drawing.suptitle(
-        f"{first['model_a']}\n{first['model_b']}\n"
+        f"{named}{first['model_a']}\n{first['model_b']}\n"
         f"{measure_label(str(first['measure']))}, {first['inputs']} inputs",
         fontsize=8,
     )

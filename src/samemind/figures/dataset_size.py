@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     "datasets of one family (such as ImageNet with 1000, 100 and 50 classes), largest first.",
     needs=("dataset_family",),
     paper="Figure 5",
+    studies="imagenet1k imagenet100 imagenet50",
     is_by_epsilon=True,
 )
 def dataset_size(results: Results) -> matplotlib.figure.Figure:
@@ -31,7 +32,7 @@ def dataset_size(results: Results) -> matplotlib.figure.Figure:
 
     def largest_first(part: pd.DataFrame) -> list[Group]:
         return sorted(
-            groups_of(part),
+            groups_of(part, is_named=True),
             key=lambda group: -results.classes.get(str(group.rows["dataset"].iloc[0]), 0),
         )
 

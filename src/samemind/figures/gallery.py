@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from samemind.figures.base import GalleryItem, Results, figure
-from samemind.figures.style import TWO_COLUMNS, as_picture, epsilon_text, new_figure
+from samemind.figures.style import TWO_COLUMNS, as_picture, epsilon_text, new_figure, place_label
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -25,13 +25,16 @@ MOST_ARCHITECTURES = 2
     "target of each of the first classes.",
     needs=("gallery",),
     paper="Figure 2",
+    studies="imagenet1k",
 )
 def gallery(results: Results) -> matplotlib.figure.Figure:
     """A row per model, standard above robust, with triples of seed, target, inverted image."""
     by_model: dict[tuple[str, float], list[GalleryItem]] = defaultdict(list)
     for item in results.gallery:
         # The first model of an architecture and ε: its other random seeds would only repeat it.
-        known = by_model[item.architecture, item.epsilon]
+        place = place_label(item.dataset, item.inputs_dataset or item.dataset)
+        network = f"{item.architecture}\n{place}" if results.is_joint else item.architecture
+        known = by_model[network, item.epsilon]
         if not known or known[0].model == item.model:
             known.append(item)
     architectures = list(dict.fromkeys(key[0] for key in by_model))[:MOST_ARCHITECTURES]

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from samemind.figures._matrices import (
     has_several_seeds,
-    main_dataset,
     matrix_of,
+    rows_of_one_place,
     short_names,
     symmetric,
+    title_of,
     weak_names,
 )
 from samemind.figures.base import Results, figure
@@ -38,7 +39,7 @@ MOST_CELLS_WITH_NUMBERS = 150
 )
 def heat_maps(results: Results) -> matplotlib.figure.Figure:
     """A matrix of pairs for each ε (columns) and kind of input (rows) of one measure."""
-    rows = main_dataset(results.defined)
+    rows = rows_of_one_place(results)
     measure = str(rows["measure"].iloc[0])
     has_seeds = has_several_seeds(rows)
     names = sorted({*_names(rows, "a", has_seeds), *_names(rows, "b", has_seeds)})
@@ -76,6 +77,7 @@ def heat_maps(results: Results) -> matplotlib.figure.Figure:
                 axis.set_title(f"ε = {epsilon_text(level)}", loc="center")
         axes[row, 0].set_ylabel(f"{kind} inputs")
     assert picture is not None
+    drawing.suptitle(title_of(results, rows), x=0.01, ha="left", fontsize=8)
     drawing.colorbar(picture, ax=axes, shrink=0.7, label=measure_label(measure), pad=0.02)
     return drawing
 

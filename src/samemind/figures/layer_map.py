@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samemind.figures.base import Results, figure
-from samemind.figures.style import measure_label, new_figure
+from samemind.figures.style import measure_label, new_figure, place_label
 from samemind.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ MOST_PAIRS = 6
 def layer_map(results: Results) -> matplotlib.figure.Figure:
     """A heat map of layers for each pair of models."""
     assert results.layers is not None
-    pairs = list(shown_pairs(results.layers).groupby(["model_a", "model_b"], sort=False))
+    shown = shown_pairs(results.layers)
+    pairs = list(shown.groupby(_keys(shown), sort=False))
     columns = min(len(pairs), 2)
     rows = -(-len(pairs) // columns)
     drawing = new_figure(3.4 * columns, 3.1 * rows)
@@ -39,13 +40,15 @@ def layer_map(results: Results) -> matplotlib.figure.Figure:
     for axis in axes.flat[len(pairs) :]:
         axis.set_axis_off()
     picture, scores = None, results.layers["score"]
-    for axis, ((a, b), part) in zip(axes.flat, pairs, strict=False):  # pyright: ignore[reportGeneralTypeIssues]
+    for axis, (key, part) in zip(axes.flat, pairs, strict=False):
+        *places, a, b = map(str, key)  # pyright: ignore[reportArgumentType]
         matrix, layers_a, layers_b = _matrix(part)
         picture = axis.imshow(
             matrix, vmin=min(0, scores.min()), vmax=max(1, scores.max()), cmap="cividis"
         )
         if "epsilon" in part:
-            axis.set_title(f"ε = {part['epsilon'].iloc[0]:g}")
+            place = f"{place_label(*places)}, " if places and results.has_named_places else ""
+            axis.set_title(f"{place}ε = {part['epsilon'].iloc[0]:g}")
         axis.set_ylabel(str(a))
         axis.set_xlabel(str(b))
         for ticks, names in ((axis.set_yticks, layers_a), (axis.set_xticks, layers_b)):
@@ -70,8 +73,14 @@ def shown_pairs(layers: pd.DataFrame) -> pd.DataFrame:
 
 
 def _first_pairs(layers: pd.DataFrame, count: int) -> pd.DataFrame:
-    pairs = list(layers.groupby(["model_a", "model_b"], sort=False))[:count]
+    pairs = list(layers.groupby(_keys(layers), sort=False))[:count]
     return pd.concat([part for _, part in pairs])
+
+
+def _keys(layers: pd.DataFrame) -> list[str]:
+    """What tells pairs apart; a comparison of one's own models has one set of inputs."""
+    places = ["dataset", "inputs_dataset"] if "dataset" in layers else []
+    return [*places, "model_a", "model_b"]
 
 
 def _matrix(part: pd.DataFrame) -> tuple[np.ndarray, list[str], list[str]]:

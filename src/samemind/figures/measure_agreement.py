@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from samemind.figures._boxes import measures_in
 from samemind.figures.base import Results, figure
-from samemind.figures.style import measure_label, new_figure
+from samemind.figures.style import measure_label, new_figure, place_label
 from samemind.lazy import LazyModule
 from samemind.statistics import rank_correlations
 
@@ -31,24 +31,34 @@ def measure_agreement(results: Results) -> matplotlib.figure.Figure:
     """A matrix of rank correlations between measures for each kind of input."""
     rows = results.defined
     kinds = [kind for kind in ("natural", "inverted") if (rows["inputs"] == kind).any()]
+    places = list(rows.groupby(["dataset", "inputs_dataset"], sort=False))
     measures = measures_in(rows)
     size = max(1.6, 0.32 * len(measures))
-    drawing = new_figure(2.0 + (size + 0.2) * len(kinds), 1.9 + size)
-    axes = drawing.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
+    drawing = new_figure(2.3 + (size + 0.3) * len(kinds), 1.5 + (size + 0.4) * len(places))
+    axes = drawing.subplots(len(places), len(kinds), squeeze=False, sharey=True)
     labels = [measure_label(name) for name in measures]
     picture = None
-    for axis, kind in zip(axes, kinds, strict=True):
-        found = mean_rank_correlations(rows[rows["inputs"] == kind], measures)
+    panels = [(place, part, kind) for place, part in places for kind in kinds]
+    for axis, (place, part, kind) in zip(axes.flat, panels, strict=True):
+        of_kind = part[part["inputs"] == kind]
+        if not len(of_kind):
+            axis.set_visible(False)
+            continue
+        found = mean_rank_correlations(of_kind, measures)
         picture = axis.imshow(found, cmap="RdBu", vmin=-1, vmax=1)
         for i, j in np.argwhere(np.isfinite(found)):
             ink = "white" if abs(found[i, j]) > 0.6 else "black"
             text = f"{found[i, j]:.2f}".replace("0.", ".", 1).replace("-", "−")
             axis.text(j, i, text, ha="center", va="center", fontsize=5, color=ink, in_layout=False)
-        axis.set_xticks(range(len(labels)), labels, rotation=90, fontsize=6)
+        # Names of columns under the last matrix of a column only: they are long, and all alike.
+        is_last = place == [key for key, other in places if (other["inputs"] == kind).any()][-1]
+        below = labels if is_last else [""] * len(labels)
+        axis.set_xticks(range(len(labels)), below, rotation=90, fontsize=6)
         axis.set_yticks(range(len(labels)), labels, fontsize=6)
         axis.spines[:].set_visible(False)
         axis.tick_params(length=0)
-        axis.set_title(f"{kind} inputs", loc="center")
+        named = f"{place_label(*map(str, place))}\n" if results.has_named_places else ""  # pyright: ignore[reportArgumentType, reportCallIssue]
+        axis.set_title(f"{named}{kind} inputs", loc="center")
     assert picture is not None
     drawing.colorbar(picture, ax=axes, shrink=0.6, label="rank correlation over pairs")
     return drawing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from samemind.figures._boxes import groups_of
 from samemind.figures._needs import on_inverted
 from samemind.figures._representations import draw_representations
 from samemind.figures.base import Results, figure
@@ -19,8 +20,12 @@ if TYPE_CHECKING:
     "inputs, by ε, a group of boxes for each dataset.",
     needs=("inverted_representations",),
     paper="Figure 4",
+    studies="imagenet1k cifar10",
     is_by_epsilon=True,
 )
 def mechanisms(results: Results) -> matplotlib.figure.Figure:
     """Three measures on inverted inputs of the models' own dataset."""
-    return draw_representations(on_inverted(results.defined))
+    is_named = results.has_named_places
+    return draw_representations(
+        on_inverted(results.defined), lambda rows: groups_of(rows, is_named=is_named)
+    )

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from samemind.figures._matrices import (
     has_several_seeds,
-    main_dataset,
     matrix_of,
+    rows_of_one_place,
     short_names,
     symmetric,
+    title_of,
     weak_names,
 )
 from samemind.figures.base import Results, figure
@@ -37,7 +38,7 @@ def model_map(results: Results) -> matplotlib.figure.Figure:
     """The models at each ε in two dimensions, by one measure."""
     from matplotlib.lines import Line2D
 
-    rows = main_dataset(results.defined)
+    rows = rows_of_one_place(results)
     kind = "natural" if (rows["inputs"] == "natural").any() else "inverted"
     rows = rows[rows["inputs"] == kind]
     has_seeds = has_several_seeds(rows)
@@ -78,5 +79,6 @@ def model_map(results: Results) -> matplotlib.figure.Figure:
         for name, look in looks.items()
         if name in there
     ]
+    drawing.suptitle(title_of(results, rows), x=0.01, ha="left", fontsize=8)
     legend_below(drawing, handles)
     return drawing

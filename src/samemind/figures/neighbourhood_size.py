@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     shows="k-NN Jaccard on inverted inputs, by ε, a panel for each number of neighbours k.",
     needs=("neighbourhood_sizes",),
     paper="Figure 7",
+    studies="imagenet1k cifar10",
     is_by_epsilon=True,
 )
 def neighbourhood_size(results: Results) -> matplotlib.figure.Figure:
@@ -27,7 +28,8 @@ def neighbourhood_size(results: Results) -> matplotlib.figure.Figure:
     measures = sorted(measures_in(rows), key=neighbours_of)
     drawing, axes = box_panels(rows)
     for axis, measure in zip(axes, measures, strict=True):
-        draw_groups(axis, groups_of(rows[rows["measure"] == measure]))
+        part = rows[rows["measure"] == measure]
+        draw_groups(axis, groups_of(part, is_named=results.has_named_places))
         axis.set_title(measure_label(measure))
     letter(axes)
     legend_below(drawing, legend_handles(rows))

@@ -33,7 +33,8 @@ def normalised_similarity(results: Results) -> matplotlib.figure.Figure:
     drawing, axes = box_panels(rows)
     for axis, measure in zip(axes, measures, strict=True):
         part = rows[rows["measure"] == measure]
-        draw_groups(axis, groups_of(part.assign(score=part["normalised"], floor=float("nan"))))
+        part = part.assign(score=part["normalised"], floor=float("nan"))
+        draw_groups(axis, groups_of(part, is_named=results.has_named_places))
         axis.axhline(0, color=COLOUR["floor"], linestyle=(0, (2, 1.5)), linewidth=1)
         axis.axhline(1, color=COLOUR["ceiling"], linewidth=1)
         axis.set_title(measure_label(measure))

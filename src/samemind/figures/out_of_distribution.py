@@ -24,6 +24,7 @@ else:
     "another dataset (hatched), by ε, beside those of the models' own dataset where they exist.",
     needs=("out_of_distribution",),
     paper="Figure 6",
+    studies="imagenet1k imagenet1k-sat6 cifar10 cifar10-sat6",
     is_by_epsilon=True,
 )
 def out_of_distribution(results: Results) -> matplotlib.figure.Figure:
@@ -35,6 +36,6 @@ def out_of_distribution(results: Results) -> matplotlib.figure.Figure:
 
 def _by_dataset(rows: pd.DataFrame) -> list[Group]:
     """For each dataset of the models its own inputs, and the foreign ones beside them."""
-    groups = groups_of(rows)
+    groups = groups_of(rows, is_named=True)
     names = [str(group.rows["dataset"].iloc[0]) for group in groups]
     return [groups[i] for i in sorted(range(len(groups)), key=lambda i: names.index(names[i]))]

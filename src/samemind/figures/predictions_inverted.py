@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     "the first, by ε.",
     needs=("inverted_predictions",),
     paper="Figure 3",
+    studies="imagenet1k cifar10",
     is_by_epsilon=True,
 )
 def predictions_inverted(results: Results) -> matplotlib.figure.Figure:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     "cross. Neither where the labels of the inputs are not those of the models.",
     needs=("natural_predictions",),
     paper="Figure 1",
+    studies="imagenet1k cifar10",
     is_by_epsilon=True,
 )
 def predictions_natural(results: Results) -> matplotlib.figure.Figure:

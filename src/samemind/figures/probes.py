@@ -24,4 +24,5 @@ COLOURS = {"original": "#0072B2", "probe": "#009E73"}
 def probes(results: Results) -> matplotlib.figure.Figure:
     """Boxes of the original heads beside those of linear probes."""
     assert results.probes is not None
-    return draw_compared(results.with_weak(results.probes), "heads", COLOURS)
+    table = results.with_weak(results.probes)
+    return draw_compared(table, "heads", COLOURS, is_named=results.has_named_places)

@@ -15,6 +15,7 @@ from samemind.figures.style import (
     letter,
     measure_label,
     panels,
+    place_label,
 )
 from samemind.statistics import rank_correlations
 
@@ -44,13 +45,17 @@ def representations_and_predictions(results: Results) -> matplotlib.figure.Figur
     measures = representation_measures(others) or others[:3]
     table = rows.pivot_table(index=PAIR, columns="measure", values="score", aggfunc="mean")
     table = table.reset_index()
-    drawing, axes = panels(len(measures), height=2.4)
+    places = list(table.groupby(["dataset", "inputs_dataset"], sort=False))
+    drawing, axes = panels(len(measures) * len(places), most=len(measures), height=2.4)
     levels = sorted(table["epsilon"].unique())
-    for axis, measure in zip(axes, measures, strict=True):
-        _scatter(axis, table, measure, prediction, levels)
+    shown = [(key, part, measure) for key, part in places for measure in measures]
+    for axis, (key, part, measure) in zip(axes, shown, strict=True):
+        _scatter(axis, part, measure, prediction, levels)
         axis.set_title(measure_label(measure))
         axis.set_xlabel(measure_label(measure))
-    axes[0].set_ylabel(measure_label(prediction))
+        if measure == measures[0]:
+            place = f"{place_label(*map(str, key))}\n" if results.has_named_places else ""  # pyright: ignore[reportArgumentType, reportCallIssue]
+            axis.set_ylabel(f"{place}{measure_label(prediction)}")
     letter(axes)
     legend_below(drawing, _handles(table, levels))
     return drawing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samemind.figures.base import Results, figure
-from samemind.figures.style import COLOUR, epsilon_text, letter, measure_label, panels
+from samemind.figures.style import COLOUR, epsilon_text, letter, measure_label, panels, place_label
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -22,11 +22,10 @@ def sets_of_models(results: Results) -> matplotlib.figure.Figure:
     """A line over ε for natural and for inverted inputs, for each measure."""
     assert results.sets is not None
     rows = results.sets[results.sets["score"].notna()]
-    rows = rows[rows["dataset"] == rows["dataset"].iloc[0]]
-    measures = list(dict.fromkeys(rows["measure"]))
-    drawing, axes = panels(len(measures))
-    for axis, measure in zip(axes, measures, strict=True):
-        part = rows[rows["measure"] == measure]
+    parts = list(rows.groupby(["dataset", "inputs_dataset", "measure"], sort=False))
+    drawing, axes = panels(len(parts))
+    for axis, (key, part) in zip(axes, parts, strict=True):
+        dataset, away, measure = map(str, key)  # pyright: ignore[reportArgumentType]
         levels = sorted(part["epsilon"].unique())
         for inputs in ("natural", "inverted"):
             by_level = part[part["inputs"] == inputs].groupby("epsilon")["score"]
@@ -36,7 +35,8 @@ def sets_of_models(results: Results) -> matplotlib.figure.Figure:
             axis.plot(places, by_level.mean(), "o-", color=COLOUR[inputs], label=inputs)
             axis.vlines(places, by_level.min(), by_level.max(), color=COLOUR[inputs])
         axis.set_xticks(range(len(levels)), [epsilon_text(level) for level in levels])
-        axis.set_xlabel("ε")
+        place = f"\n{place_label(dataset, away)}" if results.has_named_places else ""
+        axis.set_xlabel(f"ε{place}")
         axis.set_title(measure_label(measure))
     letter(axes)
     handles, labels = axes[0].get_legend_handles_labels()

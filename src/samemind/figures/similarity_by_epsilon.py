@@ -27,7 +27,8 @@ def similarity_by_epsilon(results: Results) -> matplotlib.figure.Figure:
     measures = measures_in(rows)
     drawing, axes = box_panels(rows)
     for axis, measure in zip(axes, measures, strict=True):
-        draw_groups(axis, groups_of(rows[rows["measure"] == measure]))
+        part = rows[rows["measure"] == measure]
+        draw_groups(axis, groups_of(part, is_named=results.has_named_places))
         axis.set_title(measure_label(measure))
     letter(axes)
     legend_below(drawing, legend_handles(rows))

@@ -25,4 +25,5 @@ COLOURS = {"agree": "#0072B2", "disagree": "#CC79A7"}
 def subgroups(results: Results) -> matplotlib.figure.Figure:
     """Boxes of the inputs where a pair agrees beside those where it disagrees."""
     assert results.subgroups is not None
-    return draw_compared(results.with_weak(results.subgroups), "group", COLOURS)
+    table = results.with_weak(results.subgroups)
+    return draw_compared(table, "group", COLOURS, is_named=results.has_named_places)

@@ -49,7 +49,7 @@ def trends(results: Results) -> matplotlib.figure.Figure:
     for axis, (key, part) in zip(axes.flat, places, strict=False):
         _draw_place(axis, part, measures, lines)
         dataset, inputs_dataset = map(str, key)  # pyright: ignore[reportArgumentType]
-        if len(places) > 1:
+        if results.has_named_places:
             axis.set_title(place_label(dataset, inputs_dataset))
     _legend(drawing, table)
     return drawing

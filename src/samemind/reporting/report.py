@@ -236,6 +236,20 @@ def variants(member: Figure, study: Results) -> list[tuple[Figure, Results, Draw
     return found
 
 
+def single_variants(member: Figure, study: Results) -> list[tuple[str, Results]]:
+    """What `samemind figure` draws: (what the file name goes on with, results) of each file.
+
+    That is one file, unless the figure shows a single measure: then one for each measure and
+    dataset that the results have.
+    """
+    if member.per_measure != "only" or member.missing(study):
+        return [("", study)]
+    return [
+        (entry.file.removeprefix(member.name), chosen)
+        for _, chosen, entry in variants(member, study)
+    ]
+
+
 def save(member: Figure, results: Results, path: Path) -> None:
     """Writes a figure as PDF (fonts embedded) and as PNG, both at print size."""
     from samemind.figures.style import house_style

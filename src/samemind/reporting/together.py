@@ -49,6 +49,7 @@ def together(studies: Sequence[Results]) -> Results:
         **parts,
         recipes={study.name: dict(study.recipes) for study in studies},
         notes=[note for study in studies for note in study.notes],
+        is_joint=True,
     )
 
 
@@ -103,4 +104,12 @@ def _renamed(study: Results, names: dict[str, str]) -> Results:
         scores=rename(study.scores),
         models=rename(study.models),
         classes={names.get(name, name): count for name, count in study.classes.items()},
+        gallery=[
+            replace(
+                item,
+                dataset=names.get(item.dataset, item.dataset),
+                inputs_dataset=names.get(item.inputs_dataset, item.inputs_dataset),
+            )
+            for item in study.gallery
+        ],
     )

@@ -168,6 +168,8 @@ def _items(study: Study, store: Store, shown: Sequence[Inverted]) -> list[Galler
                     inverted=image,
                     seed_label=classes[seeds["labels"][i]],
                     target_label=classes[targets["labels"][i]],
+                    dataset=study.dataset,
+                    inputs_dataset=study.natural.dataset,
                     relative_loss=float(inverted["stored_relative_loss"][i]),
                 )
             )
