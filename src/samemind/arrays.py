@@ -22,8 +22,10 @@ else:
 Array: TypeAlias = "np.ndarray | torch.Tensor"
 
 
-def as_pixels(images: Array) -> "torch.Tensor":
+def as_pixels(images: Array, *, keeps_float64: bool = False) -> "torch.Tensor":
     """Images as float32 in [0, 1]; uint8 is divided by 255, half precision is widened.
+
+    Float64 is narrowed, unless it is to be kept, for a network in float64.
 
     **Raises:** `InvalidInput` unless the shape is (N, channels, H, W).
     """
@@ -33,7 +35,9 @@ def as_pixels(images: Array) -> "torch.Tensor":
             f"Images have the shape (N, channels, H, W), but {tuple(tensor.shape)} was found. "
             f"Add the missing axis, or move the channels to the second place."
         )
-    return tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor.float()
+    if tensor.dtype == torch.uint8:
+        return tensor.float() / 255
+    return tensor if keeps_float64 and tensor.dtype == torch.float64 else tensor.float()
 
 
 def tensors_in(output: Any) -> "Iterator[torch.Tensor]":

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from samemind.errors import InvalidInput
+from samemind.execution.unchanged import modes_kept
 from samemind.lazy import LazyModule
 from samemind.registry import did_you_mean
 
@@ -247,14 +248,13 @@ def _uniform(images: Tensor, generator: torch.Generator) -> Tensor:
 @contextmanager
 def frozen_for_attack(module: nn.Module) -> Iterator[None]:
     """Evaluation mode and parameters without gradients inside the block; restored after it."""
-    was_training = module.training
     needed = [p for p in module.parameters() if p.requires_grad]
-    module.eval()
-    for parameter in needed:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
+    with modes_kept(module):
+        module.eval()
         for parameter in needed:
-            parameter.requires_grad_(True)
-        module.train(was_training)
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in needed:
+                parameter.requires_grad_(True)

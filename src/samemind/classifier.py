@@ -6,7 +6,8 @@ representation has one definition for every architecture: what the last linear l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from samemind.architectures.heads import head_output, read_by_linear, refuse_nan
 from samemind.arrays import logits_in
 from samemind.errors import InvalidInput, SamemindError
+from samemind.execution.unchanged import unchanged
 from samemind.registry import did_you_mean
 
 if TYPE_CHECKING:
@@ -49,20 +51,42 @@ class Classifier(nn.Module):
         self.network = network
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).reshape(1, -1, 1, 1), persistent=False)
+        for name, values in (("mean", mean), ("std", std)):
+            # Whatever the default type of the process is: it is not the network's.
+            held = torch.tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1)
+            self.register_buffer(name, held, persistent=False)
         self._read_by_head: list[Tensor] = []
+        self._is_watched = False
         self.head_name = head
         self.head = submodule(network, head)
-        self.head.register_forward_pre_hook(self._remember)
 
     def _remember(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self._read_by_head.append(read_by_linear(inputs[0]))
 
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Watches the head for many forward passes, as training does; else each watches its own.
+
+        No hook outlives this: what it kept would pile up with every pass of the network's owner.
+        """
+        hook = self.head.register_forward_pre_hook(self._remember)
+        self._is_watched = True
+        try:
+            yield
+        finally:
+            self._is_watched = False
+            hook.remove()
+
     def forward(self, images: Tensor) -> Output:
+        if not self._is_watched:
+            with self.watched():
+                return self._output(images)
+        return self._output(images)
+
+    def _output(self, images: Tensor) -> Output:
         self._read_by_head.clear()
         try:
-            logits = logits_in(self.network((images - self.mean) / self.std))
+            logits = logits_in(self.network(self.normalised(images)))
             if len(self._read_by_head) != 1 or self._read_by_head[0].ndim != 2:
                 shapes = [tuple(r.shape) for r in self._read_by_head]
                 raise InvalidInput(
@@ -73,6 +97,20 @@ class Classifier(nn.Module):
         finally:
             # Nothing of a batch may outlive its forward pass: the graph would stay in memory.
             self._read_by_head.clear()
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Images as the network reads them, in its own precision."""
+        precision = precision_of(self.network)
+        if precision is None or precision == images.dtype:
+            return (images - self.mean) / self.std
+        wider = torch.promote_types(images.dtype, self.mean.dtype)
+        normalised = (images.to(wider) - self.mean) / self.std
+        return normalised.to(precision)
+
+
+def precision_of(network: nn.Module) -> torch.dtype | None:
+    """The floating-point type of a network's weights; None for one that has none."""
+    return next((p.dtype for p in network.parameters() if p.is_floating_point()), None)
 
 
 def submodule(network: nn.Module, name: str) -> nn.Module:
@@ -109,30 +147,43 @@ def new_classifier(
     )
 
 
-@torch.no_grad()
 def outputs(
     classifier: Classifier, images: Tensor, *, batch_size: int, device: torch.device
 ) -> Output:
-    """Logits and representations of all images, in evaluation mode, on the CPU as float32.
+    """Logits and representations of all images, in evaluation mode, on the CPU.
+
+    In float32, and in float64 for a network in float64. The classifier comes out as it went in.
 
     **Cost:** one forward pass per image; memory for one batch on the device.
     """
+    return outputs_of(classifier, images.split(batch_size), device=device)
+
+
+@torch.no_grad()
+def outputs_of(
+    classifier: Classifier, batches: Iterable[Tensor], *, device: torch.device
+) -> Output:
+    """As `outputs`, for images that come in batches."""
     from samemind.arrays import as_pixels
     from samemind.execution.devices import full_float32, memory_reused
 
-    classifier.eval()
     logits, representations = [], []
-    with memory_reused(), full_float32():
-        for batch in images.split(batch_size):
-            out = classifier(as_pixels(batch).to(device))
-            logits.append(out.logits.float().cpu())
-            representations.append(out.representation.float().cpu())
+    with unchanged(classifier), memory_reused(), full_float32(), classifier.watched():
+        classifier.to(device).eval()
+        for batch in batches:
+            out = classifier(as_pixels(batch, keeps_float64=True).to(device))
+            logits.append(_kept(out.logits))
+            representations.append(_kept(out.representation))
     return Output(torch.cat(logits), torch.cat(representations))
+
+
+def _kept(values: Tensor) -> Tensor:
+    return (values if values.dtype == torch.float64 else values.float()).cpu()
 
 
 def check_head(classifier: Classifier, images: Tensor) -> None:
     """Raises unless the head turns the representation into exactly the logits."""
-    with torch.no_grad():
+    with unchanged(classifier), torch.no_grad():
         out = classifier.eval()(images)
         refuse_nan(classifier.network, out.logits)
         if not torch.equal(head_output(classifier.head, out.representation), out.logits):

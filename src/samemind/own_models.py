@@ -23,6 +23,7 @@ from samemind.comparison.sets import score_sets
 from samemind.comparison.table import COLUMNS, Place, tidy
 from samemind.errors import InvalidInput, UnknownName
 from samemind.execution.devices import Execution
+from samemind.execution.unchanged import process_kept
 from samemind.extraction.looking import (
     Watch,
     inverted_for,
@@ -252,8 +253,6 @@ def compare(
     **Cost:** one forward pass per model and image, plus that of the measures; one pass back and
     forth per image and step where images are inverted.
     """
-    from samemind.reporting.terminal import progress_bars
-
     options = _options(further)
     asked = Asked(
         measures=[measures] if isinstance(measures, str) else measures,
@@ -265,6 +264,22 @@ def compare(
         **options["asked"],
     )
     execution = Execution(device=device, batch_size=batch_size)
+    with process_kept():
+        return _compare(models, inputs, labels, count, asked, execution, options, progress)
+
+
+def _compare(
+    models: Mapping[str, Any] | Sequence[Any],
+    inputs: Array | str | None,
+    labels: Array | str | None,
+    count: int | None,
+    asked: Asked,
+    execution: Execution,
+    options: Mapping[str, Mapping[str, Any]],
+    progress: bool | None,
+) -> Comparison:
+    from samemind.reporting.terminal import progress_bars
+
     named = _named(models)
     if inputs is None and named and all(isinstance(m, str) for m in named.values()):
         return compare_activations(read_activations(list(named.values())), labels, asked)

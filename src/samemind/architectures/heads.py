@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from samemind.arrays import logits_in
 from samemind.errors import InvalidInput
+from samemind.execution.unchanged import unchanged
 from samemind.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ else:
 def find_head(network: nn.Module, images: Tensor) -> str:
     """The dotted name of the linear layer whose output is the network's output, exactly.
 
-    The network is put into evaluation mode. On the meta device, where there are no values, the
-    output must be the very tensor that the layer returned.
+    It is found in evaluation mode, and the network comes out as it went in. On the meta
+    device, where there are no values, the output must be the very tensor that the layer returned.
 
     **Raises:** `InvalidInput` where no single linear layer gives the logits.
 
@@ -75,17 +76,11 @@ def _linear_outputs(network: nn.Module, images: Tensor) -> tuple[object, dict[st
     def remember(name: str, _: nn.Module, __: Any, output: Tensor) -> None:
         outputs_of.setdefault(name, []).append(output)
 
-    hooks = [
-        layer.register_forward_hook(partial(remember, name))
-        for name, layer in network.named_modules()
-        if isinstance(layer, torch.nn.Linear) or _is_pointwise(layer)
-    ]
-    try:
-        with torch.no_grad():
-            return logits_in(network.eval()(images)), outputs_of
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with unchanged(network), torch.no_grad():
+        for name, layer in network.named_modules():
+            if isinstance(layer, torch.nn.Linear) or _is_pointwise(layer):
+                layer.register_forward_hook(partial(remember, name))
+        return logits_in(network.eval()(images)), outputs_of
 
 
 def _is_pointwise(layer: nn.Module) -> bool:

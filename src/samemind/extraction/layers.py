@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from samemind.arrays import first_tensor
 from samemind.errors import InvalidInput
 from samemind.execution.devices import full_float32, memory_reused
+from samemind.execution.unchanged import unchanged
 from samemind.extraction.axes import Axes, averaged
 from samemind.lazy import LazyModule
 from samemind.registry import did_you_mean
@@ -60,7 +61,9 @@ def layer_outputs(
     pooling: str = "mean",
     forward: Callable[[Tensor], Any] | None = None,
 ) -> dict[str, Tensor]:
-    """The activations of layers, one row per input: `(N, D)` in float32 on the CPU, by name.
+    """The activations of layers, one row per input: `(N, D)` on the CPU, by name.
+
+    In float32; in float64 where a layer gives that.
 
     A layer may return a tensor, or a tuple, list, dict or dataclass that holds one: the first is
     taken. A layer that runs several times counts with its last output. With 'all', layers that do
@@ -75,8 +78,8 @@ def layer_outputs(
 
     **Raises:** `InvalidInput` for an unknown layer or pooling, or a named layer without rows.
 
-    **Cost:** one forward pass; memory for the pooled activations. The network is left in
-    evaluation mode and without hooks, whatever happens.
+    **Cost:** one forward pass; memory for the pooled activations. It runs in evaluation mode, and
+    comes out as it went in, whatever happens.
     """
     if pooling not in POOLINGS:
         raise InvalidInput(
@@ -86,8 +89,14 @@ def layer_outputs(
     names = layer_names(network, layers)
     found: dict[str, list[Tensor]] = {name: [] for name in names}
     n_batches = 0
-    network.eval()
-    with memory_reused(), _watched(network, names) as seen, torch.no_grad(), full_float32():
+    with (
+        unchanged(network),
+        memory_reused(),
+        torch.no_grad(),
+        full_float32(),
+        _watched(network, names) as seen,
+    ):
+        network.eval()
         for images in batches:
             seen.clear()
             (forward or network)(images)
@@ -148,7 +157,8 @@ def _watched(network: nn.Module, names: Sequence[str]) -> Iterator[_Seen]:
 def _rows(found: tuple[Tensor, int] | None, n_inputs: int, pooling: str) -> Tensor | None:
     if found is None or len(found[0]) != n_inputs:
         return None
-    values, axis = found[0].float(), found[1]
+    values, axis = found
+    values = values if values.dtype == torch.float64 else values.float()
     if pooling == "mean":
         values = averaged(values, axis)
     return values.reshape(n_inputs, -1).cpu()

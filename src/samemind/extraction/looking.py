@@ -9,6 +9,7 @@ import numpy as np
 
 from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
+from samemind.execution.unchanged import unchanged
 from samemind.inputs.images import Images, fitted, subset
 from samemind.lazy import LazyModule
 from samemind.networks.model import Model
@@ -33,19 +34,14 @@ def look(
 
     **Cost:** one forward pass per model and image; one batch of images in memory at a time.
     """
-    from samemind.classifier import outputs
+    from samemind.classifier import outputs_of
 
     device = execution.start()
     found = {}
     for model in models:
-        classifier = model.classifier.to(device)
-        logits, representations = [], []
-        for batch in _batches(model, images, execution, model.name, watch):
-            said = outputs(classifier, batch, batch_size=len(batch), device=device)
-            logits.append(said.logits)
-            representations.append(said.representation)
-        classifier.cpu()
-        found[model.name] = _side(torch.cat(logits), torch.cat(representations), images)
+        batches = _batches(model, images, execution, model.name, watch)
+        said = outputs_of(model.classifier, batches, device=device)
+        found[model.name] = _side(said.logits, said.representation, images)
     return found
 
 
@@ -59,8 +55,7 @@ def look_at(
     found = {}
     for model in models:
         seen = fitted(pixels, model.image_size, model.channels)
-        said = outputs(model.classifier.to(device), seen, batch_size=size, device=device)
-        model.classifier.cpu()
+        said = outputs(model.classifier, seen, batch_size=size, device=device)
         found[model.name] = _side(said.logits, said.representation, targets)
     return found
 
@@ -75,9 +70,17 @@ def _batches(
 ) -> Iterator[Tensor]:
     for start in range(0, len(images), execution.batch_size):
         rows = np.arange(start, min(start + execution.batch_size, len(images)))
-        yield images.read(rows, size=model.image_size, crop=model.crop, channels=model.channels)
+        yield _read(model, images, rows)
         if watch:
             watch(what, int(rows[-1]) + 1, len(images))
+
+
+def _read(model: Model, images: Images, rows: np.ndarray) -> Tensor:
+    """Images as one model is given them: in float64 for a network in float64 only."""
+    from samemind.classifier import precision_of
+
+    read = images.read(rows, size=model.image_size, crop=model.crop, channels=model.channels)
+    return read if precision_of(model.classifier.network) == torch.float64 else read.float()
 
 
 def layers_seen(
@@ -98,7 +101,7 @@ def layers_seen(
 
     **Raises:** `InvalidInput` for a layer that no model has, or a model that has none of them.
     """
-    from samemind.extraction.layers import at_depths, layer_names, layer_outputs
+    from samemind.extraction.layers import layer_names
 
     known = {m.name: layer_names(m.classifier.network) for m in models}
     every = {m.name: {n for n, _ in m.classifier.network.named_modules()} for m in models}
@@ -120,22 +123,41 @@ def layers_seen(
                 f"{model.name} has none of the layers {', '.join(names)}. Name one of its own as "
                 f"well, such as {', '.join(known[model.name][:4])}."
             )
-        classifier = model.classifier.to(device)
-
-        def run(wanted: Sequence[str] | str, some: Images, what: str, m: Model = model):
-            batches = (b.to(device) for b in _batches(m, some, execution, what, watch))
-            return layer_outputs(
-                m.classifier.network, batches, wanted, pooling=pooling, forward=m.classifier
-            )
-
-        wanted: Sequence[str] | str = "all" if layers == "all" else own
-        if depths:
-            # Two images tell which layers give a row per input, which depths are about.
-            usable = list(run("all", subset(images, np.arange(min(2, len(images)))), model.name))
-            wanted = list(dict.fromkeys([*own, *at_depths(usable, depths)]))
-        outputs[model.name] = run(wanted, images, f"layers of {model.name}")
-        classifier.cpu()
+        with unchanged(model.classifier):
+            model.classifier.to(device)
+            outputs[model.name] = _layers_of(
+                model, images, layers if layers == "all" else own, depths,
+                pooling=pooling, execution=execution, watch=watch,
+            )  # fmt: skip
     return outputs
+
+
+def _layers_of(
+    model: Model,
+    images: Images,
+    named: Sequence[str] | str,
+    depths: Sequence[float],
+    *,
+    pooling: str,
+    execution: Execution,
+    watch: Watch | None,
+) -> dict[str, Tensor]:
+    """What layers of one model give, by their names and at relative depths."""
+    from samemind.extraction.layers import at_depths, layer_outputs
+
+    classifier, device = model.classifier, execution.start()
+
+    def run(wanted: Sequence[str] | str, some: Images, what: str) -> dict[str, Tensor]:
+        batches = (b.to(device) for b in _batches(model, some, execution, what, watch))
+        return layer_outputs(
+            classifier.network, batches, wanted, pooling=pooling, forward=classifier
+        )
+
+    if depths:
+        # Two images tell which layers give a row per input, which depths are about.
+        usable = list(run("all", subset(images, np.arange(min(2, len(images)))), model.name))
+        named = list(dict.fromkeys([*named, *at_depths(usable, depths)]))
+    return run(named, images, f"layers of {model.name}")
 
 
 class Inversion(NamedTuple):
@@ -166,18 +188,17 @@ def inverted_for(
     """
     from samemind.inversion import Descent, invert
 
-    device = execution.start()
-    classifier = owner.classifier.to(device)
-    shape = {"size": owner.image_size, "crop": owner.crop, "channels": owner.channels}
-    parts = []
-    for start in range(0, len(targets), execution.batch_size):
-        rows = np.arange(start, min(start + execution.batch_size, len(targets)))
-        goal, begin = (images.read(rows, **shape) for images in (targets, seeds))
-        made = invert(classifier, goal.to(device), begin.to(device), descent=Descent(steps=steps))
-        parts.append((goal, begin, made.images.cpu(), made.relative_loss.cpu()))
-        if watch:
-            watch(f"inverting for {owner.name}", int(rows[-1]) + 1, len(targets))
-    classifier.cpu()
+    device, classifier = execution.start(), owner.classifier
+    parts, descent = [], Descent(steps=steps)
+    with unchanged(classifier):
+        classifier.to(device)
+        for start in range(0, len(targets), execution.batch_size):
+            rows = np.arange(start, min(start + execution.batch_size, len(targets)))
+            goal, begin = (_read(owner, images, rows) for images in (targets, seeds))
+            made = invert(classifier, goal.to(device), begin.to(device), descent=descent)
+            parts.append((goal, begin, made.images.cpu(), made.relative_loss.cpu()))
+            if watch:
+                watch(f"inverting for {owner.name}", int(rows[-1]) + 1, len(targets))
     return Inversion(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 

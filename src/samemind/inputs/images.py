@@ -127,13 +127,15 @@ def _picture(path: Path, size: int, crop: float, channels: int) -> Tensor:
 
 
 def fitted(images: np.ndarray | Tensor, size: int | None, channels: int) -> Tensor:
-    """Arrays as float32 pixels of a model's size and channels: grey is repeated for colour.
+    """Arrays as pixels of a model's size and channels: grey is repeated for colour.
+
+    In float32, or in float64 where that was given.
 
     **Raises:** `InvalidInput` for channels that do not fit.
     """
     from samemind.arrays import as_pixels
 
-    pixels = as_pixels(images)
+    pixels = as_pixels(images, keeps_float64=True)
     if pixels.shape[1] == 1 and channels == 3:
         pixels = pixels.expand(-1, 3, -1, -1)
     if pixels.shape[1] != channels:

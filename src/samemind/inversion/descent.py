@@ -13,6 +13,7 @@ from samemind.arrays import as_pixels
 from samemind.attacks import frozen_for_attack, norms, value_and_gradient
 from samemind.execution.devices import memory_reused
 from samemind.execution.replaying import Replayed
+from samemind.execution.unchanged import unchanged
 from samemind.inversion.recipes import Descent
 from samemind.lazy import LazyModule
 from samemind.training import mixed_precision
@@ -187,7 +188,13 @@ def inversions(
     """
     waiting = list(numbers)
     passes = Passes(classifier, descent.precision, batch_size)
-    with memory_reused(), frozen_for_attack(classifier), torch.no_grad():
+    with (
+        memory_reused(),
+        unchanged(classifier),
+        frozen_for_attack(classifier),
+        classifier.watched(),
+        torch.no_grad(),
+    ):
         while waiting or batch is not None:
             if waiting and (batch is None or len(batch) < batch_size):
                 room = batch_size - (len(batch) if batch else 0)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samemind.architectures.own import could_not_read, found_in, function_named, shapes_for
+from samemind.arrays import as_pixels
 from samemind.checkpoints.kinds import INDEX
 from samemind.checkpoints.published import looks_published, published_file
 from samemind.checkpoints.reading import split_part
@@ -57,7 +58,8 @@ def model_of(
 ) -> Model:
     """A network of one's own as a model, with its head found on the first two images.
 
-    The images are taken as the network expects them: nothing is normalised.
+    The images are taken as the network expects them: nothing is normalised. They are brought to
+    its device and its precision; the network itself comes out as it went in.
 
     **Arguments:**
 
@@ -76,7 +78,12 @@ def model_of(
             from samemind.networks.one_head import OneHead
 
             network, head = OneHead(network, head), f"network.{head}"
-        head = head or find_head(network, images[:2].float())
+        else:
+            weights = next((p for p in network.parameters() if p.is_floating_point()), None)
+            few = as_pixels(images[:2], keeps_float64=True)
+            if weights is not None:
+                few = few.to(weights.device, weights.dtype)
+            head = find_head(network, few)
         classifier = Classifier(network, head=head, mean=[0.0] * channels, std=[1.0] * channels)
     return Model(
         name=name,

@@ -18,6 +18,7 @@ from samemind.attacks import (
 )
 from samemind.errors import MissingExtra
 from samemind.execution.devices import memory_reused
+from samemind.execution.unchanged import unchanged
 from samemind.lazy import LazyModule
 from samemind.randomness import seed_of
 from samemind.training.loading import SplitImages
@@ -81,22 +82,23 @@ def is_right(
 
     **Cost:** an image that one restart breaks is spared the next ones, which changes no number.
     """
-    classifier.to(device).eval()
     right = torch.ones(len(labels), dtype=torch.bool) if among is None else among.clone()
     attacked = Attacked(classifier, replace(attack, restarts=1) if attack is not None else None)
-    for restart in range(attack.restarts if ball is not None and attack is not None else 1):
-        if not right.any():
-            break
-        for chunk in torch.nonzero(right).flatten().split(batch_size):
-            x, y = as_pixels(images[chunk]).to(device), labels[chunk].to(device)
-            start = None
-            if ball is not None and attack is not None and attack.random_start:
-                # Seeded by image, so that neither the batch nor those spared matter.
-                seeds = (seed_of(random_seed, "attack", restart, int(i)) for i in chunk)
-                start = random_starts(ball, x, seeds)
-            x = attacked(x, y, ball, start=start)
-            with torch.no_grad():
-                right[chunk] = (classifier(x).logits.argmax(1) == y).cpu()
+    with unchanged(classifier):
+        classifier.to(device).eval()
+        for restart in range(attack.restarts if ball is not None and attack is not None else 1):
+            if not right.any():
+                break
+            for chunk in torch.nonzero(right).flatten().split(batch_size):
+                x, y = as_pixels(images[chunk]).to(device), labels[chunk].to(device)
+                start = None
+                if ball is not None and attack is not None and attack.random_start:
+                    # Seeded by image, so that neither the batch nor those spared matter.
+                    seeds = (seed_of(random_seed, "attack", restart, int(i)) for i in chunk)
+                    start = random_starts(ball, x, seeds)
+                x = attacked(x, y, ball, start=start)
+                with torch.no_grad():
+                    right[chunk] = (classifier(x).logits.argmax(1) == y).cpu()
     return right
 
 
@@ -160,9 +162,9 @@ def autoattack_accuracy(
             "AutoAttack needs the package pyautoattack: install `samemind[attacks]`, or leave "
             "`autoattack` out of [evaluation]."
         ) from None
-    classifier.to(device).eval()
     x, y = as_pixels(images).to(device), labels.to(device)
-    with frozen_for_attack(classifier):
+    with unchanged(classifier), frozen_for_attack(classifier):
+        classifier.to(device)
         ensemble = AutoAttack(
             _logits_of(classifier),
             norm=ball.norm,  # pyright: ignore[reportArgumentType]

@@ -119,7 +119,8 @@ def train(
         }
 
     order = enumerate(batches(len(labels), schedule, random_seed, first=done), start=done)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    forked = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+    with forked, classifier.watched():
         for indices, batch in loaded(images, order, device=device, workers=loaders):
             # Dropout draws from torch's own state: seeded by step, so a resumed run draws alike.
             torch.manual_seed(seed_of(random_seed, "step", done))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from samemind.arrays import as_pixels
 from samemind.errors import TrainingFailed
+from samemind.execution.unchanged import modes_kept
 from samemind.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -40,16 +41,14 @@ class Looks:
         """Whether this step has a look, and its accuracy is high enough."""
         if done % self.every:
             return False
-        was_training = classifier.training
-        classifier.eval()
         device = next(classifier.parameters()).device
         right = 0
-        with torch.no_grad():
+        with modes_kept(classifier), torch.no_grad():
+            classifier.eval()
             pieces = zip(self.images.split(LOOK), self.labels.split(LOOK), strict=True)
             for images, labels in pieces:
                 answers = classifier(as_pixels(images.to(device))).logits.argmax(1)
                 right += int((answers == labels.to(device)).sum())
-        classifier.train(was_training)
         self.best = max(self.best, right / len(self.labels))
         return right / len(self.labels) >= self.level
 
