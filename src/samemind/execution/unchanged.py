@@ -125,7 +125,7 @@ def _is_made(tensor: Tensor | None) -> bool:
     return tensor is not None and not torch.nn.parameter.is_lazy(tensor) and not tensor.is_meta
 
 
-def _lies_at(tensor: Tensor, values: Tensor) -> bool:
+def _lies_at(tensor: Tensor, values: Any) -> bool:
     found = tensor.data
     is_plain = {found.device.type, values.device.type} <= {"cpu", "cuda"}
     return (

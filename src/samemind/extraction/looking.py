@@ -126,7 +126,7 @@ def layers_seen(
         with unchanged(model.classifier):
             model.classifier.to(device)
             outputs[model.name] = _layers_of(
-                model, images, layers if layers == "all" else own, depths,
+                model, images, "all" if layers == "all" else own, depths,
                 pooling=pooling, execution=execution, watch=watch,
             )  # fmt: skip
     return outputs

@@ -82,6 +82,8 @@ def alignment_moments(a: Side, b: Side) -> tuple[float, float]:
     # The effective dimension (tr K)² / tr K²; the unit representation has tr K = 1.
     dimensions = [1 / float(side.gram_norm_squared) for side in (a, b)]
     mean = sqrt(dimensions[0] * dimensions[1]) / (n - 1)
+    if n < 3:
+        return mean, 0.0  # two centred inputs are opposite, in either order
     variance = 2 * (n - 1 - dimensions[0]) * (n - 1 - dimensions[1])
     variance /= (n + 1) * (n - 1) ** 2 * (n - 2)
     return mean, variance * (1 + _tail_share(a, b))
