@@ -50,3 +50,11 @@ def test_a_setting_that_a_measure_does_not_have_is_refused() -> None:
         measure("linear_cka@5")
     with pytest.raises(InvalidInput, match="positive int"):
         measure("knn_jaccard@0")
+
+
+@pytest.mark.parametrize("name", ["knn_jaccard_100", "knn_jaccard100", "knn_jaccard(k=100"])
+def test_a_setting_written_otherwise_is_told_how_it_is_written(name):
+    with pytest.raises(UnknownName, match=r"'knn_jaccard@100' is 'knn_jaccard' at k = 100"):
+        MEASURES[name]
+    with pytest.raises(UnknownName, match="Did you mean"):
+        MEASURES["linear_cka_100"]

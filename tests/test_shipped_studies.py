@@ -5,7 +5,8 @@ import pytest
 from samemind.architectures.base import ARCHITECTURES
 from samemind.costing import cost_of
 from samemind.datasets.base import DATASETS
-from samemind.study import read_study
+from samemind.figures.style import neighbours_of
+from samemind.study import read_study, shipped_studies
 
 # Tables 1 to 4 of the paper: models in all, radii, and the number of targets.
 GRIDS = {
@@ -104,14 +105,28 @@ def test_the_networks_built_for_imagenet_are_normalised_as_the_authors_ran_them(
         assert {n for a, n in by.items() if not a.endswith("_imagenet_stem")} == {"dataset"}
 
 
+@pytest.mark.parametrize("name", shipped_studies())
+def test_every_study_has_the_neighbourhood_sizes_of_figure_7_that_its_inputs_allow(name):
+    study = read_study(name)
+    sizes = [neighbours_of(m) for m in study.comparison.measures if m.startswith("knn_jaccard")]
+    n = study.natural.count or DATASETS[study.natural.dataset].splits[study.natural.split]
+    assert len(sizes) > 1
+    assert set(sizes) >= {k for k in (10, 100, 500) if k < n / 2}
+    assert max(sizes) < n
+
+
 # -- at the size of a laptop
 
 
 @pytest.mark.parametrize("name", GRIDS)
 def test_the_laptop_size_has_the_shape_of_the_study_and_none_of_its_artifacts(name):
     full, small = read_study(name), read_study(f"{name}-laptop")
-    same = ("dataset", "epsilons", "norm", "attack", "comparison", "random_seeds")
+    same = ("dataset", "epsilons", "norm", "attack", "random_seeds")
     assert [getattr(small, k) for k in same] == [getattr(full, k) for k in same]
+    plain = {m for m in full.comparison.measures if "@" not in m}
+    assert {m for m in small.comparison.measures if "@" not in m} == plain
+    same = full.comparison.model_copy(update={"measures": small.comparison.measures})
+    assert small.comparison == same
     assert (small.natural.dataset, small.natural.split) == (
         full.natural.dataset,
         full.natural.split,

@@ -7,6 +7,7 @@ tests check each of its promises, both ways.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
@@ -42,8 +43,23 @@ class Measures(Registry[Measure]):
 
     def __getitem__(self, name: str) -> Measure:
         plain, at, value = name.partition("@")
-        member = super().__getitem__(plain)
+        try:
+            member = super().__getitem__(plain)
+        except UnknownName:
+            self._explain_settings(name)
+            raise
         return member.at(value) if at else member
+
+    def _explain_settings(self, name: str) -> None:
+        """Says how a setting is written, where the name is a measure's with a number after it."""
+        found = re.fullmatch(r"(\w+?)[\W_]*(?:k\W*)?(\d+(?:\.\d+)?)", name)
+        member = self._members.get(found[1]) if found else None
+        if found is None or member is None or member.parameter is None:
+            return
+        raise UnknownName(
+            f"No measure is called '{name}'. A measure at another setting is written NAME@VALUE: "
+            f"'{found[1]}@{found[2]}' is '{found[1]}' at {member.parameter} = {found[2]}."
+        )
 
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str):
