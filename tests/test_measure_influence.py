@@ -173,15 +173,6 @@ def test_two_equal_models_have_a_standard_error_of_zero_or_none_at_all(name: str
     assert (found is None) == bool(member.why_no_standard_error(pair))
 
 
-def test_neighbours_have_the_standard_error_of_a_mean_over_inputs() -> None:
-    member = MEASURES["knn_jaccard"]
-    pair = pair_of(member, 200)
-    contributions = member.contributions(pair)
-    assert contributions is not None
-    expected = float(contributions.std()) / 200**0.5
-    assert member.standard_error(pair) == pytest.approx(expected, rel=1e-12)
-
-
 @pytest.mark.parametrize("name", WITHOUT)
 def test_measures_without_a_standard_error_say_why_and_have_one_by_groups(name: str) -> None:
     member = MEASURES[name]

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 from samemind.lazy import LazyModule
 from samemind.measures.base import Invariance, Pair, Side, measure
+from samemind.sides.entering import Entered, lists_of, tied_boundary
 from samemind.sides.nearness import (
     cosines_at,
+    cosines_with_all,
     is_listed,
     nan_unless_both_vary,
     neighbour_lists,
 )
-from samemind.sides.neighbour_sets import tied_in_both
+from samemind.sides.neighbour_sets import tied_in_both, tied_in_either
 from samemind.sides.ties import bit_counts
 
 if TYPE_CHECKING:
@@ -88,11 +90,49 @@ def _shares(pair: Pair, *, k: int) -> Tensor:
 
 
 def _influence(pair: Pair, *, k: int) -> Tensor:
-    # Neighbours and means are held fixed; numerator and norms are sums over the inputs.
-    first, second = (_own_alignments(side, k) for side in (pair.a, pair.b))
-    shares = _shares(pair, k=k)
-    lean = first / first.sum() + second / second.sum()
-    return shares - shares.mean() * pair.n_inputs * lean / 2
+    # Numerator and norms are sums over the inputs and, in each, over its neighbours.
+    n, shares = pair.n_inputs, _shares(pair, k=k)
+    norms = [_own_alignments(side, k) for side in (pair.a, pair.b)]
+    totals = [float(norm.sum()) for norm in norms]
+    scale, lean = n / (totals[0] * totals[1]) ** 0.5, float(shares.mean()) * n / 2
+    leans = lean / totals[0], lean / totals[1]
+    own = shares - norms[0] * leans[0] - norms[1] * leans[1]
+    entered, (first, second) = Entered(n, own.device), lists_of(pair, k)
+    sets = pair.a.neighbours(k), pair.b.neighbours(k)
+    is_whole = torch.ones(n, 1, dtype=torch.float64, device=own.device)
+    for rows in tied_in_either(*sets):
+        is_whole[rows] = 0.0
+        a, b = (
+            cosines_with_all(side, rows).double() - _mean_cosines(side)[rows, None]
+            for side in (pair.a, pair.b)
+        )
+        parts, edges = zip(
+            *((some.parts(rows), tied_boundary(some, rows)) for some in sets), strict=True
+        )
+        one = scale * a * b * (parts[1] > parts[0]) - leans[0] * a * a
+        other = scale * a * b * (parts[0] > parts[1]) - leans[1] * b * b
+        brought = scale * a * b * torch.minimum(*parts)
+        for part, edge, each, gain, square in zip(
+            parts, edges, (a, b), (one, other), leans, strict=True
+        ):
+            brought -= part * (square * each * each + (edge * gain).sum(1, keepdim=True))
+        entered.add_rows(rows, brought)
+    gains, others, limits = [], [], []
+    for found in (first, second):
+        a, b = (_centred_cosines(side, found.lists) for side in (pair.a, pair.b))
+        mine, theirs = (a, b) if found is first else (b, a)
+        lean, against = leans if found is first else leans[::-1]
+        gains.append(scale * a * b * found.are_common - lean * mine.square())
+        others.append(against * theirs.square())
+        a, b = (_centred_cosines(side, found.next_ones) for side in (pair.a, pair.b))
+        mine = a if found is first else b
+        gain = scale * a * b * found.would_be_common - lean * mine.square()
+        limits.append(found.boundary(gain)[:, None])
+    common = first.are_common * (others[0] + limits[1])
+    entered.add(first.lists, is_whole * (gains[0] - limits[0] - common))
+    alone = torch.where(second.are_common, 0.0, gains[1] - limits[1])
+    entered.add(second.lists, is_whole * alone)
+    return entered.with_own(own)
 
 
 @measure(

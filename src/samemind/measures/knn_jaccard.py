@@ -12,6 +12,7 @@ from samemind.measures.shuffling import (
     normal_floor,
     overlap_variance,
 )
+from samemind.sides.entering import influence_of_overlaps
 from samemind.sides.nearness import has_few_ties
 
 if TYPE_CHECKING:
@@ -24,6 +25,13 @@ else:
 def _overlaps(pair: Pair, *, k: int) -> Tensor:
     shared = pair.a.neighbours(k).shared_with(pair.b.neighbours(k)).double()
     return shared / (2 * k - shared)
+
+
+def _influence(pair: Pair, *, k: int) -> Tensor:
+    overlaps = _overlaps(pair, k=k)
+    # In terms of the index J, the number shared is 2 k J / (1 + J).
+    slopes = (1 + overlaps).square() / (2 * k)
+    return influence_of_overlaps(pair, k, overlaps, slopes)
 
 
 def _counts(side: Side, k: int) -> GraphCounts:
@@ -62,8 +70,9 @@ def _floor(pair: Pair, *, k: int) -> Floor | None:
     },
     reference="Schumacher et al. (2021), The effects of randomness on node embeddings; "
     "Klabunde et al. (2025), ACM CSUR 57(9)",
-    cost="O(N² / 8) bytes per pair and k, after O(N² D) per model for all k",
+    cost="O(N² / 8) bytes per pair and k, after O(N² D) per model for all k; O(N k) for the error",
     per_input=_overlaps,
+    influence=_influence,
     floor=_floor,
     sees="whether the nearest neighbours of each input are the same",
     cannot_see="anything far away; the global arrangement",

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from samemind.lazy import LazyModule
 from samemind.measures.base import Floor, Invariance, Pair, measure
 from samemind.measures.knn_jaccard import knn_jaccard
 from samemind.measures.shuffling import GraphCounts, normal_floor, overlap_variance
+from samemind.sides.entering import (
+    Entered,
+    influence_of_centring,
+    influence_of_overlaps,
+    lists_of,
+    tied_boundary,
+)
 from samemind.sides.nearness import (
     cosines_at,
     cosines_with_all,
@@ -38,6 +45,11 @@ def _shared(pair: Pair, *, k: int) -> Tensor:
     return pair.a.neighbours(k).shared_with(pair.b.neighbours(k)).double() / k
 
 
+def _shared_influence(pair: Pair, *, k: int) -> Tensor:
+    shared = _shared(pair, k=k)
+    return influence_of_overlaps(pair, k, shared, torch.full_like(shared, 1 / k))
+
+
 def _shared_floor(pair: Pair, *, k: int) -> Floor | None:
     if not has_few_ties(pair, k):
         return None
@@ -58,8 +70,9 @@ def _shared_floor(pair: Pair, *, k: int) -> Floor | None:
     identical=1.0,
     invariances=_INVARIANCES,
     reference="Huh et al. (2024), The Platonic Representation Hypothesis, arXiv:2405.07987",
-    cost=f"O(N² / 8) bytes per pair and k, {_AFTER}",
+    cost=f"O(N² / 8) bytes per pair and k, {_AFTER}; O(N k) for the error",
     per_input=_shared,
+    influence=_shared_influence,
     floor=_shared_floor,
 )
 def mutual_knn(pair: Pair, *, k: int = 10) -> Tensor:
@@ -142,27 +155,80 @@ def joint_rank_jaccard(pair: Pair, *, k: int = 10) -> Tensor:
     return nan_unless_both_vary(pair, _joint(pair, k=k).mean())
 
 
+class _SecondOrder(NamedTuple):
+    """Per input: the cosine, and the sums of squares of either model's cosines, `(N,)`."""
+
+    values: Tensor
+    first: Tensor
+    second: Tensor
+
+
 def _second_order(pair: Pair, *, k: int) -> Tensor:
+    return _parts_of_second_order(pair, k).values
+
+
+def _parts_of_second_order(pair: Pair, k: int) -> _SecondOrder:
     return pair.once(f"second_order_cosine@{k}", lambda: _make_second_order(pair, k))
 
 
-def _make_second_order(pair: Pair, k: int) -> Tensor:
+def _make_second_order(pair: Pair, k: int) -> _SecondOrder:
     first, second = neighbour_lists(pair.a, k), neighbour_lists(pair.b, k)
     union = torch.cat([first, second], dim=1)
     counts = torch.ones_like(union, dtype=torch.float64)
     counts[:, k:] = (~is_listed(second, first)).double()  # what is in both counts once
     a, b = cosines_at(pair.a, union), cosines_at(pair.b, union)
-    dot = (counts * a * b).sum(1)
-    lengths = (counts * a * a).sum(1).sqrt() * (counts * b * b).sum(1).sqrt()
-    found = dot / lengths
+    dot, ones, others = (counts * a * b).sum(1), (counts * a * a).sum(1), (counts * b * b).sum(1)
     sets = pair.a.neighbours(k), pair.b.neighbours(k)
     for rows in tied_in_either(*sets):
         # Of those that share a place, the cosines with all are needed.
         a, b = (cosines_with_all(side, rows).double() for side in (pair.a, pair.b))
         parts = torch.maximum(sets[0].parts(rows), sets[1].parts(rows))
-        lengths = (parts * a * a).sum(1).sqrt() * (parts * b * b).sum(1).sqrt()
-        found[rows] = (parts * a * b).sum(1) / lengths
-    return found.clamp(-1, 1)
+        dot[rows], ones[rows], others[rows] = (
+            (parts * both).sum(1) for both in (a * b, a * a, b * b)
+        )
+    found = dot / (ones.sqrt() * others.sqrt())
+    return _SecondOrder(found.clamp(-1, 1), ones, others)
+
+
+def _second_order_influence(pair: Pair, *, k: int) -> Tensor:
+    values, ones, others = (part[:, None] for part in _parts_of_second_order(pair, k))
+    scale = 1 / (ones * others).sqrt()
+    entered, (first, second) = Entered(pair.n_inputs, values.device), lists_of(pair, k)
+    sets = pair.a.neighbours(k), pair.b.neighbours(k)
+
+    def gain(a: Tensor, b: Tensor, rows: Tensor | slice = slice(None)) -> Tensor:
+        lean = a * a / ones[rows] + b * b / others[rows]
+        return scale[rows] * a * b - values[rows] * lean / 2
+
+    is_whole = torch.ones_like(values)
+    for rows in tied_in_either(*sets):
+        is_whole[rows] = 0.0
+        a, b = (cosines_with_all(side, rows).double() for side in (pair.a, pair.b))
+        parts = [some.parts(rows) for some in sets]
+        gains = gain(a, b, rows)
+        brought = gains * torch.maximum(*parts)
+        for some, part, other in zip(sets, parts, parts[::-1], strict=True):
+            edge = tied_boundary(some, rows) * (part >= other)
+            brought -= part * (edge * gains).sum(1, keepdim=True)
+        entered.add_rows(rows, brought)
+    at, limits = [], []
+    moved = torch.zeros_like(values[:, 0])
+    for found, is_new in ((first, torch.ones_like(first.are_common)), (second, ~second.are_common)):
+        a, b = (cosines_at(side, found.lists) for side in (pair.a, pair.b))
+        at.append(gain(a, b))
+        slopes = is_new * is_whole
+        moved += influence_of_centring(
+            pair.a, found.lists, a, slopes * (scale * b - values * a / ones)
+        )
+        moved += influence_of_centring(
+            pair.b, found.lists, b, slopes * (scale * a - values * b / others)
+        )
+        would_be_new = ~found.would_be_common
+        next_gain = gain(*(cosines_at(side, found.next_ones) for side in (pair.a, pair.b)))
+        limits.append(found.boundary(would_be_new * next_gain)[:, None])
+    entered.add(first.lists, is_whole * (at[0] - limits[0] - first.are_common * limits[1]))
+    entered.add(second.lists, is_whole * torch.where(second.are_common, 0.0, at[1] - limits[1]))
+    return entered.with_own(values[:, 0] + moved)
 
 
 @measure(
@@ -174,6 +240,7 @@ def _make_second_order(pair: Pair, k: int) -> Tensor:
     reference="Hamilton, Leskovec and Jurafsky (2016), Cultural shift or linguistic drift?",
     cost=f"O(N k D) per pair, {_AFTER}",
     per_input=_second_order,
+    influence=_second_order_influence,
 )
 def second_order_cosine(pair: Pair, *, k: int = 10) -> Tensor:
     r"""Cosine of two models' cosines with an input's neighbours in either, in [-1, 1]; k = 10.
