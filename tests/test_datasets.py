@@ -3,6 +3,7 @@
 import pickle
 import random
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -220,6 +221,33 @@ def test_a_flat_validation_folder_is_read_with_its_label_file(tmp_path, name):
     assert split.labels.tolist() == [2, 1, 0]
 
 
+@pytest.mark.parametrize("under", ["imagenet/ILSVRC", "ILSVRC"])
+def test_imagenet_is_read_as_the_archive_of_the_challenge_unpacks(tmp_path, under):
+    place = tmp_path / under / "Data/CLS-LOC"
+    for i in (1, 2, 3):
+        picture(place / f"val/v_{i}.JPEG", i)
+        picture(place / "train" / IDS[i - 1] / f"t_{i}.JPEG", i)
+    name = "LOC_val_solution.csv"
+    (tmp_path / under).parent.joinpath(name).write_text(LABELS[name])
+    assert imagenet(tmp_path, {"val": 3}, "val").labels.tolist() == [2, 1, 0]
+    assert imagenet(tmp_path, {"train": 3}, "train").labels.tolist() == [0, 1, 2]
+
+
+def test_imagenet100_is_read_in_the_parts_that_it_is_packed_in(tmp_path):
+    parts = {"train.X1": IDS[2:], "train.X2": IDS[:1], "train.X4": IDS[1:2], "val.X": IDS}
+    for part, ids in parts.items():
+        for i, wnid in enumerate(ids):
+            picture(tmp_path / "imagenet" / part / wnid / f"{wnid}_{i}.JPEG", i)
+    train = imagenet(tmp_path, {"train": 3}, "train")
+    assert [path.parent.name for path in train.paths] == list(IDS)
+    assert train.labels.tolist() == imagenet(tmp_path, {"val": 3}, "val").labels.tolist()
+    shutil.rmtree(tmp_path / "imagenet/train.X2")
+    with pytest.raises(DataError, match=rf"'{IDS[0]}' is missing: .*train.X1/{IDS[0]} or .*X4"):
+        imagenet(tmp_path, {"train": 3}, "train")
+    with pytest.raises(DataError, match=r"ILSVRC/Data/CLS-LOC/train.*train\.X1 to train\.X4"):
+        imagenet(tmp_path / "elsewhere", {"train": 3}, "train")
+
+
 def test_the_development_kits_numbers_are_translated_by_its_meta_file(tmp_path):
     from scipy.io import savemat
 
@@ -401,12 +429,19 @@ def test_a_check_names_every_unreadable_image_and_goes_on(tmp_path):
         assert re.match(f"The image {path} cannot be read .*Fetch that file again", fault)
 
 
-def test_a_check_reports_a_missing_split_and_checks_the_others(tmp_path, few_tiles):
+def test_a_split_that_is_not_there_is_no_fault_where_another_one_is(tmp_path, few_tiles):
     as_csv(tmp_path, *few_tiles)
-    faults = faults_of("sat6", tmp_path)
-    assert len(faults) == 2
-    assert "X_train_sat6.csv" in faults[0]
-    assert "'test' has no image of 2 class(es): grassland, road" in faults[1]
+    steps = list(check("sat6", tmp_path))
+    absent = [step.absent for step in steps if step.absent]
+    assert len(absent) == 1
+    assert "X_train_sat6.csv and y_train_sat6.csv suffice" in absent[0]
+    faults = [step.fault for step in steps if step.fault]
+    assert faults == ["'test' has no image of 2 class(es): grassland, road."]
+    # A split of which half is there is one.
+    (tmp_path / "sat6/X_train_sat6.csv").write_text("1")
+    assert "put y_train_sat6.csv beside it" in faults_of("sat6", tmp_path)[0]
+    (tmp_path / "empty").mkdir()
+    assert len(faults_of("sat6", tmp_path / "empty")) == 2
 
 
 def test_a_check_finds_wrong_labels_and_pixels():

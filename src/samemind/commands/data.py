@@ -38,6 +38,12 @@ def check(
                 tasks[step.split] = progress.add_task(step.split, total=step.total)
             progress.update(tasks[step.split], completed=step.done)
             checked[step.split] = step.done
+            if step.absent:
+                checked.pop(step.split)
+                progress.console.print(
+                    f"Not checked: '{step.split}' is not there. {step.absent}",
+                    soft_wrap=True, markup=False,
+                )  # fmt: skip
             if step.fault:
                 faults += 1
                 progress.console.print(step.fault, soft_wrap=True, markup=False)

@@ -69,6 +69,9 @@ class Dataset:
     lacks: Callable[[str, Path | None], str] = lambda *_: ""
     """(split, data folder or None) → what is missing and where to put it, or '' where the files are
     there. Looks for names only: `samemind data check` looks into the files."""
+    is_torn: Callable[[str, Path | None], bool] = lambda *_: False
+    """(split, data folder or None) → some files of the split are there and others are missing, so
+    that it is not merely a split that nobody fetched."""
 
     def split(self, name: str, root: Path | None = None) -> Split:
         """One split of the dataset, opened; `root` is the data folder, if not the usual one.

@@ -67,7 +67,7 @@ def from_folder(text: str) -> Dataset:
     files = {name: _files(place, classes[first]) for name, place in splits.items()}
 
     def open_split(name: str, _root: Path | None) -> FileSplit:
-        return split_of_folders(splits[name], classes[first], size)
+        return split_of_folders((splits[name],), classes[first], size)
 
     return Dataset(
         name=f"folder:{text}",

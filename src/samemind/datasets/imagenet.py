@@ -3,6 +3,9 @@
 - `train/` holds a folder per class, named by its WordNet id.
 - `val/` either holds the same, or the 50,000 images side by side with a label file.
 
+Both may lie in `ILSVRC/Data/CLS-LOC`, as in Kaggle's archive of the challenge, and be packed in
+parts (`train.X1` to `train.X4`, `val.X`), as in Kaggle's ImageNet-100.
+
 Labels count in the order of the sorted WordNet ids, as everywhere in PyTorch. Nothing is
 downloaded: ImageNet is given out to registered researchers only.
 """
@@ -22,6 +25,9 @@ from samemind.datasets.base import Dataset, dataset
 from samemind.datasets.images import FileSplit, ImageSize, images_below, split_of_folders
 from samemind.datasets.roots import data_folder
 from samemind.errors import DataError
+
+CHALLENGE = Path("ILSVRC/Data/CLS-LOC")
+PARTS = {"train": "train.X1 to train.X4", "val": "val.X"}
 
 SIZE = ImageSize(resize=255, crop=224)
 """Of the study's code for inversion and comparison. (It measured accuracies with 256.)"""
@@ -50,11 +56,12 @@ def _open(
         raise DataError(missing)
     place = _place(folders, split, root)
     assert place is not None
-    folder = place / split
+    parts = _parts(place, split)
+    folder = parts[0]
     if split == "val" and not (folder / ids[0]).is_dir() and images_below(folder):
         found = _flat_validation(folder, place, ids)
     else:
-        found = split_of_folders(folder, ids, SIZE)
+        found = split_of_folders(parts, ids, SIZE)
     if len(found) != counts[split]:
         raise DataError(
             f"{folder} holds {len(found):,} images of these {len(ids)} classes, but there should "
@@ -66,7 +73,17 @@ def _open(
 
 def _place(folders: tuple[str, ...], split: str, root: Path | None) -> Path | None:
     places = [data_folder(root) / name for name in folders]
-    return next((p for p in places if (p / split).is_dir()), None)
+    nested = [place / CHALLENGE for place in places]
+    if "imagenet" in folders:
+        nested.append(data_folder(root) / CHALLENGE)
+    return next((p for p in (*places, *nested) if _parts(p, split)), None)
+
+
+def _parts(place: Path, split: str) -> list[Path]:
+    """The folder of a split, or those of its parts: `train.X1`, `train.X2` …; `val.X`."""
+    if (place / split).is_dir():
+        return [place / split]
+    return sorted(path for path in place.glob(f"{split}.X*") if path.is_dir())
 
 
 def _lacks(folders: tuple[str, ...], ids: tuple[str, ...], split: str, root: Path | None) -> str:
@@ -77,14 +94,17 @@ def _lacks(folders: tuple[str, ...], ids: tuple[str, ...], split: str, root: Pat
         f"ImageNet is not in {' or '.join(str(p / split) for p in places)}. It must be "
         f"fetched by hand: register at image-net.org (or on Kaggle), unpack it so that there "
         f"is {places[-1] / split}/{ids[0]}, or link that folder to your copy, or name the "
-        f"folder that holds '{folders[-1]}' in SAMEMIND_DATA."
+        f"folder that holds '{folders[-1]}' in SAMEMIND_DATA. Kaggle's archives are read as they "
+        f"unpack: {places[-1] / CHALLENGE / split}, and {places[0]}/{PARTS[split]}."
     )
 
 
 def _flat_validation(folder: Path, place: Path, ids: tuple[str, ...]) -> FileSplit:
     paths = images_below(folder)
     wanted = {wnid: label for label, wnid in enumerate(ids)}
-    wnids = validation_labels(paths, (place, folder), tuple(imagenet_names()))
+    # The archive of the challenge has its label file where it was unpacked, or beside its folder.
+    above = place.parents[:3] if place.parts[-3:] == CHALLENGE.parts else ()
+    wnids = validation_labels(paths, (place, folder, *above), tuple(imagenet_names()))
     kept = [(path, wanted[wnid]) for path, wnid in zip(paths, wnids, strict=True) if wnid in wanted]
     return FileSplit(
         tuple(path for path, _ in kept), np.array([k for _, k in kept], dtype=np.int64), SIZE

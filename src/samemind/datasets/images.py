@@ -145,19 +145,23 @@ def images_of_class(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: (str(path.parent), path.name))
 
 
-def split_of_folders(folder: Path, classes: Sequence[str], size: ImageSize) -> FileSplit:
-    """The images of a folder of class folders; labels count in the order of `classes`.
+def split_of_folders(folders: Sequence[Path], classes: Sequence[str], size: ImageSize) -> FileSplit:
+    """The images of folders of class folders; labels count in the order of `classes`.
+
+    - `folders`: one, or the parts that a split was packed in, each with some of the classes.
 
     **Raises:** `DataError` where the folder of a class is missing or empty.
     """
     paths: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        found = images_of_class(folder / name) if (folder / name).is_dir() else []
+        there = [folder / name for folder in folders if (folder / name).is_dir()]
+        found = [path for folder in there for path in images_of_class(folder)]
         if not found:
-            state = "is empty" if (folder / name).is_dir() else "is missing"
+            state = "is empty" if there else "is missing"
+            where = " or ".join(shown(folder / name) for folder in (there or folders))
             raise DataError(
-                f"The folder of the class '{shown(name)}' {state}: {shown(folder / name)}. Every "
+                f"The folder of the class '{shown(name)}' {state}: {where}. Every "
                 f"class needs its images ({', '.join(sorted(SUFFIXES))}) in a folder of its name."
             )
         paths += found

@@ -1,8 +1,9 @@
 """SAT-6: 405,000 satellite tiles of 28 × 28 pixels in six kinds of land, out of distribution.
 
-Read from the CSV files (`X_test_sat6.csv`, `y_test_sat6.csv`, and `train`) or from the MAT file
-`sat-6-full.mat` in the folder `sat6`. Of the four bands the near infrared is dropped, as the
-study did. As models read other sizes, the tiles are also there at 32 and 224 pixels.
+Read from the CSV files (`X_test_sat6.csv` and `y_test_sat6.csv`; those of `train` only where they
+are wanted) or from the MAT file `sat-6-full.mat` in the folder `sat6`. Of the four bands the near
+infrared is dropped, as the study did. As models read other sizes, the tiles are also there at 32
+and 224 pixels.
 """
 
 from __future__ import annotations
@@ -83,9 +84,16 @@ def _lacks(split: str, root: Path | None) -> str:
         return ""
     return (
         f"SAT-6 is not in {folder}: neither {pixels.name} nor {MAT_FILE} is there. Fetch it by "
-        f"hand from kaggle.com/datasets/crawford/deepsat-sat6 (CSV) or from its authors (MAT) "
-        f"and unpack it there, or name the folder that holds 'sat6' in SAMEMIND_DATA."
+        f"hand from kaggle.com/datasets/crawford/deepsat-sat6 (CSV; {pixels.name} and "
+        f"{labels.name} suffice) or from its authors (MAT) and unpack it there, or name the folder "
+        f"that holds 'sat6' in SAMEMIND_DATA."
     )
+
+
+def _is_torn(split: str, root: Path | None) -> bool:
+    folder = data_folder(root) / "sat6"
+    there = [(folder / f"{axis}_{split}_sat6.csv").is_file() for axis in "Xy"]
+    return any(there) and not all(there) and not (folder / MAT_FILE).is_file()
 
 
 def without_near_infrared(images: np.ndarray) -> np.ndarray:
@@ -171,5 +179,6 @@ for name, summary, size in (
             citation="Basu et al. (2015), DeepSat, arXiv:1509.03602",
             open_split=partial(_open, size),
             lacks=_lacks,
+            is_torn=_is_torn,
         )
     )
