@@ -246,11 +246,11 @@ def test_unrelated_models_calibrate_to_zero_and_identical_ones_to_one() -> None:
 
 
 def unrelated(member: Measure, n: int, seed: int, scale: float = 1.0) -> Pair:
-    """Two models that see other inputs than each other; one input is `scale` times as large."""
-    sides = [arrays(member, n, seed=5000 + 2 * seed + i)[i].clone() for i in range(2)]
-    for side in sides:
-        side[0] *= scale
-    return pair_for(member, *sides)
+    """Two models, one of which saw other inputs; one input of each is `scale` times as large."""
+    first, second = (side.clone() for side in arrays(member, n, seed=5000 + seed))
+    first[0] *= scale
+    second[0] *= scale
+    return pair_for(member, first, second[torch.randperm(n, generator=generator(11, seed))])
 
 
 @pytest.mark.parametrize("scale", [10, 30])
