@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samemind.arrays import Array
+from samemind.comparison.drift import with_calibration, with_drift
 from samemind.comparison.flips import Replacement, flip_tables, name_in, replacements, thumbnails
 from samemind.comparison.layer_maps import layer_map
 from samemind.comparison.mechanisms import score_mechanisms
@@ -65,6 +66,8 @@ class Asked:
     - `measures`: names of any kind; None takes the usual ones that the models allow.
     - `errors`: whether scores have standard errors. `permutations`: for floors that have no closed
       form; 0 leaves the floors out.
+    - `calibrate`: scores from chance (0) to identity (1) beside the plain ones, with a p-value.
+    - `extrapolate`: scores at N/4 and N/2 inputs, and whether they still move.
     - `layers`: 'all', or names and relative depths (0.5), compared by `layer_measure` after
       `pooling` (mean or flatten).
     - `invert`: so many inverted images of each model, `invert_steps` of descent for each.
@@ -74,6 +77,8 @@ class Asked:
     measures: Sequence[str] | None = None
     errors: bool = True
     permutations: int = 20
+    calibrate: bool = False
+    extrapolate: bool = False
     layers: Sequence[str | float] | str | None = None
     layer_measure: str = "debiased_linear_cka"
     pooling: str = "mean"
@@ -621,10 +626,20 @@ class _Work:
         )
         place, of_pairs = self.place, of_kind("pair", self.measures)
         scored = score_pairs(self.sides, place.pairs(), of_pairs, **self._settings)
+        scored = self._further(scored, self.sides)
         self.rows += replace(place, accuracies=accuracies_of(self.sides)).placed(scored)
         self.notes += told_ties(self.sides, of_pairs)
         together = score_sets(self.sides, of_kind("set", self.measures))
         self.sets += [place.columns | row for row in together]
+
+    def _further(
+        self, rows: Iterable[dict[str, Any]], sides: Mapping[str, Side]
+    ) -> Iterable[dict[str, Any]]:
+        if self.asked.calibrate:
+            rows = with_calibration(rows, sides, random_seed=self.asked.random_seed)
+        if self.asked.extrapolate:
+            rows = with_drift(rows, sides, random_seed=self.asked.random_seed)
+        return rows
 
     def score_inverted(
         self, owner: str, after: dict[str, Side], before: dict[str, Side] | None
@@ -635,7 +650,7 @@ class _Work:
         scored = score_pairs(
             after, place.pairs(), of_kind("pair", self.measures), both_ways=False, **self._settings
         )
-        self.rows += place.placed(scored)
+        self.rows += place.placed(self._further(scored, after))
         if before is not None:
             mechanisms = of_kind("mechanism", self.measures)
             scored = score_mechanisms(before, after, place.pairs(), mechanisms, **self._settings)

@@ -61,6 +61,14 @@ def compare(
     errors: Annotated[
         bool, typer.Option("--errors/--no-errors", help="Standard errors of scores.")
     ] = True,
+    calibrate: Annotated[
+        bool,
+        typer.Option("--calibrate", help="Scores from chance (0) to identity (1), and a p-value."),
+    ] = False,
+    extrapolate: Annotated[
+        bool,
+        typer.Option("--extrapolate", help="Scores at N/4 and N/2 inputs: do they still move?"),
+    ] = False,
     tolerance: Annotated[
         float,
         typer.Option(min=0, max=1, help="Share of inputs that may turn from right to wrong."),
@@ -160,6 +168,8 @@ def compare(
         measures=split(measures) or None,
         errors=errors,
         permutations=permutations,
+        calibrate=calibrate,
+        extrapolate=extrapolate,
         layers=_layers(layers),
         layer_measure=layer_measure,
         pooling=pooling,

@@ -106,8 +106,21 @@ def _models(found: Comparison) -> Table:
     return table
 
 
+#: What is shown of a score where it was asked for, by its column.
+_FURTHER = {
+    "calibrated": "calibrated",
+    "p_value": "p",
+    "score_quarter": "at N/4",
+    "score_half": "at N/2",
+    "limit": "limit",
+    "is_moving": "moving",
+}
+
+
 def _detailed(scores: pd.DataFrame) -> Table:
-    table = _table("pair and measure", "score", "± s.e.", "floor", "floor 95 %")
+    further = {column: head for column, head in _FURTHER.items() if column in scores}
+    heads = ("score", "± s.e.", "95 % interval", "floor", "floor 95 %", *further.values())
+    table = _table("pair and measure", *heads)
     last = None
     for row in scores.to_dict("records"):
         pair = f"{row['model_a']} – {row['model_b']}"
@@ -116,9 +129,21 @@ def _detailed(scores: pd.DataFrame) -> Table:
         last = pair
         table.add_row(
             f"  {row['measure']}", _number(row["score"]), _number(row["standard_error"]),
-            _number(row["floor"]), _number(row["floor_p95"]),
+            _interval(row), _number(row["floor"]), _number(row["floor_p95"]),
+            *(_further(row[column]) for column in further),
         )  # fmt: skip
     return table
+
+
+def _interval(row: Mapping[Any, Any]) -> str:
+    low, high = row.get("lower"), row.get("upper")
+    return "–" if low is None or low != low else f"{_number(low)} … {_number(high)}"
+
+
+def _further(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return _number(value)
 
 
 def _wide(scores: pd.DataFrame) -> Table:
