@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,9 @@ def show(found: Comparison, console: Console, *, tolerance: float) -> None:
         if len(rows):
             console.print(title)
             console.print(_detailed(rows) if is_few else _wide(rows))
+            if (beyond := _beyond(rows)) is not None:
+                console.print("\nAgainst chance, and with other numbers of inputs:")
+                console.print(beyond)
     if found.sets is not None:
         console.print("\nAll models together:")
         console.print(_sets(found.sets))
@@ -107,7 +110,7 @@ def _models(found: Comparison) -> Table:
 
 
 #: What is shown of a score where it was asked for, by its column.
-_FURTHER = {
+_BEYOND = {
     "calibrated": "calibrated",
     "p_value": "p",
     "score_quarter": "at N/4",
@@ -118,8 +121,27 @@ _FURTHER = {
 
 
 def _detailed(scores: pd.DataFrame) -> Table:
-    further = {column: head for column, head in _FURTHER.items() if column in scores}
-    heads = ("score", "± s.e.", "95 % interval", "floor", "floor 95 %", *further.values())
+    heads = ("score", "± s.e.", "95 % interval", "floor", "floor 95 %")
+    return _by_pair(scores, heads, lambda row: (
+        _number(row["score"]), _number(row["standard_error"]), _interval(row),
+        _number(row["floor"]), _number(row["floor_p95"]),
+    ))  # fmt: skip
+
+
+def _beyond(scores: pd.DataFrame) -> Table | None:
+    """What was asked for beside scores: against chance, and with more inputs."""
+    columns = [column for column in _BEYOND if column in scores]
+    if not columns:
+        return None
+    heads = [_BEYOND[column] for column in columns]
+    return _by_pair(scores, heads, lambda row: [_told(row[column]) for column in columns])
+
+
+def _by_pair(
+    scores: pd.DataFrame,
+    heads: Sequence[str],
+    cells: Callable[[Mapping[Any, Any]], Sequence[str]],
+) -> Table:
     table = _table("pair and measure", *heads)
     last = None
     for row in scores.to_dict("records"):
@@ -127,11 +149,7 @@ def _detailed(scores: pd.DataFrame) -> Table:
         if pair != last:
             table.add_row(pair, style="bold")
         last = pair
-        table.add_row(
-            f"  {row['measure']}", _number(row["score"]), _number(row["standard_error"]),
-            _interval(row), _number(row["floor"]), _number(row["floor_p95"]),
-            *(_further(row[column]) for column in further),
-        )  # fmt: skip
+        table.add_row(f"  {row['measure']}", *cells(row))
     return table
 
 
@@ -140,7 +158,7 @@ def _interval(row: Mapping[Any, Any]) -> str:
     return "–" if low is None or low != low else f"{_number(low)} … {_number(high)}"
 
 
-def _further(value: object) -> str:
+def _told(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return _number(value)
