@@ -402,6 +402,7 @@ def compare_models(
     check_kinds(asked.measures, {} if asked.invert else {"mechanism": add_inversion})
     work = _Work(asked=asked, sides=look(models, images, execution, watch), name=images.name)
     work.notes += [f"{m.name}: {m.note}." for m in models if m.note]
+    work.notes += images.remarks()
     work.notes += filter(None, (better_normalisation(m, images, execution) for m in models))
     work.add_models(models)
     sizes = {side.n_classes for side in work.sides.values()}

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from samemind.errors import DataError, UnreadableFile
-from samemind.files.pictures import open_picture
+from samemind.errors import DataError, InvalidInput, UnreadableFile
+from samemind.files.pictures import eight_bit, open_picture
 from samemind.files.reading import files_below, is_folder, shown
 
 if TYPE_CHECKING:
@@ -114,9 +114,11 @@ def decoded(
             pixels = image.size[0] * image.size[1]
             if pixels > MOST_PIXELS:
                 raise DataError(f"it has {pixels:,} pixels, and {MOST_PIXELS:,} are the most")
-            return None if leaves_large and pixels > LARGE else then(image.convert(mode))
+            return None if leaves_large and pixels > LARGE else then(eight_bit(image, mode))
     except Exception as error:  # decoders raise anything over a file that is not what it says
         reason = error.reason if isinstance(error, UnreadableFile) else error
+        if isinstance(error, InvalidInput) and not isinstance(error, UnreadableFile):
+            raise DataError(f"The image {shown(path)} cannot be read: {error}") from None
         raise DataError(
             f"The image {shown(path)} cannot be read ({reason}). Fetch that file again, or "
             f"unpack the archive that it came in once more."

@@ -13,6 +13,7 @@ from samemind.arrays import Array
 from samemind.datasets.base import DATASETS, Split
 from samemind.datasets.images import MOST_PIXELS, decoded
 from samemind.errors import DataError, InvalidInput, UnknownName, UnreadableFile
+from samemind.files.pictures import open_picture, peculiarities
 from samemind.files.reading import files_below, is_file, is_folder, read_text, shown
 from samemind.inputs.arrays import read_arrays
 from samemind.lazy import LazyModule
@@ -27,6 +28,13 @@ else:
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 TENSORS = (".npy", ".npz", ".safetensors", ".h5", ".hdf5", ".mat")
+
+
+LEFT_UNREAD = {
+    "turned": "are to be turned by their EXIF orientation, and were read as they are stored.",
+    "transparent": "have transparency, which was dropped: hidden colours show.",
+    "animated": "are animations, of which the first picture was read.",
+}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,6 +68,25 @@ class Images:
             return None
         first = self.source.read(self.indices[:1])  # pyright: ignore[reportAttributeAccessIssue]
         return first.shape[1], first.shape[-1]
+
+    def remarks(self) -> list[str]:
+        """What a reader must know of pictures that say more than is read of them.
+
+        **Cost:** opens every picture's file, without decoding it.
+        """
+        counts: dict[str, int] = {}
+        for i in self.indices if self.is_folder else ():
+            try:
+                with open_picture(self.source[int(i)]) as picture:  # pyright: ignore[reportIndexIssue, reportArgumentType]
+                    for what in peculiarities(picture):
+                        counts[what] = counts.get(what, 0) + 1
+            except Exception:
+                continue
+        return [
+            f"{counts[what]:,} of {len(self):,} pictures {said}"
+            for what, said in LEFT_UNREAD.items()
+            if what in counts
+        ]
 
     def labels_for(self, n_classes: int) -> tuple[np.ndarray | None, str]:
         """The labels as class numbers of a model with C classes; None, and why, without them."""
