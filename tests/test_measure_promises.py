@@ -38,7 +38,8 @@ ON_REPRESENTATIONS = [
 OF_NEIGHBOURS = [
     pytest.param(member, id=name)
     for name, member in MEASURES.items()
-    if member.family == "neighbours"
+    # Those of parts of the representations shuffle within these parts only.
+    if member.family == "neighbours" and not member.needs_labels
 ]
 #: What a measure is set by that looks at a sample of the inputs only.
 SAMPLING = ("sample", "landmarks")

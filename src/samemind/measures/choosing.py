@@ -72,7 +72,7 @@ def told_ties(sides: Mapping[str, Side], measures: Sequence[str]) -> list[str]:
     by_count: dict[int, list[str]] = {}
     for name in measures:
         member = MEASURES[name]
-        if member.family == "neighbours":
+        if member.family == "neighbours" and not member.needs_labels:
             by_count.setdefault(member.settings["k"], []).append(name)
     notes = []
     for k, names in sorted(by_count.items()):

@@ -37,6 +37,11 @@ def _shared(pair: Pair, *, k: int) -> Tensor:
     return mutual_knn.per_input(_residuals(pair), k=k)
 
 
+def _influence(pair: Pair, *, k: int) -> Tensor | None:
+    assert mutual_knn.influence_of_inputs is not None
+    return mutual_knn.influence_of_inputs(_residuals(pair), k=k)
+
+
 @measure(
     reads="representation",
     family="neighbours",
@@ -47,6 +52,7 @@ def _shared(pair: Pair, *, k: int) -> Tensor:
     reference=f"{_REFERENCE}; of residuals from class means",
     cost="O(N² / 8) bytes per pair and k, after O(N² D) per model for all k",
     per_input=_shared,
+    influence=_influence,
     shuffle=shuffled_within,
 )
 def mutual_knn_within_classes(pair: Pair, *, k: int = 10) -> Score:
