@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
-import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from samemind import __version__
 from samemind.commands import completing
@@ -25,8 +25,11 @@ from samemind.commands.init import init
 from samemind.commands.listing import list_members
 from samemind.commands.rows import print_rows
 from samemind.commands.store import app as store_commands
+from samemind.commands.terminal import console, forget_stdout, prepare_streams, printable
 from samemind.errors import DamagedArtifact, InvalidInput, SamemindError
 from samemind.execution.devices import Execution, check_compiler
+from samemind.files.reading import shown
+from samemind.lazy import Interruptions
 from samemind.store.artifacts import Store
 
 app = typer.Typer(
@@ -37,7 +40,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-console = Console(highlight=False)
 
 StudyName = Annotated[
     str,
@@ -102,37 +104,49 @@ def run(
     ] = False,
 ) -> None:
     """Build what a study still lacks, and write its report. Run it again to continue."""
-    from samemind.study import read_study
+    with _told_where_interrupted():
+        from samemind.study import read_study
 
-    plan_of = read_study(study)
-    artifacts = Store(store)
-    execution = Execution(device=device, batch_size=batch_size, compiled=compiled)
-    if compiled:
-        check_compiler()
-    flags = {
-        "address": address,
-        "partition": partition,
-        "minutes": minutes,
-        "gpus": gpus,
-        "cpus": cpus,
-        "at_most": at_most,
-    }
-    asked = {name: value for name, value in flags.items() if value is not None}
-    if asked and on is Engine.LOCAL:
-        raise InvalidInput(f"--{next(iter(asked)).replace('_', '-')} needs --on ray or --on slurm.")
-    cluster = plan_of.cluster.model_copy(update=asked)
-    executor = executor_on(on, cluster, artifacts, workers=workers, device=device)
-    signal.signal(signal.SIGTERM, _end)
+        plan_of = read_study(study)
+        artifacts = Store(store)
+        execution = Execution(device=device, batch_size=batch_size, compiled=compiled)
+        if compiled:
+            check_compiler()
+        flags = {
+            "address": address,
+            "partition": partition,
+            "minutes": minutes,
+            "gpus": gpus,
+            "cpus": cpus,
+            "at_most": at_most,
+        }
+        asked = {name: value for name, value in flags.items() if value is not None}
+        if asked and on is Engine.LOCAL:
+            raise InvalidInput(
+                f"--{next(iter(asked)).replace('_', '-')} needs --on ray or --on slurm."
+            )
+        cluster = plan_of.cluster.model_copy(update=asked)
+        executor = executor_on(on, cluster, artifacts, workers=workers, device=device)
+        try:
+            _run_until_reported(plan_of, artifacts, executor, execution, out)
+            if verify:
+                _verify(plan_of, artifacts)
+        finally:
+            executor.close()
+
+
+@contextmanager
+def _told_where_interrupted() -> Iterator[None]:
+    """A request to end (SIGTERM, Ctrl-C) ends the block with a sentence, imports included."""
+    ask_to_end = Interruptions()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask_to_end)
     try:
-        _run_until_reported(plan_of, artifacts, executor, execution, out)
-        if verify:
-            _verify(plan_of, artifacts)
+        yield
     except KeyboardInterrupt:
         raise SamemindError(
             "Interrupted. What was finished is kept: run the same command to continue."
         ) from None
-    finally:
-        executor.close()
 
 
 def _run_until_reported(
@@ -172,10 +186,6 @@ def _verify(study: Any, store: Store) -> None:
 
     for scores in study.scores:
         console.print(f"{scores.label}: {verify_scores(scores, store)}")
-
-
-def _end(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _write_report(
@@ -320,12 +330,29 @@ app.add_typer(data, name="data")
 
 def main() -> None:
     """The entry point: errors meant for the reader are printed without a traceback."""
+    prepare_streams()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except SamemindError as error:
-        typer.echo(f"samemind: {error}", err=True)
-        sys.exit(1)
+        typer.echo(printable(f"samemind: {error}"), err=True)
     except BrokenPipeError:
-        # The reader of our output (head, less) has gone; there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        forget_stdout()  # its reader (head, less) has gone; there is nobody left to tell
+    except OSError as error:
+        if error.errno not in OF_THE_SYSTEM:
+            raise
+        forget_stdout()
+        what = shown(error.filename) if error.filename is not None else "The output"
+        typer.echo(printable(f"samemind: {what[:300]}: {error.strerror}."), err=True)
+    else:
+        return
+    sys.exit(1)
+
+
+OF_THE_SYSTEM = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EBADF,
+    errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EFBIG,
+}  # fmt: skip
+"""What a disk or a terminal refuses: no fault of samemind, and told in a sentence."""

@@ -4,8 +4,11 @@ Importing torch costs two to three seconds of CPU time. `samemind list` and `sam
 declarations only, so the files that hold declarations must not import torch just by being read.
 """
 
+import os
+import threading
+import time
 from importlib import import_module
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 
@@ -22,3 +25,43 @@ class LazyModule(ModuleType):
 
     def __getattr__(self, attribute: str) -> Any:
         return getattr(import_module(self.__name__), attribute)
+
+
+LONGEST_IMPORT = 60.0  # seconds that a request to end waits for one
+
+
+class Interruptions:
+    """A signal handler that raises `KeyboardInterrupt`, but never in the middle of an import.
+
+    There an exception is swallowed by whatever tries one module after the other, turned into
+    another one by code in C, or leaves a module half made that the rest of the process then uses.
+    So the signal is sent again a moment later, until the import is over.
+    """
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if not self.must_wait(number, frame):
+            raise KeyboardInterrupt
+
+    def must_wait(self, number: int, frame: FrameType | None) -> bool:
+        """Whether an import is under way; the signal then comes once more by itself."""
+        since = self._since if self._since is not None else time.monotonic()
+        if not is_importing(frame) or time.monotonic() - since > LONGEST_IMPORT:
+            self._since = None
+            return False
+        self._since = since
+        again = threading.Timer(0.05, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
+        return True
+
+
+def is_importing(frame: FrameType | None) -> bool:
+    """Whether a frame is called by the import of a module."""
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False

@@ -108,12 +108,11 @@ class Comparison(Results):
     probe_accuracies: Mapping[str, float] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        from rich.console import Console
-
+        from samemind.printing import Terminal
         from samemind.reporting.terminal import show
 
         held = io.StringIO()
-        show(self, Console(file=held, width=100, highlight=False), tolerance=0.01)
+        show(self, Terminal(file=held, width=100), tolerance=0.01)
         return held.getvalue()
 
     def _repr_html_(self) -> str:

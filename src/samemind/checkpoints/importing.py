@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +27,7 @@ from samemind.datasets.base import DATASETS, Dataset, of_unit_pixels
 from samemind.errors import CheckpointError, InvalidInput
 from samemind.execution.devices import Execution
 from samemind.files.reading import is_file, is_folder
+from samemind.files.toml import toml_line
 from samemind.lazy import LazyModule
 from samemind.store.artifacts import Store
 from samemind.training import WEIGHTS_FILE, Imported
@@ -375,15 +375,15 @@ def section_of(recipe: Imported, file: Path | str | None = None) -> str:
     """The lines that name an imported checkpoint in a study file, and where its file lies."""
     lines = [
         "[[imported]]",
-        f'source = "{recipe.source}"',
-        f'sha256 = "{recipe.sha256}"',
-        f'architecture = "{recipe.architecture}"',
-        f"epsilon = {recipe.epsilon!r}",
-        f"mean = {list(recipe.mean)}",
-        f"std = {list(recipe.std)}",
+        toml_line("source", recipe.source),
+        toml_line("sha256", recipe.sha256),
+        toml_line("architecture", recipe.architecture),
+        toml_line("epsilon", recipe.epsilon),
+        toml_line("mean", recipe.mean),
+        toml_line("std", recipe.std),
     ]
     if file is not None:
-        lines.append(f"file = {json.dumps(str(file), ensure_ascii=False)}")
+        lines.append(toml_line("file", str(file)))
     if recipe.random_seed:
-        lines.append(f"random_seed = {recipe.random_seed}")
+        lines.append(toml_line("random_seed", recipe.random_seed))
     return "\n".join(lines)

@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from samemind.commands.numbers import numbers_in
+from samemind.commands.terminal import console
 from samemind.errors import InvalidInput
 
 if TYPE_CHECKING:
     from samemind.own_models import Comparison
-
-console = Console(highlight=False)
 
 
 def compare(

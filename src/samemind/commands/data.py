@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from samemind.commands.terminal import console
 from samemind.errors import DataError
 
 app = typer.Typer(help="Look after the data sets on disk.", no_args_is_help=True)
-console = Console(highlight=False)
 
 
 @app.command()
@@ -30,7 +29,12 @@ def check(
 
     faults = 0
     checked: dict[str, int] = {}
-    columns = (TextColumn("{task.description:<8}"), BarColumn(), MofNCompleteColumn(), TimeLeft())
+    columns = (
+        TextColumn("{task.description:<8}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeLeft(),
+    )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         tasks = {}
         for step in steps_of(name, root):

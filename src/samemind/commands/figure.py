@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from samemind.commands import completing
+from samemind.commands.terminal import console
 from samemind.errors import InvalidInput
 
 if TYPE_CHECKING:
     from samemind.figures.base import Results
-
-console = Console(highlight=False)
 
 
 def figure(

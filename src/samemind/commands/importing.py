@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from samemind.commands.numbers import numbers_in
-
-console = Console(highlight=False)
+from samemind.commands.terminal import console
 
 
 def import_(

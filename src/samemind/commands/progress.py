@@ -25,11 +25,11 @@ from samemind.study import Stage
 
 def _bar_of(console: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description:<11}"),
+        TextColumn("{task.description:<11}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("left"),
+        TextColumn("left", markup=False),
         TimeRemainingColumn(),
         console=console,
         disable=not console.is_terminal,

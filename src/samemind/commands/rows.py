@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-console = Console(highlight=False)
+from samemind.commands.terminal import console
 
 
 def print_rows(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:

@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed, wait
 from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 from samemind.errors import InvalidInput, SamemindError
 from samemind.execution.base import Item, Key, Outcome, attempt
+from samemind.lazy import Interruptions
 
 # What a worker may take to finish its step and save it; clusters wait half a minute before they
 # kill what they have asked to end.
@@ -146,11 +148,13 @@ class _Requests:
     are_there = False
     may_interrupt = False
 
+    _interruptions = Interruptions()
+
     @classmethod
-    def take(cls, *_: object) -> None:
+    def take(cls, number: int, frame: FrameType | None) -> None:
         cls.are_there = True
         if cls.may_interrupt:
-            raise KeyboardInterrupt
+            cls._interruptions(number, frame)
 
 
 def _attempt(do: Callable[[Item], Any], item: Item) -> Outcome[Item]:

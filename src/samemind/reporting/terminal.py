@@ -13,6 +13,7 @@ from rich.table import Table
 
 from samemind.lazy import LazyModule
 from samemind.measures.kinds import of_kind
+from samemind.printing import Terminal
 from samemind.statistics.bounds import agreement_bounds
 from samemind.statistics.swaps import LOST, POWER, WON
 
@@ -320,11 +321,12 @@ def progress_bars(*, is_shown: bool | None = None) -> Iterator[Watch]:
 
     - `is_shown`: None shows them in a terminal and in a notebook only.
     """
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     if is_shown is None:
         is_shown = console.is_terminal or console.is_jupyter
     bars = Progress(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
+        TextColumn("{task.description}", markup=False), BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
         TimeRemainingColumn(), console=console, transient=True, disable=not is_shown,
     )  # fmt: skip
     tasks = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from importlib.resources import files
+from math import isfinite, prod
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ from samemind.registry import did_you_mean
 from samemind.study.grid import Study
 
 MOST_DOTS = 100
+SHOWN = 20  # errors of one file
+MOST_VALUES = 50_000  # in a file; an imported model has about a dozen
+MOST_MODELS = 10_000
+MOST_NUMBER = 2**63 - 1
 MOST_OF_STUDY = 2**22  # bytes; a thousand imported models take less than one
 
 
@@ -35,6 +40,10 @@ def read_study(source: str | Path) -> Study:
         # Numbers of thousands of digits and brackets nested as deep are neither.
         raise InvalidInput(f"{path} is not valid TOML: {error}. Mend that line.") from None
     try:
+        _check_values(content)
+    except ValueError as error:
+        raise InvalidInput(f"The study {path} cannot be run: {error}.") from None
+    try:
         study = Study.model_validate({"name": path.stem} | content)
     except ValidationError as error:
         raise InvalidInput(_explained(path, error)) from None
@@ -50,6 +59,32 @@ def _check_depth(text: str) -> None:
             continue
         if max(part.count(".") for part in line.split(",")) > MOST_DOTS:
             raise ValueError(f"line {number} has more than {MOST_DOTS} dots in a row")
+
+
+def _check_values(content: dict[str, Any]) -> None:
+    """Raises `ValueError` for numbers and grids that no study has and that would take for ever."""
+    waiting: list[tuple[str, Any]] = list(content.items())
+    count = 0
+    while waiting:
+        key, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [(f"{key}.{inner}", held) for inner, held in value.items()]
+        elif isinstance(value, list):
+            waiting += [(key, held) for held in value]
+        elif isinstance(value, float) and not isfinite(value):
+            raise ValueError(f"{key[:200]} holds {value}, and numbers must be finite")
+        elif isinstance(value, int) and abs(value) > MOST_NUMBER:
+            raise ValueError(f"{key[:200]} holds a number of {len(str(abs(value))):,} digits")
+        count += 1
+        if count + len(waiting) > MOST_VALUES:
+            raise ValueError(f"it holds more than {MOST_VALUES:,} values")
+    grid = [content.get(name, [0]) for name in ("architectures", "epsilons", "random_seeds")]
+    models = prod(len(axis) for axis in grid if isinstance(axis, list))
+    if models > MOST_MODELS:
+        raise ValueError(
+            f"its grid is of {models:,} models, and {MOST_MODELS:,} are the most: pairs grow with "
+            f"the square of the models of one ε"
+        )
 
 
 def study_path(source: str | Path) -> Path:
@@ -80,9 +115,9 @@ def shipped_studies() -> dict[str, Path]:
 
 
 def _explained(path: Path, error: ValidationError) -> str:
-    """All that is wrong with a study file: key, what was found and what would be right."""
+    """What is wrong with a study file: key, what was found and what would be right."""
     lines = []
-    for found in error.errors():
+    for found in error.errors()[:SHOWN]:
         key = ".".join(str(part) for part in found["loc"]) or "the study"
         message = found["msg"].removeprefix("Value error, ").rstrip(".")
         if found["type"] == "extra_forbidden":
@@ -90,9 +125,13 @@ def _explained(path: Path, error: ValidationError) -> str:
         elif found["type"] == "missing":
             message = "this key is needed and is missing"
         else:
-            message += f" (found: {found['input']!r})"
+            message += f" (found: {_shortened(repr(found['input']))})"
         lines.append(f"  {key}: {message}.")
     return f"The study {path} cannot be run:\n" + "\n".join(lines)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 300 else f"{text[:300]}…"
 
 
 def _keys_near(location: tuple[int | str, ...]) -> str:

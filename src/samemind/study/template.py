@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from samemind.datasets.base import DATASETS
 from samemind.errors import CheckpointError, InvalidInput
 from samemind.files.reading import read_text
+from samemind.files.toml import toml_line, toml_remark, toml_value
 from samemind.study import Study, read_study, study_path
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ TEMPLATE = """\
 {models}
 {title}
 # `samemind list datasets` and `samemind list architectures` show what there is.
-dataset = "{dataset}"
+dataset = {dataset}
 architectures = [{architectures}]
 # width = 1.0  # of the small networks for 32 pixels also 0.25, 0.5 and 2 times the channels
 
@@ -46,7 +46,7 @@ epsilons = [{epsilons}]
 
 # To leave a model out:
 # [[exclude]]
-# architecture = "{first}"
+# architecture = {first}
 # epsilons = [1.0]
 
 # To compare checkpoints from elsewhere (`samemind import` and `init --models` write these lines;
@@ -118,7 +118,7 @@ steps = {steps}  # the paper's code takes 1000; 0 leaves inversion out
 # driving_inputs = 3  # per pair and measure, the inputs that add most and least to the score
 # subgroups = true  # scores where two models agree and where they disagree
 # layers = []  # inside the networks: "all", ["layer3", 0.5] (names, relative depths), or a list
-#   for each architecture: `samemind list layers {first}` shows names
+#   for each architecture: `samemind list layers NAME` shows names
 # pooling = "mean"  # of layers, over space or tokens; "flatten" keeps every value
 # layer_measure = "debiased_linear_cka"  # of the map of every layer with every other
 # layer_inputs = ["natural"]  # "inverted" as well: takes the square of the models in passes
@@ -146,17 +146,17 @@ def study_text(name: str, *, source: str | None = None, models: Sequence[Suggest
     if source is not None and not models:
         path = study_path(source)
         read_study(path)
-        head = f"# {name}: begun from '{source}'. `samemind plan {name}.toml` says what it takes.\n"
-        return head + read_text(path)
+        head = f"# {name}: begun from '{source}'. `samemind plan {name}.toml` says what it takes."
+        return toml_remark(head) + "\n" + read_text(path)
     from samemind.comparison.pairs import STUDY_MEASURES
 
     grid = _grid(models)
     text = TEMPLATE.format(
-        name=name,
-        title=f'title = "{name}"',
+        name=toml_remark(name),
+        title=toml_line("title", name),
         models="",
         imported=_imported(models),
-        measures=", ".join(f'"{m}"' for m in STUDY_MEASURES),
+        measures=", ".join(map(toml_value, STUDY_MEASURES)),
         **grid,
     )
     return "\n".join(_with_other_keys(text))
@@ -186,11 +186,7 @@ def _with_other_keys(text: str) -> Iterator[str]:
 
 
 def _toml(value: object) -> str:
-    if isinstance(value, (bool, str)):
-        return json.dumps(value)
-    if isinstance(value, (tuple, list)):
-        return f"[{', '.join(_toml(v) for v in value)}]"
-    return "...  # not set" if value is None else str(value)
+    return "...  # not set" if value is None else toml_value(value)
 
 
 def _grid(models: Sequence[Suggested]) -> dict[str, str]:
@@ -202,14 +198,14 @@ def _grid(models: Sequence[Suggested]) -> dict[str, str]:
         epsilons = sorted({r.epsilon for r in recipes})
         dataset = recipes[0].dataset
         norms = {r.ball.norm for r in recipes if r.ball}
-        norm = f'norm = "{norms.pop()}"' if norms else norm
+        norm = toml_line("norm", norms.pop()) if norms else norm
     is_large = DATASETS[dataset].image_size >= 32
     return {
-        "dataset": dataset,
+        "dataset": toml_value(dataset),
         # These very files are compared: what is listed here would be trained as well.
-        "architectures": "" if models else ", ".join(f'"{a}"' for a in architectures),
-        "first": architectures[0],
-        "epsilons": ", ".join(repr(e) for e in epsilons),
+        "architectures": "" if models else ", ".join(map(toml_value, architectures)),
+        "first": toml_value(architectures[0]),
+        "epsilons": ", ".join(map(toml_value, epsilons)),
         "norm": norm,
         "epochs": "90" if is_large else "20",
         "batch_size": "512" if is_large else "128",
@@ -327,11 +323,12 @@ def _imported(models: Sequence[Suggested]) -> str:
 
     parts = ["\n# What is compared: names suggested it, keys and shapes confirmed it.\n"]
     for model in models:
-        lines = [f"# {guess}" for guess in model.guesses]
+        lines = [f"# {toml_remark(guess)}" for guess in model.guesses]
         # A run reads files by itself only where no code of theirs can run.
         file = None if model.needs_trust else model.file
         if model.needs_trust:
-            lines.append(f"# Before a run: {command_of(model.recipe, model.file)} --trust")
+            first = f"Before a run: {command_of(model.recipe, model.file)} --trust"
+            lines.append(f"# {toml_remark(first)}")
         parts.append("\n".join([*lines, section_of(model.recipe, file)]) + "\n")
     return "\n".join(parts)
 
