@@ -204,19 +204,23 @@ def test_nor_does_it_where_inputs_are_sampled(member: Measure) -> None:
     assert abs(found - score(member, first[:-1], second[:-1])) > SEEN
 
 
+# Means of a few classes are another matter: on one unit they are two groups, whose overlap with two
+# other groups has a few values only, most of them below their mean.
 @pytest.mark.parametrize("kind", TIED)
-@pytest.mark.parametrize("member", OF_NEIGHBOURS)
+@pytest.mark.parametrize(
+    "member", [m for m in OF_NEIGHBOURS if not m.values[0].name.endswith("_between_classes")]
+)
 def test_with_ties_equal_models_are_identical_and_unrelated_ones_at_their_floor(
     member: Measure, kind: str
 ) -> None:
     member, above = member.at(4), []
     for seed in range(5):
         first, second = (tied(kind, 40, seed=side + 2 * seed) for side in (0, 1))
-        pair = member.pair(first, second)
+        pair = pair_for(member, first, second)
         floor = member.floor(pair, permutations=10)
         assert floor is not None
         above.append(member.score(pair) - floor.mean)
-        assert member(first, 3 * first + 1) == pytest.approx(member.identical, abs=1e-9)
+        assert score(member, first, 3 * first + 1) == pytest.approx(member.identical, abs=1e-9)
     found = torch.tensor(above)
     assert abs(float(found.mean())) < 5 * float(found.std()) / len(found) ** 0.5
     assert abs(float(found.mean())) < 0.05
