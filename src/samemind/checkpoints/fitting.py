@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from samemind.architectures.base import Architecture, load_weights
 from samemind.checkpoints._layout import Layout, component, has_matrices, shown
@@ -28,6 +29,7 @@ class Loaded:
 
     - `mean`, `std`: the normalisation that the file holds, or None.
     - `steps`: what was done to the names of the weights.
+    - `metadata`: what the file says beside them, see `samemind.checkpoints.metadata`.
     """
 
     network: nn.Module
@@ -36,6 +38,7 @@ class Loaded:
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
     steps: tuple[str, ...]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 def load(

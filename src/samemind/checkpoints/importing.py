@@ -121,7 +121,8 @@ def read_checkpoint(source: str, claims: Claims) -> tuple[Imported, Loaded]:
         random_seed=claims.random_seed,
     )
     _check_normalisation(recipe, architecture)
-    return recipe, replace(loaded, steps=(*loaded.steps, *steps))
+    stated = found.contents.metadata
+    return recipe, replace(loaded, steps=(*loaded.steps, *steps), metadata=stated)
 
 
 def _known(
@@ -287,7 +288,20 @@ def _write(recipe: Imported, loaded: Loaded, store: Store) -> None:
     weights = loaded.network.state_dict()
     with store.create(recipe) as draft:
         draft.write_arrays(WEIGHTS_FILE, {k: v.cpu().numpy() for k, v in weights.items()})
-        draft.write_json(IMPORT_FILE, {"source": recipe.source, "steps": list(loaded.steps)})
+        draft.write_json(IMPORT_FILE, _described(recipe, loaded))
+
+
+def _described(recipe: Imported, loaded: Loaded) -> dict[str, Any]:
+    return {
+        "source": recipe.source,
+        "steps": list(loaded.steps),
+        "metadata": dict(loaded.metadata),
+    }
+
+
+def stated_by(recipe: Imported, store: Store) -> dict[str, Any]:
+    """What the file of an imported checkpoint says of it, as kept with its weights."""
+    return store.open(recipe).json(IMPORT_FILE).get("metadata", {})
 
 
 def build_imported(recipe: Imported, store: Store, execution: Execution) -> None:

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samemind.checkpoints.kinds import kind_of, what_to_do
+from samemind.checkpoints.metadata import metadata_in
 from samemind.checkpoints.parts import Part, chosen, parts_in
 from samemind.checkpoints.sharded import check_alone, files_of, is_sharded
 from samemind.errors import CheckpointError, InvalidInput
@@ -31,12 +32,14 @@ else:
 class Contents:
     """The networks of one checkpoint file, read; `choose` takes one.
 
-    `is_unpickled` is True where code of the file may have run, in a separate process.
+    `is_unpickled` is True where code of the file may have run, in a separate process; then only
+    tensors come back, and `metadata` is empty: see `samemind.checkpoints.metadata`.
     """
 
     path: Path
     parts: tuple[Part, ...]
     is_unpickled: bool = False
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def choose(
         self,
@@ -88,7 +91,7 @@ def read_file(path: Path, *, is_trusted: bool = False) -> Contents:
             f"{path} holds no weights: no tensors by name were found in it. Save the network's "
             f"state_dict() in it."
         )
-    return Contents(path, tuple(parts), is_unpickled)
+    return Contents(path, tuple(parts), is_unpickled, metadata_in(held))
 
 
 def read_weights(

@@ -74,7 +74,14 @@ def import_(
     ] = Path("runs/store"),
 ) -> None:
     """Bring checkpoints from elsewhere into the store, and print the lines for a study file."""
-    from samemind.checkpoints.importing import IMPORT_FILE, Claims, import_checkpoint, section_of
+    from samemind.checkpoints.importing import (
+        IMPORT_FILE,
+        Claims,
+        import_checkpoint,
+        section_of,
+        stated_by,
+    )
+    from samemind.checkpoints.metadata import contradictions, sentence
     from samemind.checkpoints.published import published
     from samemind.store.artifacts import Store
 
@@ -99,6 +106,11 @@ def import_(
         console.print(f"# {recipe.model} is in {artifacts.path(recipe)}", soft_wrap=True)
         for step in steps:
             console.print(f"#   {step}", soft_wrap=True, markup=False)
+        stated = stated_by(recipe, artifacts)
+        notes = contradictions(recipe.model, stated, recipe.epsilon, {})
+        for line in (sentence(stated), *(f"Note: {note}" for note in notes)):
+            if line:
+                console.print(f"#   {line}", soft_wrap=True, markup=False)
         if record := published(source):
             console.print(
                 f"#   published as {record.clean_accuracy} % accurate on {record.dataset}, SHA-256 "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,7 @@ def accuracies(results: Results, dataset: str) -> Table:
         for level in levels:
             cell = part[part["epsilon"] == level]
             mark = "*" if cell["is_weak"].astype(bool).any() else ""
+            mark += IMPORTED if _is_imported(cell).any() else ""
             row[f"Acc. (ε = {level:g})"] = _percent(cell["clean_accuracy"], mark)
             row[f"Adv. Acc. (ε = {level:g})"] = _percent(cell["adversarial_accuracy"], mark)
         rows.append(row)
@@ -86,6 +88,10 @@ def accuracies(results: Results, dataset: str) -> Table:
     standard = f" Models with ε = 0 are attacked at ε = {radius[0]:g}." if len(radius) else ""
     mean = " Means over the random seeds." if several else ""
     weak = " * marks weak models." if _has_weak(models) else ""
+    if _is_imported(models).any():
+        weak += f" {IMPORTED} marks models that were imported, not trained here."
+    said = [n for n in results.notes if n.partition(":")[0] in set(models["model"])]
+    weak += "".join(f" {note}" for note in said)
     return Table(
         f"accuracies-{dataset}",
         f"Accuracies: {dataset}",
@@ -94,9 +100,31 @@ def accuracies(results: Results, dataset: str) -> Table:
         f"Attack: {'; '.join(attacks) or 'not stated'}.",
         pd.DataFrame(rows),
         {"Parameters": ","},
-        {"imagenet1k": "Table 1", "imagenet100": "Table 2", "imagenet50": "Table 3",
-         "cifar10": "Table 4"}.get(dataset, "the like of Tables 1–4"),
-    )  # fmt: skip
+        table_of_the_paper(results, dataset),
+    )
+
+
+IMPORTED = "†"
+TABLES = {"imagenet1k": 1, "imagenet100": 2, "imagenet50": 3, "cifar10": 4}
+LIKE_A_TABLE = "the like of Tables 1–4"
+
+
+def table_of_the_paper(results: Results, dataset: str) -> str:
+    """The number of the paper's table, where the study is the paper's own; else what it is like."""
+    if dataset not in TABLES:
+        return LIKE_A_TABLE
+    # The study out of distribution has the same models.
+    for name in (dataset, f"{dataset}-sat6"):
+        file = files("samemind.studies") / f"{name}.toml"
+        if file.is_file() and file.read_text(encoding="utf-8").rstrip() in results.study_text:
+            return f"Table {TABLES[dataset]}"
+    return LIKE_A_TABLE
+
+
+def _is_imported(models: pd.DataFrame) -> pd.Series:
+    if "is_imported" not in models:
+        return pd.Series(False, index=models.index)
+    return models["is_imported"].fillna(False).astype(bool)
 
 
 def _percent(values: pd.Series, mark: str) -> str:
@@ -105,6 +133,16 @@ def _percent(values: pd.Series, mark: str) -> str:
 
 def _has_weak(models: pd.DataFrame) -> bool:
     return bool(models["is_weak"].astype(bool).any())
+
+
+# What the file of an imported model says of it.
+STATED = {
+    "stated_epoch": "File: epoch",
+    "stated_architecture": "File: architecture",
+    "stated_epsilon": "File: ε",
+    "stated_clean_accuracy": "File: clean",
+    "stated_adversarial_accuracy": "File: adversarial",
+}
 
 
 def parameters(results: Results) -> Table:
@@ -124,16 +162,23 @@ def parameters(results: Results) -> Table:
         "is_weak": "Weak",
     }
     frame = results.models[list(columns)].rename(columns=columns)
+    if _is_imported(results.models).any():
+        frame["Imported"] = ["yes" if x else "no" for x in _is_imported(results.models)]
+    stated = {c: STATED[c] for c in STATED if c in results.models}
+    for column, title in stated.items():
+        frame[title] = results.models[column]
     frame["Weak"] = ["yes" if weak else "no" for weak in frame["Weak"].astype(bool)]
     return Table(
         "models",
         "Models",
         "Every model of the study. A weak model is below the clean accuracy that the study states, "
-        "which is a fifth of the way from chance to certainty unless said.",
+        "which is a fifth of the way from chance to certainty unless said."
+        + "".join(f" {note}" for note in results.notes if stated),
         frame,
         {
             "ε": "g", "Parameters": ",", "Representation": ",", "Attack ε": "g",
             "Clean accuracy": ".4f", "Adversarial accuracy": ".4f",
+            "File: clean": ".4f", "File: adversarial": ".4f", "File: ε": "g", "File: epoch": "g",
         },
     )  # fmt: skip
 
@@ -293,7 +338,7 @@ def latex(table: Table, escape: Callable[[str], str] | None = None) -> str:
     escape = escape or escape_latex
     texts = table.texts()
     is_text = [
-        not all(re.fullmatch(r"[−–\-+<]?[\d.,]*[*%]?", row[i]) for row in texts)
+        not all(re.fullmatch(r"[−–\-+<]?[\d.,]*[*†%]*", row[i]) for row in texts)
         for i in range(len(table.frame.columns))
     ]
     spec = "".join("l" if text else "r" for text in is_text)
@@ -311,6 +356,7 @@ def latex(table: Table, escape: Callable[[str], str] | None = None) -> str:
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "†": r"\dag{}",
     "ε": r"$\varepsilon$", "–": "--", "−": "$-$", "×": r"$\times$", "<": "$<$", ">": "$>$",
 }  # fmt: skip
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from samemind.arrays import as_pixels
+from samemind.checkpoints.importing import stated_by
+from samemind.checkpoints.metadata import contradictions
 from samemind.comparison.layers import LAYER_MAP_FILE
 from samemind.comparison.pairs import DRIVING_FILE, SCORES_FILE, SUBGROUPS_FILE, Scores
 from samemind.comparison.probes import PROBE_SCORES_FILE
@@ -18,6 +20,7 @@ from samemind.lazy import LazyModule
 from samemind.store import environment
 from samemind.store.artifacts import Store
 from samemind.study import Study
+from samemind.training import Imported
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,13 +56,15 @@ def collect(study: Study, store: Store) -> Results:
             ("subgroups", finished, SUBGROUPS_FILE),
         )
     }
+    models = table_of_models(study, store)
     return Results(
         name=study.name,
         scores=pd.concat(
             [store.open(s).table(SCORES_FILE) for s in (*finished, *mechanisms, *layerwise)],
             ignore_index=True,
         ),
-        models=table_of_models(study, store),
+        models=models,
+        notes=notes_on(models),
         gallery=gallery(study, store),
         study_text=study.text,
         environment=environment.described(),
@@ -102,7 +107,7 @@ def contributions(study: Study, finished: Sequence[Scores], store: Store) -> Con
 
 def table_of_models(study: Study, store: Store) -> pd.DataFrame:
     """A row per evaluated model: what it is and how accurate it is."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     weak_below = study.evaluation.weak_below_of(len(DATASETS[study.dataset].classes))
     for evaluation in study.evaluations:
         if not store.has(evaluation):
@@ -121,9 +126,23 @@ def table_of_models(study: Study, store: Store) -> pd.DataFrame:
                 "attack": f"{evaluation.ball.norm} {evaluation.attack.summary}",
                 "is_weak": found["clean_accuracy"] < weak_below,
                 "weak_below": weak_below,
+                "is_imported": isinstance(checkpoint, Imported),
             }
         )
+        if isinstance(checkpoint, Imported):
+            stated = stated_by(checkpoint, store)
+            rows[-1] |= {f"stated_{fact}": value for fact, value in stated.items()}
     return pd.DataFrame(rows)
+
+
+def notes_on(models: pd.DataFrame) -> list[str]:
+    """What the files of imported models say and what is otherwise."""
+    stated = [c for c in models.columns if str(c).startswith("stated_")]
+    found = []
+    for row in models.to_dict("records"):
+        said = {c.removeprefix("stated_"): row[c] for c in stated if row[c] == row[c]}
+        found += contradictions(str(row["model"]), said, row["epsilon"], row)
+    return found
 
 
 def gallery(study: Study, store: Store) -> list[GalleryItem]:
