@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
@@ -31,6 +31,10 @@ from samemind.execution.devices import Execution, check_compiler
 from samemind.files.reading import shown
 from samemind.lazy import Interruptions
 from samemind.store.artifacts import Store
+
+if TYPE_CHECKING:
+    from samemind.execution import Executor
+    from samemind.study import Study
 
 app = typer.Typer(
     name="samemind",
@@ -150,7 +154,7 @@ def _told_where_interrupted() -> Iterator[None]:
 
 
 def _run_until_reported(
-    study: Any, store: Store, executor: Any, execution: Execution, out: Path | None
+    study: Study, store: Store, executor: Executor, execution: Execution, out: Path | None
 ) -> None:
     """Builds and reports; what the report finds damaged is built again."""
     while True:
@@ -163,7 +167,7 @@ def _run_until_reported(
             console.print(f"{error.found}; it is built again.")
 
 
-def _advance(study: Any, store: Store, executor: Any, execution: Execution) -> None:
+def _advance(study: Study, store: Store, executor: Executor, execution: Execution) -> None:
     from samemind.commands.progress import StageProgress
     from samemind.study.running import advance
 
@@ -181,7 +185,7 @@ def _advance(study: Any, store: Store, executor: Any, execution: Execution) -> N
         console.print("Everything was there already; nothing was built.")
 
 
-def _verify(study: Any, store: Store) -> None:
+def _verify(study: Study, store: Store) -> None:
     from samemind.comparison.verification import verify_scores
 
     for scores in study.scores:
@@ -189,7 +193,7 @@ def _verify(study: Any, store: Store) -> None:
 
 
 def _write_report(
-    studies: Sequence[Any], store: Store, out: Path | None, executor: Any = None
+    studies: Sequence[Study], store: Store, out: Path | None, executor: Executor | None = None
 ) -> None:
     from samemind.commands.progress import report_progress
     from samemind.reporting import write_report
@@ -288,7 +292,16 @@ def status(study: StudyName, store: StorePath = DEFAULT_STORE, as_json: AsJson =
         print_rows(parts, ("in work", "share done", "host", "process", "since"))
 
 
-def _progress_rows(study: Any, store: Store) -> list[dict[str, Any]]:
+class _Progress(TypedDict("_Progress", {"in work": int, "parts in work": list[dict[str, object]]})):
+    """How far one stage is."""
+
+    stage: str
+    parts: int
+    done: int
+    missing: int
+
+
+def _progress_rows(study: Study, store: Store) -> list[_Progress]:
     from samemind.store.resume import fraction_done
 
     leases = store.leases.in_work()

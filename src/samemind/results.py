@@ -118,7 +118,7 @@ PARTS = (
 )  # fmt: skip
 
 
-def pair_keys(table: pd.DataFrame) -> list[tuple]:
+def pair_keys(table: pd.DataFrame) -> list[tuple[Any, ...]]:
     """Which pair, inputs and measure each row is about; a missing value is None, not NaN."""
     rows = table[list(PAIR_COLUMNS)].itertuples(index=False, name=None)
     return [tuple(None if value != value else value for value in row) for row in rows]
@@ -157,9 +157,9 @@ class Contributions:
     """
 
     table: pd.DataFrame
-    images: Mapping[tuple, np.ndarray] = field(default_factory=dict)
+    images: Mapping[tuple[Any, ...], np.ndarray] = field(default_factory=dict)
 
-    def image_key(self, record: Mapping[Any, Any]) -> tuple:
+    def image_key(self, record: Mapping[Any, Any]) -> tuple[Any, ...]:
         """Where `images` has the image of the input that a row of the table is about."""
         by = record["inverted_by"]
         by = None if by is None or by != by else str(by)

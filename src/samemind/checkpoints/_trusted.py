@@ -19,23 +19,23 @@ PythonUnpickler: Any = pickle._Unpickler
 class Absent:
     """Stands for an object of a class that is not installed; takes anything and does nothing."""
 
-    def __init__(self, *_, **__):
+    def __init__(self, *_: Any, **__: Any):
         pass
 
-    def __call__(self, *_, **__):
+    def __call__(self, *_: Any, **__: Any):
         return self
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any):
         if isinstance(state, dict):
             self.__dict__.update(state)
 
-    def __setitem__(self, key, value):
+    def __setitem__(self, key: Any, value: Any):
         pass
 
-    def append(self, item):
+    def append(self, item: Any):
         pass
 
-    def extend(self, items):
+    def extend(self, items: Any):
         pass
 
 
@@ -48,7 +48,7 @@ class Tolerant(PythonUnpickler):
 
     dispatch = dict(PythonUnpickler.dispatch)  # noqa: RUF012 -- as in the class above it
 
-    def find_class(self, module_name, global_name):
+    def find_class(self, module_name: str, global_name: str):
         try:
             return super().find_class(module_name, global_name)
         except (ImportError, AttributeError):
@@ -107,7 +107,7 @@ def tolerant_pickle():
     return module
 
 
-def tensors_of(held, found, seen):
+def tensors_of(held: Any, found: dict[str, Any], seen: frozenset[int]):
     """What an object holds as plain JSON, with tensors (kept in `found`) by number."""
     import numpy as np
     import torch
@@ -132,7 +132,7 @@ def tensors_of(held, found, seen):
     return None
 
 
-def is_module(held):
+def is_module(held: Any) -> bool:
     """Whether an object is a network, also one whose class is absent.
 
     Its own dictionary is looked at: some classes say of any attribute that they have it.
@@ -141,7 +141,7 @@ def is_module(held):
     return isinstance(own.get("_parameters"), dict) and isinstance(own.get("_modules"), dict)
 
 
-def state_of(module, prefix=""):
+def state_of(module: Any, prefix: str = "") -> dict[str, Any]:
     """The state dict of a pickled module, also of one whose class is absent."""
     state = {}
     for held in (module._parameters, getattr(module, "_buffers", {})):
@@ -152,7 +152,7 @@ def state_of(module, prefix=""):
     return state
 
 
-def main(path, out, is_plain=""):
+def main(path: str, out: str, is_plain: str = "") -> None:
     """Reads `path` and writes `out`; 'plain' is a pickle that torch.save did not write."""
     import torch
     from safetensors.torch import save_file

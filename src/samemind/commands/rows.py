@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -9,7 +10,7 @@ from rich.table import Table
 from samemind.commands.terminal import console
 
 
-def print_rows(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+def print_rows(rows: Sequence[Mapping[str, object]], columns: tuple[str, ...]) -> None:
     """Prints the named columns of the rows: numbers to the right, text to the left."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:

@@ -125,7 +125,7 @@ def list_artifacts(
             f"The store {store} holds no kind '{kind}'. {did_you_mean(kind, known)}"
             f"It holds: {', '.join(known) or 'nothing'}."
         )
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "artifact": e.name,
             "bytes": e.size,
@@ -173,7 +173,7 @@ def size(store: StorePath = DEFAULT_STORE, as_json: AsJson = False) -> None:
     from samemind.store.inventory import kinds, readable_size
 
     held = _inventory(store)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"kind": kind, "artifacts": count, "bytes": total}
         for kind, (count, total) in sorted(kinds(held.entries.values()).items())
     ]

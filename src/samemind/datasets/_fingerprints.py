@@ -11,13 +11,14 @@ import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from samemind.errors import DataError, UnreadableFile
 from samemind.files.reading import checksum, expanded, read_json, shown
 
 MANY = 20_000  # files that take long enough to read for a word about it
 
-_KNOWN: dict[Path, dict[str, list]] = {}
+_KNOWN: dict[Path, dict[str, list[Any]]] = {}
 """By folder and name: the state of each file and the hash of what it held in that state."""
 
 
@@ -77,7 +78,7 @@ def _place(folder: Path) -> Path:
     return cache / "samemind" / "fingerprints" / f"{name}.json"
 
 
-def _remembered(folder: Path) -> dict[str, list]:
+def _remembered(folder: Path) -> dict[str, list[Any]]:
     try:
         found = read_json(_place(folder), most=2**30)
         return {str(name): [list(state), str(h)] for name, (state, h) in found.items()}
@@ -85,7 +86,7 @@ def _remembered(folder: Path) -> dict[str, list]:
         return {}
 
 
-def _remember(folder: Path, known: dict[str, list]) -> None:
+def _remember(folder: Path, known: dict[str, list[Any]]) -> None:
     place = _place(folder)
     # A cache that cannot be written only costs time.
     with contextlib.suppress(OSError):

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from samemind.errors import DataError
 from samemind.files.reading import expanded
@@ -24,7 +25,9 @@ def data_folder(root: Path | None = None) -> Path:
     return expanded(cache) / "samemind" / "data"
 
 
-def download_once(name: str, folder: Path, is_there: Callable[[], bool], fetch: Callable) -> None:
+def download_once(
+    name: str, folder: Path, is_there: Callable[[], bool], fetch: Callable[[Path], Any]
+) -> None:
     """Calls `fetch(folder)` unless the data is there; one process of this machine at a time.
 
     **Raises:** `DataError` that says how to get the data by hand where fetching fails.

@@ -27,7 +27,7 @@ class Executor(Protocol):
     """Does each item once and yields outcomes as they come; an error stops no other item."""
 
     def map(
-        self, do: Callable[[Item], Any], items: Sequence[Item], *, together: Key | None = None
+        self, do: Callable[[Item], Any], items: Sequence[Item], *, together: Key[Item] | None = None
     ) -> Iterator[Outcome[Item]]:
         """Outcomes as they come. Items with the same `together` like to be done in one place."""
         ...

@@ -8,7 +8,7 @@ from typing import Any
 from samemind.execution.base import Item, Key, Outcome, attempt
 
 
-def batches(items: Sequence[Item], together: Key | None, places: int) -> list[list[Item]]:
+def batches(items: Sequence[Item], together: Key[Item] | None, places: int) -> list[list[Item]]:
     """Batches of items that share what `together` gives, at least four per place where it can be.
 
     Items that share nothing with others stay alone: one task each, so that one may fail alone.
@@ -26,7 +26,9 @@ def batches(items: Sequence[Item], together: Key | None, places: int) -> list[li
     ]
 
 
-def attempt_all(do: Callable[[Item], Any], items: Sequence[Item], threads: int) -> list[Outcome]:
+def attempt_all(
+    do: Callable[[Item], Any], items: Sequence[Item], threads: int
+) -> list[Outcome[Item]]:
     """The outcomes of a batch, one after the other, with the threads that scores are made with."""
     from threadpoolctl import threadpool_limits
 

@@ -37,7 +37,7 @@ class InProcess:
         self.threads = threads
 
     def map(
-        self, do: Callable[[Item], Any], items: Sequence[Item], *, together: Key | None = None
+        self, do: Callable[[Item], Any], items: Sequence[Item], *, together: Key[Item] | None = None
     ) -> Iterator[Outcome[Item]]:
         del together  # the order of the items keeps them near enough
         from threadpoolctl import threadpool_limits
@@ -65,7 +65,7 @@ class LocalProcesses:
         self._futures: list[Any] = []
 
     def map(
-        self, do: Callable[[Item], Any], items: Sequence[Item], *, together: Key | None = None
+        self, do: Callable[[Item], Any], items: Sequence[Item], *, together: Key[Item] | None = None
     ) -> Iterator[Outcome[Item]]:
         del together  # the order of the items keeps them near enough
         waiting = list(items)

@@ -46,7 +46,7 @@ class OnRay:
         self._has_started = False
 
     def map(
-        self, do: Callable[[Item], Any], items: Sequence[Item], *, together: Key | None = None
+        self, do: Callable[[Item], Any], items: Sequence[Item], *, together: Key[Item] | None = None
     ) -> Iterator[Outcome[Item]]:
         ray = self._start()
         waiting = batches(items, together, self._places(ray))
@@ -65,7 +65,7 @@ class OnRay:
 
     def _done(
         self, ray: Any, do: Callable[[Item], Any], waiting: Sequence[list[Item]]
-    ) -> Iterator[tuple[list[Item], list[Outcome] | str]]:
+    ) -> Iterator[tuple[list[Item], list[Outcome[Item]] | str]]:
         task = ray.remote(
             num_cpus=self.cpus,
             num_gpus=self.gpus or 0,
@@ -100,7 +100,7 @@ class OnRay:
                 "Running on Ray needs the extra 'ray': pip install 'samemind[ray]'."
             ) from None
         if not ray.is_initialized():
-            quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+            quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
             try:
                 if self.address:
                     ray.init(address=self.address, **quiet)

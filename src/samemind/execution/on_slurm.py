@@ -27,7 +27,7 @@ class Batch:
         self.items = items
         self.threads = threads
 
-    def __call__(self) -> list[Outcome]:
+    def __call__(self) -> list[Outcome[Any]]:
         return attempt_all(self.do, self.items, self.threads)
 
     def checkpoint(self) -> Any:
@@ -154,7 +154,7 @@ class OnSlurm:
             self._slurm["partition"] = partition
 
     def map(
-        self, do: Callable[[Item], Any], items: Sequence[Item], *, together: Key | None = None
+        self, do: Callable[[Item], Any], items: Sequence[Item], *, together: Key[Item] | None = None
     ) -> Iterator[Outcome[Item]]:
         self._check()
         former = self._submitted_before()
@@ -185,7 +185,9 @@ class OnSlurm:
                 yield Outcome(item, SamemindError(message))
 
     @staticmethod
-    def _those_of(batch: Sequence[Item], outcomes: Sequence[Outcome]) -> Iterator[Outcome[Item]]:
+    def _those_of(
+        batch: Sequence[Item], outcomes: Sequence[Outcome[Item]]
+    ) -> Iterator[Outcome[Item]]:
         # A job of a former run may have had more to do than is still wanted.
         return (outcome for outcome in outcomes if outcome.item in batch)
 
@@ -219,7 +221,7 @@ class OnSlurm:
 
     def _as_they_end(
         self, jobs: Mapping[Any, list[Item]]
-    ) -> Iterator[tuple[list[Item], list[Outcome] | None]]:
+    ) -> Iterator[tuple[list[Item], list[Outcome[Item]] | None]]:
         """Each batch with its outcomes; None where its job is gone and left no result."""
         pending = dict(jobs)
         gone_since: dict[str, float] = {}
@@ -294,7 +296,7 @@ class OnSlurm:
                 job.cancel()
 
 
-def _result(job: Any, batch: Sequence[Any]) -> list[Outcome] | None:
+def _result(job: Any, batch: Sequence[Any]) -> list[Outcome[Any]] | None:
     """What a job left as its result, or None as long as there is none."""
     from pickle import UnpicklingError
 

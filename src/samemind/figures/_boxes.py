@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from samemind.figures.style import COLOUR, epsilon_text, panels, place_label
 from samemind.lazy import LazyModule
@@ -201,12 +201,12 @@ def _mark_level(
         )
 
 
-def legend_handles(rows: pd.DataFrame) -> list:
+def legend_handles(rows: pd.DataFrame) -> list[Any]:
     """The legend of the colours and lines that `rows` bring into a box plot."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    handles: list = [
+    handles: list[Any] = [
         Patch(edgecolor=COLOUR[kind], facecolor=COLOUR[kind] + "40", label=f"{kind} inputs")
         for kind in ("natural", "inverted")
         if (rows["inputs"] == kind).any()
@@ -224,7 +224,7 @@ def legend_handles(rows: pd.DataFrame) -> list:
     return handles + weak_handles(rows)
 
 
-def weak_handles(rows: pd.DataFrame) -> list:
+def weak_handles(rows: pd.DataFrame) -> list[Any]:
     """The legend of the crosses, where `rows` bring some."""
     from matplotlib.lines import Line2D
 

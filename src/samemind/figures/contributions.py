@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from samemind.figures.base import Contributions, Results, figure, pair_keys
 from samemind.figures.evidence import representation_measures
@@ -65,7 +65,7 @@ def least_similar_pair(results: Results) -> pd.DataFrame:
     return table[[key == lowest for key in keys]]
 
 
-def _show(axis: object, record: dict, contributions: Contributions) -> None:
+def _show(axis: object, record: dict[Any, Any], contributions: Contributions) -> None:
     from matplotlib.axes import Axes
 
     assert isinstance(axis, Axes)

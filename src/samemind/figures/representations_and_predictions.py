@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from samemind.figures._boxes import measures_in, weak_handles
 from samemind.figures.base import Results, figure
@@ -90,7 +90,7 @@ def _scatter(
     axis.grid(True)
 
 
-def _handles(table: pd.DataFrame, levels: list[float]) -> list:
+def _handles(table: pd.DataFrame, levels: list[float]) -> list[Any]:
     from matplotlib.lines import Line2D
 
     kinds = [kind for kind in ("natural", "inverted") if (table["inputs"] == kind).any()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from samemind.figures.base import Results, figure
 from samemind.figures.evidence import COMMON, trend_table
@@ -71,7 +71,7 @@ def _draw_place(axis: Axes, table: pd.DataFrame, measures: list[str], lines: int
     axis.set_xlabel(f"change along the line, ε = {lowest:g} to {highest:g}")
 
 
-def _draw_trend(axis: Axes, position: float, record: dict) -> None:
+def _draw_trend(axis: Axes, position: float, record: dict[Any, Any]) -> None:
     colour = COLOUR[record["inputs"]]
     is_common = record["models"] == COMMON
     if record["lower"] == record["lower"]:

@@ -67,7 +67,7 @@ def build_seeds(recipe: Seeds, store: Store, execution: Execution) -> None:
     _write_images(recipe, store, split, draw_seeds(labels, split.labels, recipe.random_seed))
 
 
-def _write_images(recipe: Recipe, store: Store, split, indices: np.ndarray) -> None:
+def _write_images(recipe: Recipe, store: Store, split: Split, indices: np.ndarray) -> None:
     with store.create(recipe) as draft:
         draft.write_arrays(
             INPUTS_FILE,

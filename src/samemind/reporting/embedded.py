@@ -64,7 +64,7 @@ def embedded(study: Results) -> dict[str, Any]:
     }
 
 
-def columns_of(rows: pd.DataFrame) -> dict[str, list]:
+def columns_of(rows: pd.DataFrame) -> dict[str, list[Any]]:
     """The table as columns; repeated texts as places in the lists of `lists_of`."""
     listed = {name: lists_of(rows[name])[0] for name in LISTED}
     return listed | {name: plain(rows[name]) for name in NUMBERS}
@@ -102,7 +102,7 @@ def key_texts(key: Sequence[Any]) -> list[str]:
     return [str(plain_value(part)) for part in key]
 
 
-def cells_of(study: Results) -> dict[tuple, dict[str, Any]]:
+def cells_of(study: Results) -> dict[tuple[Any, ...], dict[str, Any]]:
     """Floor and ceiling of every cell: one dataset, kind of inputs, measure and ε."""
     return {
         key: {name: plain_value(value) for name, value in levels_of(part).items()}
@@ -110,7 +110,9 @@ def cells_of(study: Results) -> dict[tuple, dict[str, Any]]:
     }  # pyright: ignore[reportReturnType]
 
 
-def normalised_column(rows: pd.DataFrame, cells: dict[tuple, dict[str, Any]]) -> list[float]:
+def normalised_column(
+    rows: pd.DataFrame, cells: dict[tuple[Any, ...], dict[str, Any]]
+) -> list[float]:
     """Each score on the way from its cell's floor to its cell's ceiling."""
     nan = float("nan")
     keys = list(zip(*(rows[name] for name in CELL), strict=True))

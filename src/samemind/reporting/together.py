@@ -78,7 +78,7 @@ def _contributions(studies: Sequence[Results]) -> Contributions | None:
 
 def _told_apart(studies: Sequence[Results]) -> list[Results]:
     columns = ["dataset", "model", "parameters", "clean_accuracy", "adversarial_accuracy"]
-    seen: dict[tuple[str, str], tuple] = {}
+    seen: dict[tuple[str, str], tuple[Any, ...]] = {}
     found = []
     for study in studies:
         mine = {
