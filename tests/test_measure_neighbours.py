@@ -7,10 +7,12 @@ import torch
 from measure_examples import generator, tied
 from samemind.measures import Measure, Pair, Side, measure
 from samemind.sides.entering import Entered, influence_of_overlaps, lists_of
+from samemind.sides.shared_ranks import common_ranks_without, harmonic_numbers
 
 torch.set_num_threads(1)
 
 NAMES = ("knn_jaccard", "mutual_knn", "cknna", "second_order_cosine")
+OF_RANKS = ("rank_similarity", "joint_rank_jaccard")
 
 
 def draw(kind: str, n: int, n_units: int, seed: int) -> Pair:
@@ -54,7 +56,7 @@ def test_the_error_of_a_neighbour_measure_is_its_deviation_over_samples(kind: st
 @pytest.mark.parametrize("n", [50, 200, 1000])
 @pytest.mark.parametrize("kind", ["normal", "t3", "clusters"])
 def test_every_error_of_a_neighbour_measure_is_its_deviation(kind: str, n: int) -> None:
-    check([measure(name) for name in NAMES], kind, n, draws=200 if n < 1000 else 100)
+    check([measure(name) for name in NAMES + OF_RANKS], kind, n, draws=200 if n < 1000 else 100)
 
 
 @pytest.mark.slow
@@ -78,6 +80,52 @@ def test_an_influence_is_that_of_leaving_an_input_out_but_for_who_comes_next() -
     assert bool((first.next_ones >= 0).all())
     assert not bool((first.next_ones[:, :, None] == first.lists[:, None]).any())
     assert not bool((second.next_ones == torch.arange(n)[:, None]).any())
+
+
+@pytest.mark.parametrize("name", ["rank_similarity@4", "joint_rank_jaccard@4"])
+def test_ranks_without_an_input_are_those_of_the_pair_without_it(name: str) -> None:
+    g = np.random.default_rng(4)
+    first = g.normal(size=(40, 6))
+    arrays = [torch.from_numpy(m) for m in (first, first + 0.6 * g.normal(size=(40, 6)))]
+    member = measure(name)
+    pair = member.pair(*arrays)
+    every = torch.arange(40)
+    lists, without = _scores_without(pair, 4, is_joint=name.startswith("joint"))
+    for j in range(0, 20, 4):
+        expected = _row_scores(pair, every[every != j], 4, is_joint=name.startswith("joint"))
+        for i in range(40):
+            if i != j and j in lists[i]:
+                place = lists[i].tolist().index(j)
+                assert float(without[i, place]) == pytest.approx(expected[i]), (i, j)
+
+
+def _scores_without(pair: Pair, k: int, *, is_joint: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    found = common_ranks_without(pair, k, slice(None))
+    most = harmonic_numbers(k, found.brought.device)[found.number.long()]
+    scores = torch.where(found.number > 0, found.brought / most, 0.0)
+    return found.lists, scores * found.number / (2 * k - found.number) if is_joint else scores
+
+
+def _row_scores(pair: Pair, kept: torch.Tensor, k: int, *, is_joint: bool) -> list[float]:
+    """The formula by hand, among these inputs only, with the cosines of all."""
+    scores = [float("nan")] * pair.n_inputs
+    cosines = []
+    for side in (pair.a, pair.b):
+        rows = side.representation - side.representation.mean(0)
+        rows = rows / rows.norm(dim=1, keepdim=True)
+        cosines.append(rows @ rows.T)
+    for i in kept.tolist():
+        others = [int(j) for j in kept if int(j) != i]
+        first, second = (sorted(others, key=lambda j: -c[i, j].item())[:k] for c in cosines)
+        common = set(first) & set(second)
+        total = 0.0
+        for j in common:
+            r, s = first.index(j) + 1, second.index(j) + 1
+            total += 2 / (1 + abs(r - s)) / (r + s)
+        m = len(common)
+        scores[i] = total / sum(1 / n for n in range(1, m + 1)) if m else 0.0
+        scores[i] *= m / (2 * k - m) if is_joint else 1
+    return scores
 
 
 def test_what_enters_row_by_row_is_what_enters_list_by_list() -> None:

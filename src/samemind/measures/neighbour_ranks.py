@@ -21,10 +21,11 @@ from samemind.sides.nearness import (
     has_few_ties,
     is_listed,
     nan_unless_both_vary,
+    nearest_first,
     neighbour_lists,
 )
 from samemind.sides.neighbour_sets import tied_in_either
-from samemind.sides.shared_ranks import common_ranks, most
+from samemind.sides.shared_ranks import AT_ONCE, common_ranks, common_ranks_without, most
 
 if TYPE_CHECKING:
     import torch
@@ -96,7 +97,38 @@ def _rank_similarities(pair: Pair, *, k: int) -> Tensor:
 
 def _make_rank_similarities(pair: Pair, k: int) -> Tensor:
     common = common_ranks(pair, k)
-    return torch.where(common.number > 0, common.brought / most(pair.a, k, common.number), 0.0)
+    return _of_most(pair, k, common.brought, common.number)
+
+
+def _of_most(pair: Pair, k: int, brought: Tensor, number: Tensor) -> Tensor:
+    return torch.where(number > 0, brought / most(pair.a, k, number), 0.0)
+
+
+def _rank_influence(pair: Pair, *, k: int) -> Tensor | None:
+    return _influence_of_ranks(pair, k, _rank_similarities(pair, k=k), is_joint=False)
+
+
+def _joint_influence(pair: Pair, *, k: int) -> Tensor | None:
+    return _influence_of_ranks(pair, k, _joint(pair, k=k), is_joint=True)
+
+
+def _influence_of_ranks(pair: Pair, k: int, own: Tensor, *, is_joint: bool) -> Tensor | None:
+    if not has_few_ties(pair, k):
+        return None  # one input less would move all that share a rank
+    entered, n = Entered(pair.n_inputs, own.device), pair.n_inputs
+    first, second = (nearest_first(side, k).lists for side in (pair.a, pair.b))
+    are_twice = is_listed(second, first)
+    at_once = max(1, AT_ONCE // (2 * k * (k + 1)))
+    for start in range(0, n, at_once):
+        rows = slice(start, min(start + at_once, n))
+        found = common_ranks_without(pair, k, rows)
+        without = _of_most(pair, k, found.brought, found.number)
+        if is_joint:
+            without = without * found.number / (2 * k - found.number)
+        lost = own[rows, None] - without
+        lost[:, k:] = torch.where(are_twice[rows], 0.0, lost[:, k:])
+        entered.add(found.lists, lost, rows)
+    return entered.with_own(own)
 
 
 @measure(
@@ -106,8 +138,9 @@ def _make_rank_similarities(pair: Pair, k: int) -> Tensor:
     identical=1.0,
     invariances=_INVARIANCES,
     reference="Wang et al. (2020), Towards understanding the instability of network embedding",
-    cost=f"O(N k (k + D)) per pair, {_AFTER}",
+    cost=f"O(N k (k + D)) per pair, {_AFTER}; O(N k²) for the error",
     per_input=_rank_similarities,
+    influence=_rank_influence,
 )
 def rank_similarity(pair: Pair, *, k: int = 10) -> Tensor:
     r"""How alike common neighbours are ranked, near ones counting more, in [0, 1]; k = 10.
@@ -138,8 +171,9 @@ def _joint(pair: Pair, *, k: int) -> Tensor:
     identical=1.0,
     invariances=_INVARIANCES,
     reference="Wang et al. (2020), Towards understanding the instability of network embedding",
-    cost=f"O(N k (k + D)) per pair, {_AFTER}",
+    cost=f"O(N k (k + D)) per pair, {_AFTER}; O(N k²) for the error",
     per_input=_joint,
+    influence=_joint_influence,
 )
 def joint_rank_jaccard(pair: Pair, *, k: int = 10) -> Tensor:
     r"""Rank similarity times Jaccard index of the neighbours, per input, in [0, 1]; k = 10.

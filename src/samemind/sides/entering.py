@@ -43,14 +43,14 @@ class Entered:
         self.rows = torch.zeros_like(self.by_input)
         self.squares = torch.zeros_like(self.by_input)
 
-    def add(self, lists: Tensor, values: Tensor) -> None:
-        """What the inputs of lists `(N, k)` bring to each row; what is below zero is nobody."""
+    def add(self, lists: Tensor, values: Tensor, rows: slice = slice(None)) -> None:
+        """What the inputs of lists `(rows, k)` bring to each row; -1 is nobody."""
         values = torch.where(lists >= 0, values, 0.0)
         self.by_input += torch.bincount(
             lists.clamp_min(0).flatten(), weights=values.flatten(), minlength=self.n_inputs
         )
-        self.rows += values.sum(1)
-        self.squares += values.square().sum(1)
+        self.rows[rows] += values.sum(1)
+        self.squares[rows] += values.square().sum(1)
 
     def add_rows(self, rows: Tensor, values: Tensor) -> None:
         """What every input brings to some rows, `(rows, N)`."""

@@ -8,10 +8,12 @@ proportion. Without ties every neighbour is at one rank in either, and this is t
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from samemind.lazy import LazyModule
-from samemind.sides.nearness import Ordered, nearest_first
+from samemind.sides.entering import next_ones
+from samemind.sides.nearness import Ordered, cosines_at, nearest_first
 from samemind.sides.neighbour_sets import tied_in_both
 from samemind.sides.pair import Pair, Side
 from samemind.sides.ties import Ties, bit_counts
@@ -163,3 +165,67 @@ def most(side: Side, k: int, count: Tensor) -> Tensor:
     harmonic = harmonic_numbers(k, side.device)
     whole = (count + 1e-9).floor().long().clamp_max(k)
     return harmonic[whole] + (count - whole).clamp_min(0) / (whole + 1)
+
+
+# --- what one neighbour less does --------------------------------------------------------------
+
+
+class LeftOut(NamedTuple):
+    """Without one of the neighbours in either list: what the common ones bring, and how many are.
+
+    All `(rows, 2 k)`: for each of the first model's neighbours, nearest first, then the second's.
+    """
+
+    lists: Tensor
+    brought: Tensor
+    number: Tensor
+
+
+def common_ranks_without(pair: Pair, k: int, rows: slice) -> LeftOut:
+    """As `common_ranks` after each neighbour of some inputs in turn is left out of both lists.
+
+    Who comes next takes the last place. Ties are not looked at.
+
+    **Cost:** O(k²) per input.
+    """
+    first, second = (
+        side.once(f"with next@{k}", partial(_with_next, side, k))[rows] for side in (pair.a, pair.b)
+    )
+    device = first.device
+    same = (first[:, :, None] == second[:, None, :]) & (first >= 0)[:, :, None]
+    row, mine, theirs = torch.nonzero(same, as_tuple=True)
+    per_row = torch.bincount(row, minlength=len(first))
+    most_common = max(int(per_row.max()), 1)
+    place = torch.arange(len(row), device=device) - (per_row.cumsum(0) - per_row)[row]
+    # Ranks from 0 of the common ones in both lists; k + 1 is beyond what any move brings in.
+    r, s = torch.full((2, len(first), most_common), k + 1, device=device)
+    r[row, place], s[row, place] = mine, theirs
+    lists = torch.cat([first[:, :k], second[:, :k]], dim=1)
+    gone_r, gone_s = (_places_in(lists, those) for those in (first, second))
+    weights = torch.nn.functional.pad(rank_weights(k, device), (0, 2, 0, 2))
+    new_r = r[:, None, :] - (r[:, None, :] > gone_r[:, :, None]).long()
+    new_s = s[:, None, :] - (s[:, None, :] > gone_s[:, :, None]).long()
+    stays = r[:, None, :] != gone_r[:, :, None]
+    stays &= (new_r < k) & (new_s < k)
+    brought = (weights[new_r, new_s] * stays).sum(2)
+    return LeftOut(lists, brought, stays.sum(2).double())
+
+
+def _with_next(side: Side, k: int) -> Tensor:
+    """The k nearest of each input and the one after them, the nearest first, `(N, k + 1)`."""
+    found = nearest_first(side, k).lists
+    others = next_ones(side, k)
+    cosines = torch.where(others < 0, -torch.inf, cosines_at(side, others))
+    nearer = cosines.argmax(1, keepdim=True)
+    return torch.cat([found, others.gather(1, nearer)], dim=1)
+
+
+def _places_in(lists: Tensor, among: Tensor) -> Tensor:
+    """Where each entry of `lists` stands in the same row of `among`; its width + 1 if it does not.
+
+    Only the places of the k, not that of the one after them, are left by being left out.
+    """
+    ascending, order = among.sort(1)
+    places = torch.searchsorted(ascending, lists.contiguous()).clamp(max=among.shape[1] - 1)
+    is_there = ascending.gather(1, places) == lists
+    return torch.where(is_there & (lists >= 0), order.gather(1, places), among.shape[1] + 1)
