@@ -121,7 +121,8 @@ def tensors_of(held: Any, found: dict[str, Any], seen: frozenset[int]):
         return {"tensor": name}
     if id(held) in seen:
         return None
-    seen = seen | {id(held)}
+    # What is held in two places is written once: each further place would double what is written.
+    seen.add(id(held))
     if is_module(held):
         return tensors_of(state_of(held), found, seen)
     if isinstance(held, dict):
@@ -167,7 +168,7 @@ def main(path: str, out: str, is_plain: str = "") -> None:
     if isinstance(held, (Absent, SimpleNamespace)) and not is_module(held):
         held = vars(held)
     found = {}
-    structure = tensors_of(held, found, frozenset())
+    structure = tensors_of(held, found, set())
     save_file(found, out, metadata={"structure": json.dumps(structure)})
 
 

@@ -14,6 +14,7 @@ from samemind.checkpoints.nearest import classes_in, is_count, nearest
 from samemind.checkpoints.parts import is_averaged
 from samemind.checkpoints.reading import Contents, read_file
 from samemind.errors import CheckpointError
+from samemind.files.archives import ALWAYS_FINE
 from samemind.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 else:
     torch = LazyModule("torch")
+
+MANY_CLASSES = 100_000  # of so many a head is measured before it is made
 
 
 @dataclass(frozen=True)
@@ -142,9 +145,26 @@ def _network(
     """A network that has as many classes as the weights tell apart, and their number."""
     counts = {c for c in (classes_in(v.weights, architecture) for v in found) if c}
     n_classes = classes or max(counts, default=max(architecture.parameters))
+    size = image_size or architecture.image_size
     with torch.random.fork_rng(devices=[]):
-        network = architecture.build(n_classes, image_size or architecture.image_size)
+        if n_classes > MANY_CLASSES:
+            _check_head(found, architecture, n_classes, size)
+        network = architecture.build(n_classes, size)
     return network, n_classes
+
+
+def _check_head(found: list[Layout], architecture: Architecture, n_classes: int, size: int) -> None:
+    """Raises `CheckpointError` before a head is made that is far larger than the file's weights."""
+    small = architecture.build(2, size).get_submodule(architecture.head)
+    needed = 4 * n_classes * sum(p.numel() // 2 for p in small.parameters())
+    held = sum(v.numel() * v.element_size() for v in found[0].weights.values())
+    most = max(ALWAYS_FINE, 2 * held)
+    if needed > most:
+        raise CheckpointError(
+            f"The head of '{architecture.name}' with {n_classes:,} classes would take {needed:,} "
+            f"bytes, and for weights of {held:,} bytes {most:,} are the most. Name another "
+            f"architecture, or the right number of classes."
+        )
 
 
 def _chosen(fitting: list[Layout], source: str) -> Layout:

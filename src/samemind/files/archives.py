@@ -16,6 +16,7 @@ from samemind.files.reading import check_regular
 
 ALWAYS_FINE = 2**30  # bytes
 LARGEST_RATIO = 100
+WIDEST = 8  # bytes of a number that is computed with
 MOST_DEFLATED = 1032  # times: no stream of zlib unpacks to more than that
 ZIP_MARK = b"PK\x03\x04"
 
@@ -26,11 +27,18 @@ def check_size(unpacked: int, path: Path) -> None:
     Trained weights and activations hardly shrink; a hundredfold is a mistake or an attack.
     """
     packed = path.stat().st_size
-    if unpacked > max(ALWAYS_FINE, LARGEST_RATIO * packed):
+    most = max(ALWAYS_FINE, LARGEST_RATIO * packed)
+    if unpacked > most:
         raise InvalidInput(
-            f"{path} has {packed:,} bytes but would unpack to {unpacked:,}. If that is meant, save "
+            f"{path} has {packed:,} bytes but would unpack to {unpacked:,}, and {most:,} are the "
+            f"most. If that is meant, save "
             f"it without compression."
         )
+
+
+def check_held(elements: int, path: Path) -> None:
+    """As `check_size`, for so many numbers as they will be held: widened to eight bytes each."""
+    check_size(WIDEST * elements, path)
 
 
 def check_zip(path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samemind.errors import InvalidInput, MissingExtra
-from samemind.files.archives import ALWAYS_FINE, MOST_DEFLATED, check_size, inflated_size
+from samemind.files.archives import ALWAYS_FINE, MOST_DEFLATED, WIDEST, check_size, inflated_size
 from samemind.files.matlab import is_mat5, read_mat5
 from samemind.files.reading import check_regular, open_regular
 from samemind.lazy import LazyModule
@@ -110,7 +110,7 @@ def hdf5_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, n
 def _bytes_needed(item: Any) -> int:
     """Of an array, and of one of its chunks: that may be larger, and is unpacked whole."""
     chunk = math.prod(item.chunks or ()) * item.dtype.itemsize
-    return max(math.prod(item.shape) * item.dtype.itemsize, chunk)
+    return max(math.prod(item.shape) * max(item.dtype.itemsize, WIDEST), chunk)
 
 
 def _check_layout(name: str, item: Any, path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from samemind.errors import InvalidInput, MissingExtra
-from samemind.files.archives import check_zip
+from samemind.files.archives import check_held, check_zip
 from samemind.files.hdf5 import hdf5_arrays, mat_arrays
 from samemind.files.reading import is_file
 
@@ -34,7 +34,10 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             f"{path} is of no kind that arrays are read from. Known: {', '.join(_READERS)}."
         )
     try:
-        return reader(path)
+        found = reader(path)
+        # Before anything is made of them: a file may say little and repeat it a billion times.
+        check_held(sum(array.size for array in found.values()), path)
+        return found
     except (InvalidInput, MissingExtra):
         raise
     except Exception as error:
