@@ -252,9 +252,9 @@ class Measure:
 
     def _why_unsettled(self, pair: Pair, error: float) -> str | None:
         """Why an error that the influences give says nothing; None where it does."""
-        if self.is_without_sign and self.score(pair) < 2 * error:
+        if self.is_without_sign and self.score(pair) <= 2 * error:
             return (
-                "the difference is less than two standard errors, so its sign is not known, and "
+                "the difference is no more than two standard errors, so its sign is not known, and "
                 "without its sign it has no slope"
             )
         if self.unsettled is not None and (why := self.unsettled(pair, **self.settings)):
