@@ -43,6 +43,7 @@ class LayerScores(Recipe):
     """
 
     kind: ClassVar[str] = "scores"
+    version: ClassVar[int] = 2  # errors with N - 1, intervals, floors of enough shuffles, ties
 
     dataset: str
     epsilon: float

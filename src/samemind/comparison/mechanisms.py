@@ -34,6 +34,7 @@ class MechanismScores(Recipe):
     """
 
     kind: ClassVar[str] = "scores"
+    version: ClassVar[int] = 2  # errors with N - 1, intervals, floors of enough shuffles, ties
 
     dataset: str
     epsilon: float

@@ -59,6 +59,7 @@ class Scores(Recipe):
     """
 
     kind: ClassVar[str] = "scores"
+    version: ClassVar[int] = 2  # errors with N - 1, intervals, floors of enough shuffles, ties
 
     dataset: str
     epsilon: float
