@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from samemind.errors import InvalidInput
-from samemind.files.reading import open_regular
+from samemind.errors import InvalidInput, UnreadableFile
+from samemind.files.reading import open_regular, shown
 from samemind.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -31,14 +31,20 @@ def open_picture(source: Path | BinaryIO) -> Iterator[Image]:
 
     **Raises:** `UnreadableFile` for what is no regular file; whatever Pillow raises over others.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     if not isinstance(source, Path):
         with Image.open(source, formats=READERS) as image:
             yield image
         return
-    with open_regular(source) as stream, Image.open(stream, formats=READERS) as image:
-        yield image
+    with open_regular(source) as stream:
+        try:
+            image = Image.open(stream, formats=READERS)
+        except UnidentifiedImageError:
+            reason = f"it is of none of the kinds that are read: {', '.join(READERS)}"
+            raise UnreadableFile(shown(source), reason) from None
+        with image:
+            yield image
 
 
 SIXTEEN_BITS = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
