@@ -36,6 +36,7 @@ from samemind.extraction.looking import (
 from samemind.inputs.arrays import read_activations
 from samemind.inputs.images import Images, given_images, open_images, read_labels, sampled
 from samemind.lazy import LazyModule
+from samemind.measures import measure
 from samemind.measures.choosing import check_kinds, chosen_measures, told_ties
 from samemind.measures.kinds import of_kind
 from samemind.networks.model import Loading, Model
@@ -43,6 +44,8 @@ from samemind.networks.normalising import better_normalisation
 from samemind.networks.opening import model_of, open_models
 from samemind.registry import did_you_mean
 from samemind.results import PARTS, GalleryItem, Results
+from samemind.sides.held import as_tensor
+from samemind.sides.predictions import KINDS as PREDICTIONS
 from samemind.sides.side import Side
 from samemind.store import environment
 
@@ -72,6 +75,8 @@ class Asked:
       `pooling` (mean or flatten).
     - `invert`: so many inverted images of each model, `invert_steps` of descent for each.
     - `probe`: retrain heads, on half of the inputs, or on `probe_inputs`.
+    - `kind`: what plain arrays hold: "representation", or of predictions "logits",
+      "probabilities" or "decisions" (class numbers).
     """
 
     measures: Sequence[str] | None = None
@@ -87,6 +92,7 @@ class Asked:
     probe: bool = False
     probe_inputs: str | None = None
     random_seed: int = 0
+    kind: str = "representation"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -106,6 +112,19 @@ class Comparison(Results):
     class_names: Sequence[str] = ()
     input_classes: Sequence[str] = ()
     probe_accuracies: Mapping[str, float] = field(default_factory=dict)
+
+    def __getattr__(self, name: str) -> Any:
+        """What it has not itself its table of scores may have, as `.empty` or `.set_index`."""
+        if name.startswith("_") or "scores" not in vars(self):
+            raise AttributeError(f"'{type(self).__name__}' has no attribute '{name}'")
+        return getattr(self.scores, name)
+
+    def __getitem__(self, columns: Any) -> Any:
+        """Columns of the table of scores."""
+        return self.scores[columns]
+
+    def __len__(self) -> int:
+        return len(self.scores)
 
     def __repr__(self) -> str:
         from samemind.printing import Terminal
@@ -286,7 +305,8 @@ def _compare(
 
     named = _named(models)
     if inputs is None and named and all(isinstance(m, str) for m in named.values()):
-        return compare_activations(read_activations(list(named.values())), labels, asked)
+        arrays = read_activations(list(named.values()), kind=asked.kind)
+        return compare_activations(arrays, labels, asked)
     images = None if inputs is None else _images(inputs, labels, count, asked.random_seed)
     dataset = images.dataset if images is not None else None
     shape = images.shape if images is not None else None
@@ -406,7 +426,12 @@ def compare_models(
     work.add_models(models)
     sizes = {side.n_classes for side in work.sides.values()}
     if len(sizes) == 1 and (why := images.labels_for(next(iter(sizes)))[1]):
+        if images.labels is not None and not images.classes:  # they were given for these models
+            raise InvalidInput(f"The labels do not fit the models: {why}.")
         work.notes.append(f"No accuracies and flips: {why}.")
+    elif len(sizes) > 1 and images.labels is not None:
+        counts = " and ".join(map(str, sorted(sizes)))
+        work.notes.append(f"No flips: the models have {counts} classes.")
     work.input_classes = images.classes
     work.score()
     if len(sizes) == 1:
@@ -523,12 +548,7 @@ def compare_activations(
     """
     if isinstance(labels, (str, Path)):
         labels = read_labels(Path(labels))
-    sides = {
-        model: Side(
-            representation=held.get("representation"), logits=held.get("logits"), labels=labels
-        )
-        for model, held in arrays.items()
-    }
+    sides = {model: _side_of(held, labels) for model, held in arrays.items()}
     return _compare_sides(sides, asked or Asked(), name)
 
 
@@ -549,14 +569,40 @@ def _compare_mixed(
         if isinstance(one, Model):
             sides[name] = seen[name]
         else:
-            is_side = isinstance(one, Side)
-            sides[name] = one if is_side else Side(representation=_rows(one), labels=labels)
+            sides[name] = _as_side(name, one, labels, asked.kind)
     return _compare_sides(sides, asked, images.name if images is not None else "activations")
 
 
-def _rows(values: Array) -> Array:
-    """A row per input, whatever the shape of what one input gave."""
-    return values.reshape(len(values), -1)
+def _side_of(held: Mapping[str, Any], labels: Array | None) -> Side:
+    """What was read of one model; its predictions are of the kind that they are named by."""
+    kind = next((k for k in PREDICTIONS if k in held), None)
+    return Side(
+        representation=held.get("representation"),
+        logits=None if kind is None else held[kind],
+        labels=labels,
+        kind=None if kind == "logits" else kind,
+    )
+
+
+def _as_side(name: str, given: Any, labels: Array | None, kind: str) -> Side:
+    """A side as it is, with the labels of all where it has none; an array as what it holds."""
+    if isinstance(given, Side):
+        return given if labels is None else given.labelled(labels)
+    if kind in PREDICTIONS:
+        return Side(logits=given, labels=labels, kind=None if kind == "logits" else kind)
+    if kind != "representation":
+        raise InvalidInput(
+            f"No kind of array is called '{kind}'. Known: representation, {', '.join(PREDICTIONS)}."
+        )
+    values = as_tensor(given, f"representation of '{name}'")
+    if values.ndim < 2:
+        raise InvalidInput(
+            f"The representation of '{name}' has the shape {tuple(values.shape)}, but a model "
+            f"gives a row per input, (N, D). Of class numbers say kind='decisions'; of one "
+            f"unit give (N, 1)."
+        )
+    # A row per input, whatever the shape of what one input gave.
+    return Side(representation=values.reshape(len(values), -1), labels=labels)
 
 
 def _compare_sides(sides: dict[str, Side], asked: Asked, name: str) -> Comparison:
@@ -584,7 +630,7 @@ class _Work:
 
     def __init__(self, *, asked: Asked, sides: dict[str, Side], name: str) -> None:
         self.asked, self.sides, self.name = asked, sides, name
-        self.notes: list[str] = []
+        self.notes = [f"{name}: {side.note}." for name, side in sides.items() if side.note]
         self.gallery: list[GalleryItem] = []
         self.parts: dict[str, Any] = {}
         self.class_names: Sequence[str] = ()
@@ -624,6 +670,7 @@ class _Work:
         self.measures = chosen_measures(
             self.asked.measures, self.sides, usual=STUDY_MEASURES, notes=self.notes
         )
+        self._add_left_out()
         place, of_pairs = self.place, of_kind("pair", self.measures)
         scored = score_pairs(self.sides, place.pairs(), of_pairs, **self._settings)
         scored = self._further(scored, self.sides)
@@ -640,6 +687,15 @@ class _Work:
         if self.asked.extrapolate:
             rows = with_drift(rows, sides, random_seed=self.asked.random_seed)
         return rows
+
+    def _add_left_out(self) -> None:
+        """A row with its reason for each measure of predictions that no pair allows."""
+        if not all(side.has_logits for side in self.sides.values()) or self.asked.measures:
+            return
+        left = [m for m in of_kind("pair", STUDY_MEASURES) if m not in self.measures]
+        of_logits = [m for m in left if measure(m).reads == "logits"]
+        rows = score_pairs(self.sides, self.place.pairs(), of_logits, both_ways=False)
+        self.rows += self.place.placed(rows)
 
     def score_inverted(
         self, owner: str, after: dict[str, Side], before: dict[str, Side] | None

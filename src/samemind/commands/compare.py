@@ -44,6 +44,10 @@ def compare(
     logits: Annotated[
         bool, typer.Option("--logits", help="Unnamed arrays are logits, not representations.")
     ] = False,
+    probabilities: Annotated[
+        bool,
+        typer.Option("--probabilities", help="Unnamed arrays are probabilities: rows add to 1."),
+    ] = False,
     labels: Annotated[
         str | None, typer.Option(help="A file of class numbers, one per input.")
     ] = None,
@@ -185,7 +189,10 @@ def compare(
                 "With --activations no model runs, so leave --inputs, --invert, --layers and "
                 "--probe-inputs out."
             )
-        arrays = read_activations(models, kind="logits" if logits else "representation")
+        if logits and probabilities:
+            raise InvalidInput("Arrays are logits or probabilities. Leave one of the two out.")
+        kind = "probabilities" if probabilities else "logits" if logits else "representation"
+        arrays = read_activations(models, kind=kind)
         found = compare_activations(arrays, labels, asked)
     else:
         from samemind.inputs.images import open_images

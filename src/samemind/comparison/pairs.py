@@ -122,6 +122,11 @@ def score_pair(
 
 
 def _raw(pair: Pair, chosen: Measure) -> Score | UndefinedScore:
+    if chosen.reads == "logits" and pair.a.has_logits and pair.b.has_logits:
+        try:
+            pair.check_classes()
+        except InvalidInput as error:  # of this pair: others may share their classes
+            return UndefinedScore(str(error))
     try:
         return chosen.raw(pair)
     except UndefinedScore as error:
@@ -341,6 +346,9 @@ def sides_of(
             for name, values in load_activations(one, store).items()
         }
         sides[one.checkpoint.model] = Side(
-            representation=held["representation"], logits=held["logits"], labels=labels
+            representation=held["representation"],
+            logits=held["logits"],
+            labels=labels,
+            kind="logits",
         )
     return sides

@@ -192,8 +192,8 @@ def retrained_heads(
         )
         labels = side.labels[held_out]
         logits = side.representation[held_out].float() @ weight.T + bias
-        heads["original"][name] = Side(logits=side.logits[held_out], labels=labels)
-        heads["probe"][name] = Side(logits=logits, labels=labels)
+        heads["original"][name] = Side(logits=side.logits[held_out], labels=labels, kind="logits")
+        heads["probe"][name] = Side(logits=logits, labels=labels, kind="logits")
         right = heads["probe"][name].predictions == labels
         accuracies[name] = float(right.double().mean())
     return Retrained(heads, accuracies, len(train), len(held_out))
@@ -238,7 +238,7 @@ def _rows(recipe: ProbeScores, store: Store) -> list[dict[str, Any]]:
         held = load_activations(activations, store)
         weights = store.open(probe).arrays(PROBE_FILE)
         model = activations.checkpoint.model
-        heads["original"][model] = Side(logits=held["logits"])
+        heads["original"][model] = Side(logits=held["logits"], kind="logits")
         heads["probe"][model] = Side(
             logits=held["representation"] @ weights["weight"].T + weights["bias"]
         )

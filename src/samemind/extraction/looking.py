@@ -61,8 +61,8 @@ def look_at(
 
 
 def _side(logits: Tensor, representation: Tensor, images: Images) -> Side:
-    labels, _ = images.labels_for(logits.shape[1])
-    return Side(logits=logits, representation=representation, labels=labels)
+    labels, _ = images.labels_for(max(2, logits.shape[1]))  # one logit is of two classes
+    return Side(logits=logits, representation=representation, labels=labels, kind="logits")
 
 
 def _batches(

@@ -16,6 +16,11 @@ REPRESENTATION_NAMES = (
     "representation", "representations", "features", "activations", "embeddings", "x",
 )  # fmt: skip
 LOGITS_NAMES = ("logits", "scores", "outputs")
+NAMES = {
+    "representation": REPRESENTATION_NAMES,
+    "logits": LOGITS_NAMES,
+    "probabilities": ("probabilities", "probs", "softmax"),
+}
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -92,7 +97,8 @@ def read_activations(
     **Arguments:**
 
     - `references`: files; `NAME=FILE` names a model, `FILE::ARRAY` takes one array of the file.
-    - `kind`: what an array without a telling name is, 'representation' or 'logits'.
+    - `kind`: what an array without a telling name is: 'representation', 'logits', 'probabilities'
+      or 'decisions'.
 
     Arrays of more than two axes are flattened to one row per input.
 
@@ -110,7 +116,7 @@ def read_activations(
                 f"after=b/acts.npy."
             )
         chosen = _chosen(Path(file), array, kind)
-        found[name] = {what: _rows(values, file) for what, values in chosen.items()}
+        found[name] = {what: _rows(values, file, what) for what, values in chosen.items()}
     counts = {name: len(next(iter(a.values()))) for name, a in found.items()}
     if len(set(counts.values())) > 1:
         raise InvalidInput(
@@ -132,7 +138,7 @@ def _chosen(path: Path, array: str, kind: str) -> dict[str, np.ndarray]:
             )
         return {kind: arrays[array]}
     named = {}
-    for what, names in (("representation", REPRESENTATION_NAMES), ("logits", LOGITS_NAMES)):
+    for what, names in NAMES.items():
         for name, values in arrays.items():
             if name.lower().rpartition("/")[2] in names:
                 named.setdefault(what, values)
@@ -141,6 +147,14 @@ def _chosen(path: Path, array: str, kind: str) -> dict[str, np.ndarray]:
     usable = {name: a for name, a in arrays.items() if a.ndim >= 2}
     if len(usable) == 1:
         return {kind: next(iter(usable.values()))}
+    if not usable and len(arrays) == 1:
+        (one,) = arrays.values()
+        if kind != "representation" and one.ndim == 1:
+            return {kind: one}
+        raise InvalidInput(
+            f"{path} holds one array, of shape {one.shape}, but activations have a row per input, "
+            f"(N, D). Save them so; class numbers (N,) are read with --logits."
+        )
     shapes = ", ".join(f"{name} {a.shape}" for name, a in arrays.items()) or "none"
     raise InvalidInput(
         f"{path} has no single array that is a model's activations (arrays: {shapes}). "
@@ -148,10 +162,17 @@ def _chosen(path: Path, array: str, kind: str) -> dict[str, np.ndarray]:
     )
 
 
-def _rows(values: np.ndarray, file: str) -> np.ndarray:
+def _rows(values: np.ndarray, file: str, what: str) -> np.ndarray:
     if not values.ndim or not values.size:
         raise InvalidInput(
             f"Activations have one row per input, but an array of shape {values.shape} was found "
             f"in {file}. Save one that holds numbers."
         )
+    if values.ndim == 1:
+        if what == "representation":
+            raise InvalidInput(
+                f"Activations have a row per input, (N, D), but an array of shape {values.shape} "
+                f"was found in {file}. Save one unit as (N, 1)."
+            )
+        return values  # class numbers
     return values.reshape(len(values), -1)

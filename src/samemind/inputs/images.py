@@ -19,6 +19,8 @@ from samemind.inputs.arrays import read_arrays
 from samemind.lazy import LazyModule
 from samemind.randomness import numpy_generator
 from samemind.registry import did_you_mean
+from samemind.sides.held import as_tensor
+from samemind.sides.predictions import checked_labels
 
 if TYPE_CHECKING:
     import torch
@@ -93,9 +95,11 @@ class Images:
         if self.labels is None:
             return None, "the inputs have no labels"
         if not self.classes or len(self.classes) == n_classes:
-            if int(self.labels.max()) < n_classes:
+            low, high = int(self.labels.min()), int(self.labels.max())
+            if low >= 0 and high < n_classes:
                 return self.labels, ""
-            return None, f"the labels go up to {self.labels.max()}, the models have {n_classes}"
+            what = f"start at {low}" if low < 0 else f"go up to {high}"
+            return None, f"the labels {what}, the models have {n_classes} classes, from 0"
         if n_classes == 1000:
             known = _imagenet_numbers()
             if all(name in known for name in self.classes):
@@ -299,13 +303,13 @@ def given_images(images: Array, labels: Array | None = None) -> Images:
 
     **Raises:** `InvalidInput` for another shape, or labels that are not (N,) class numbers.
     """
-    tensor = torch.as_tensor(images)
+    tensor = as_tensor(images, "images")
     if tensor.ndim != 4 or not len(tensor):
         raise InvalidInput(
             f"Images have the shape (N, channels, H, W), but {tuple(tensor.shape)} was found. "
             f"Add the missing axis, or move the channels to the second place."
         )
-    numbers = None if labels is None else np.asarray(labels)
+    numbers = None if labels is None else checked_labels(labels, None).cpu().numpy()
     if numbers is not None and numbers.shape != (len(tensor),):
         raise InvalidInput(
             f"{len(tensor)} images need as many labels, but labels of shape {numbers.shape} were "
@@ -315,7 +319,7 @@ def given_images(images: Array, labels: Array | None = None) -> Images:
         name="images",
         source=_Arrays(tensor),
         indices=np.arange(len(tensor)),
-        labels=None if numbers is None else numbers.astype(np.int64),
+        labels=numbers,
     )
 
 

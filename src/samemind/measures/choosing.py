@@ -99,8 +99,10 @@ def _lacking(sides: Mapping[str, Side]) -> dict[str, str]:
     if not all(side.has_logits for side in sides.values()):
         lacks["logits"] = "only representations were given"
     else:
-        counts = sorted({side.n_classes for side in sides.values()})
-        if len(counts) > 1:
+        each = [side.n_classes for side in sides.values() if not side.has_only_decisions]
+        counts = sorted(set(each))
+        # Where some pair shares its classes it has its scores, and the others their reasons.
+        if len(counts) > 1 and len(counts) == len(each):
             found = " and ".join(map(str, counts))
             lacks["logits"] = f"the models predict over different numbers of classes ({found})"
     if not all(side.has_labels for side in sides.values()):

@@ -88,18 +88,25 @@ class Measure:
         """What tables call the layer that it reads of a whole model."""
         return "logits" if self.reads == "logits" else "penultimate"
 
-    def __call__(self, first: Array, second: Array, *, labels: Array | None = None) -> float:
+    def __call__(
+        self, first: Array, second: Array, *, labels: Array | None = None, kind: str | None = None
+    ) -> float:
         """The score of two arrays `(N, …)` whose rows are the same inputs in the same order.
+
+        `kind` is that of predictions: "logits", "probabilities" or "decisions"; see `Side`.
 
         **Raises:** `InvalidInput` if they cannot be compared; `UndefinedScore` if the measure has
         no value for them.
         """
-        return self.score(self.pair(first, second, labels=labels))
+        return self.score(self.pair(first, second, labels=labels, kind=kind))
 
-    def pair(self, first: Array, second: Array, *, labels: Array | None = None) -> Pair:
+    def pair(
+        self, first: Array, second: Array, *, labels: Array | None = None, kind: str | None = None
+    ) -> Pair:
         """The two arrays as a pair of sides, for `score`, `floor` and the other methods."""
         if self.reads == "logits":
-            return Pair(Side(logits=first, labels=labels), Side(logits=second, labels=labels))
+            a, b = (Side(logits=given, labels=labels, kind=kind) for given in (first, second))
+            return Pair(a, b)
         return Pair(
             Side(representation=first, labels=labels), Side(representation=second, labels=labels)
         )

@@ -140,6 +140,11 @@ class Pair(Prepared):
 
     def check_classes(self) -> None:
         """Raises `InvalidInput` if the two models predict over different numbers of classes."""
+        if self.a.has_only_decisions or self.b.has_only_decisions:
+            # Class numbers name as many classes as they need: both count in the larger number.
+            classes = max(self.a.n_classes, self.b.n_classes)
+            for side in (self.a, self.b):
+                side._root._parts["classes"] = (classes,)
         if self.a.n_classes != self.b.n_classes:
             raise InvalidInput(
                 f"Predictions are compared over the same classes, but the first model has "

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from samemind.errors import InvalidInput
+from samemind.errors import InvalidInput, UndefinedScore
 from samemind.lazy import LazyModule
 from samemind.sides import preprocessing
+from samemind.sides.predictions import Predictions, checked_labels, read_predictions
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +49,7 @@ class Given(Prepared):
         logits: Array | None = None,
         labels: Array | None = None,
         precision: torch.dtype | None = None,
+        kind: str | None = None,
     ) -> None:
         super().__init__()
         self._representation = (
@@ -55,8 +57,9 @@ class Given(Prepared):
             if representation is None
             else preprocessing.as_matrix(representation, "representation")
         )
-        self._logits = None if logits is None else preprocessing.as_matrix(logits, "logits")
-        self._labels = None if labels is None else torch.as_tensor(labels).detach()
+        read = Predictions(None, None) if logits is None else read_predictions(logits, kind)
+        self._logits, self._decisions, self.note = read
+        self._labels = None if labels is None else checked_labels(labels, self._known_classes)
         self._precision = precision
         self._parent: Self | None = None
         self._order: Tensor | None = None
@@ -65,6 +68,7 @@ class Given(Prepared):
             for what, values in (
                 ("representation", self._representation),
                 ("logits", self._logits),
+                ("decisions", self._decisions),
                 ("labels", self._labels),
             )
             if values is not None
@@ -78,6 +82,24 @@ class Given(Prepared):
                 f"Take all of them from one pass over one input set."
             )
         self.n_inputs: int = next(iter(counts.values()))
+
+    def labelled(self, labels: Array) -> Self:
+        """This side with these labels, where it has none of its own.
+
+        **Raises:** `InvalidInput` for labels that do not fit, or differ from its own.
+        """
+        given = checked_labels(labels, self._known_classes)
+        if len(given) != self.n_inputs:
+            raise InvalidInput(f"{len(given)} labels were given for {self.n_inputs} inputs.")
+        if self._labels is None:
+            twin = self._twin(torch.arange(self.n_inputs, device=self.device))
+            twin._labels = given
+            return twin
+        if not torch.equal(self._labels.cpu(), given.cpu()):
+            raise InvalidInput(
+                "The labels that were given differ from those that a side has. Leave one out."
+            )
+        return self
 
     def permuted(self, order: Tensor) -> Self:
         """This side with its rows in another order, sharing all that was prepared."""
@@ -98,15 +120,42 @@ class Given(Prepared):
         """The model on some of the inputs only, as if they were all there are."""
         arrays = {
             "representation": self.representation[rows] if self.has_representation else None,
-            "logits": self.logits[rows] if self.has_logits else None,
+            "logits": self._said[rows] if self.has_logits else None,
             "labels": None if self._labels is None else self._labels[rows],
         }
-        return type(self)(**arrays, precision=self._precision)
+        return type(self)(**arrays, precision=self._precision, kind=self._kind)
+
+    @property
+    def _said(self) -> Tensor:
+        """The logits, or the decisions where there is nothing else."""
+        return self.predictions if self.has_only_decisions else self.logits
+
+    @property
+    def _kind(self) -> str:
+        return "decisions" if self.has_only_decisions else "logits"
+
+    @property
+    def _known_classes(self) -> int | None:
+        return None if self._logits is None else self._logits.shape[1]
+
+    @property
+    def has_only_decisions(self) -> bool:
+        """Whether class numbers are all that is known of the predictions."""
+        return self._root._decisions is not None
+
+    @property
+    def predictions(self) -> Tensor:
+        """The class with the largest logit, `(N,)`; of equal ones, the first."""
+        return self.rows(
+            "predictions",
+            lambda side: side.logits.argmax(1) if side._decisions is None else side._decisions,
+        )
 
     def _twin(self, order: Tensor) -> Self:
         twin = type(self).__new__(type(self))
         Prepared.__init__(twin)
-        twin._representation = twin._logits = None
+        twin._representation = twin._logits = twin._decisions = None
+        twin.note = self.note
         twin._labels = self._labels  # a label belongs to the input, not to the model's answer
         twin._precision = self._precision
         twin._parent, twin._order = self, order
@@ -118,16 +167,17 @@ class Given(Prepared):
         root = self._root
         exact = type(self)(
             representation=root._representation,
-            logits=root._logits,
+            logits=root._said if root.has_logits else None,
             labels=self._labels,
             precision=torch.float64,
+            kind=root._kind,
         )
         return exact if self._order is None else exact.permuted(self._order)
 
     @property
     def device(self) -> torch.device:
         """Where the arrays lie."""
-        arrays = (self._root._representation, self._root._logits)
+        arrays = (self._root._representation, self._root._logits, self._root._decisions)
         return next(array.device for array in arrays if array is not None)
 
     @property
@@ -136,7 +186,7 @@ class Given(Prepared):
 
     @property
     def has_logits(self) -> bool:
-        return self._root._logits is not None
+        return self._root._logits is not None or self._root._decisions is not None
 
     @property
     def has_labels(self) -> bool:
@@ -193,6 +243,11 @@ class Given(Prepared):
         return self.rows("logits", lambda side: side._given_logits())
 
     def _given_logits(self) -> Tensor:
+        if self._decisions is not None:
+            raise UndefinedScore(
+                "It reads probabilities, but class numbers (N,) were given, which are decisions. "
+                "Give the logits (N, C), or choose a measure of decisions, such as agreement."
+            )
         if self._logits is None:
             raise InvalidInput(
                 "A measure on predictions was asked for, but only representations were given. "

@@ -6,7 +6,6 @@ large, where that costs less than 1e-6 of a score, and in float64 otherwise.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from samemind.errors import InvalidInput, UndefinedScore
 from samemind.lazy import LazyModule
+from samemind.sides.held import as_tensor
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +40,7 @@ def as_matrix(values: Array, what: str) -> Tensor:
 
     **Raises:** `InvalidInput` for another shape, an empty array or a value that is not a number.
     """
-    tensor = _shared(values)
+    tensor = as_tensor(values, what)
     if tensor.ndim != 2:
         raise InvalidInput(
             f"The {what} of a model has the shape (inputs, values), but {tuple(tensor.shape)} "
@@ -57,13 +57,6 @@ def as_matrix(values: Array, what: str) -> Tensor:
         tensor = tensor.to(torch.float32 if tensor.is_floating_point() else torch.float64)
     _refuse_non_finite(tensor, what)
     return tensor
-
-
-def _shared(values: Array) -> Tensor:
-    with warnings.catch_warnings():
-        # A read-only array, such as a memory map, cannot be written to; nothing here does.
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        return torch.as_tensor(values).detach()
 
 
 def _refuse_non_finite(tensor: Tensor, what: str) -> None:

@@ -25,12 +25,17 @@ class Side(Given):
 
     **Arguments:**
 
-    - `representation`, `logits`: arrays or tensors, on any device; row `i` is input `i`.
+    - `representation`, `logits`: whatever holds numbers, on any device; row `i` is input `i`.
+      Logits `(N, 1)` are those of a binary classifier, decided at 0; class numbers `(N,)` are
+      decisions. `note` says what was read so.
     - `labels`: the correct classes `(N,)`, for the measures that need them.
+    - `kind`: what `logits` holds: "logits", "probabilities" or "decisions". Unless given, rows
+      that all lie in [0, 1] and add to 1 are probabilities; they are not softmaxed again.
     - `precision`: `torch.float32` or `torch.float64`, for the large products. Unless given,
         float64 for float64 input and small arrays, float32 for large float32 arrays.
 
-    **Raises:** `InvalidInput` for arrays that are not 2-D, empty, not finite, or of unequal N.
+    **Raises:** `InvalidInput` for arrays that are not 2-D, empty, not finite, or of unequal N;
+    labels that are no class numbers, or go beyond the classes.
     """
 
     # --- representation ---------------------------------------------------------------------
@@ -220,8 +225,11 @@ class Side(Given):
 
     @property
     def n_classes(self) -> int:
-        """C, the number of classes."""
-        return self._root._given_logits().shape[1]
+        """C, the number of classes; of decisions, as many as the largest class number needs."""
+        root = self._root
+        if root._decisions is not None:
+            return max(2, int(root._decisions.max()) + 1, *root._parts.get("classes", ()))
+        return root._given_logits().shape[1]
 
     @property
     def log_probabilities(self) -> Tensor:
@@ -256,8 +264,3 @@ class Side(Given):
             "entropies",
             lambda side: preprocessing.entropies(side.probabilities, side.probabilities),
         )
-
-    @property
-    def predictions(self) -> Tensor:
-        """The class with the largest logit, `(N,)`; of equal ones, the first."""
-        return self.rows("predictions", lambda side: side.logits.argmax(1))

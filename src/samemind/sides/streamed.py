@@ -103,13 +103,16 @@ class StreamedSide(Side):
         precision: torch.dtype | None = None,
         rows_at_once: int = 4096,
         device: str = "cpu",
+        kind: str | None = None,
     ) -> None:
         if rows_at_once < 1:
             raise InvalidInput(f"Chunks of {rows_at_once} rows were asked for. Give 1 or more.")
         chunks = _Chunks(source, device)
         # The parts that do not read the representation are those of any other side.
         stand_in = torch.zeros(len(chunks), 1)
-        super().__init__(representation=stand_in, logits=logits, labels=labels, precision=precision)
+        super().__init__(
+            representation=stand_in, logits=logits, labels=labels, precision=precision, kind=kind
+        )
         self._chunks = chunks
         self.rows_at_once = rows_at_once
 
@@ -139,9 +142,10 @@ class StreamedSide(Side):
         """The same source with every product in float64: slower, for verification."""
         return StreamedSide(
             self._chunks.source,
-            logits=self._logits,
+            logits=self._said if self.has_logits else None,
             labels=self._labels,
             precision=torch.float64,
+            kind=self._kind,
             rows_at_once=self.rows_at_once,
             device=str(self.device),
         )

@@ -1,0 +1,151 @@
+"""Arrays as people hold them: whatever holds numbers becomes a tensor, or is refused by name.
+
+NumPy, torch (dense, sparse, nested), pandas, SciPy sparse, lists, and what speaks DLPack or
+`__array__`, such as JAX. Float64 stays float64, in nested lists too.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from samemind.errors import InvalidInput
+from samemind.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
+
+
+def as_tensor(given: Any, what: str) -> Tensor:
+    """What holds numbers, as a dense tensor on its own device, sharing memory where it can.
+
+    **Raises:** `InvalidInput` for what holds no numbers, has missing ones, or rows of unequal
+    length; `what` is what the message calls it.
+    """
+    if isinstance(given, torch.Tensor):
+        return _dense(given.detach(), what)
+    if isinstance(given, str | bytes) or given is None or isinstance(given, dict | set):
+        raise InvalidInput(
+            f"The {what} was given as {type(given).__name__}, which is no array. Give numbers: a "
+            f"NumPy array, a tensor, a DataFrame or nested lists."
+        )
+    if isinstance(given, list | tuple) and any(isinstance(v, torch.Tensor) for v in given):
+        return _stacked([as_tensor(v, what) for v in given], what)
+    values: Any = given
+    if hasattr(values, "toarray"):  # SciPy sparse
+        values = values.toarray()
+    elif hasattr(values, "to_numpy"):  # pandas, polars
+        values = _of_table(values, what)
+    elif hasattr(values, "__dlpack__") and not isinstance(values, np.ndarray):
+        try:
+            return _dense(torch.from_dlpack(values), what)
+        except (RuntimeError, BufferError, TypeError, ValueError):
+            pass  # a type or a device that torch does not take so
+    return _of_numpy(_array(values, what), what)
+
+
+def _dense(tensor: Tensor, what: str) -> Tensor:
+    if tensor.is_nested:
+        raise InvalidInput(
+            f"The {what} is a nested tensor, whose rows may differ in length. Average each over "
+            f"its tokens, or pad them, so that every input has as many values."
+        )
+    if tensor.is_quantized:
+        return tensor.dequantize()
+    if tensor.layout != torch.strided:
+        return tensor.to_dense()
+    return tensor.resolve_conj().resolve_neg()
+
+
+def _stacked(tensors: list[Tensor], what: str) -> Tensor:
+    shapes = sorted({tuple(t.shape) for t in tensors})
+    if len(shapes) > 1:
+        raise _unequal(what, f"shapes {shapes[0]} and {shapes[1]}")
+    return torch.stack(tensors)
+
+
+def _unequal(what: str, found: str) -> InvalidInput:
+    return InvalidInput(
+        f"The {what} has rows of unequal length ({found}). Average or pad them, so that every "
+        f"input has as many values."
+    )
+
+
+def _of_table(values: Any, what: str) -> Any:
+    """The numbers of a DataFrame or a Series; what is missing in it is NaN."""
+    kinds = getattr(values, "dtypes", None)
+    if kinds is not None and hasattr(values, "columns") and hasattr(kinds, "items"):
+        words = [str(name) for name, kind in kinds.items() if getattr(kind, "kind", "f") in "OSUMm"]
+        if words:
+            shown = ", ".join(words[:3]) + (" …" if len(words) > 3 else "")
+            raise InvalidInput(
+                f"The {what} is a table with columns that hold no numbers ({shown}). Leave them "
+                f"out: `table.select_dtypes('number')`."
+            )
+    found = values.to_numpy()
+    if found.dtype == object:  # pandas' own types of numbers that may be missing
+        try:
+            return values.to_numpy(dtype="float64", na_value=float("nan"))
+        except (TypeError, ValueError):
+            return found
+    return found
+
+
+def _array(values: Any, what: str) -> np.ndarray:
+    if isinstance(values, np.ma.MaskedArray):
+        if np.ma.is_masked(values):
+            raise InvalidInput(
+                f"The {what} is a masked array with values that are missing. Leave those inputs "
+                f"out, on both sides."
+            )
+        values = values.data
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", getattr(np, "VisibleDeprecationWarning", UserWarning))
+            return np.asarray(values)
+    except (ValueError, TypeError, RuntimeError, Warning) as error:
+        if "inhomogeneous" in str(error) or "broadcast" in str(error):
+            raise _unequal(what, "as a list of lists") from None
+        raise InvalidInput(
+            f"The {what} was given as {type(values).__name__}, which gives no array "
+            f"({str(error).splitlines()[0][:120].rstrip('.')}). Give a NumPy array or a tensor."
+        ) from None
+
+
+def _of_numpy(array: np.ndarray, what: str) -> Tensor:
+    kind = array.dtype.kind
+    if kind == "V" and array.dtype.names is None:  # bfloat16 and its like, of ml_dtypes
+        try:
+            array, kind = array.astype(np.float32), "f"
+        except (TypeError, ValueError):
+            kind = "V"
+    if kind == "O":
+        lengths = {np.shape(one) for one in array.flat} if array.ndim == 1 else set()
+        if len(lengths) > 1:
+            raise _unequal(what, f"{len(lengths)} shapes")
+        try:
+            array = np.asarray([np.asarray(one, np.float64) for one in array.flat]).reshape(
+                *array.shape, *next(iter(lengths), ())
+            )
+        except (TypeError, ValueError):
+            kind = "S"
+    if kind in "SUMmV":
+        raise InvalidInput(
+            f"The {what} holds {array.dtype}, which are no numbers. Give numbers, a row per input."
+        )
+    if array.dtype.itemsize > 8 and kind == "f":
+        array = array.astype(np.float64)  # long doubles
+    if kind == "u" and array.dtype.itemsize > 1:
+        array = array.astype(np.float64)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if any(stride < 0 for stride in array.strides):
+        array = array.copy()
+    with warnings.catch_warnings():
+        # A read-only array, such as a memory map, cannot be written to; nothing here does.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(np.asarray(array))

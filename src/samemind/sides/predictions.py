@@ -1,0 +1,142 @@
+"""What predictions are: logits, one logit, probabilities, or classes that were decided on.
+
+Nothing is guessed in silence: a row that could be taken for something else is refused, or read
+by a rule that the side's `note` states.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from samemind.errors import InvalidInput
+from samemind.lazy import LazyModule
+from samemind.sides import preprocessing
+from samemind.sides.held import as_tensor
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
+
+KINDS = ("logits", "probabilities", "decisions")
+#: How far the rows of probabilities may be from adding to 1: what half precision leaves.
+SUM = 2e-3
+
+ONE_LOGIT = "one logit per input: a binary classifier, decided at 0, taken as two classes"
+ONE_PROBABILITY = "one probability per input: a binary classifier, decided at 0.5, as two classes"
+SEEN_TO_BE_PROBABILITIES = (
+    "rows in [0, 1] that add to 1 are taken as probabilities, not as logits (kind='logits' does)"
+)
+ONE_HOT = "rows of zeros and ones are taken as logits (kind='probabilities' takes them as such)"
+ONLY_DECISIONS = "class numbers: decisions, with no probabilities"
+
+
+class Predictions(NamedTuple):
+    """`logits (N, C)`, or `decisions (N,)` where only those are known; `note` says so."""
+
+    logits: Tensor | None
+    decisions: Tensor | None
+    note: str = ""
+
+
+def read_predictions(values: Any, kind: str | None) -> Predictions:
+    """What was given as predictions, by its shape and by the kind that was named.
+
+    **Arguments:**
+
+    - `values`: logits `(N, C)`; `(N, 1)` of a binary classifier; probabilities of either shape; or
+      class numbers `(N,)`.
+    - `kind`: one of `KINDS`, or None: then rows that all lie in [0, 1] and add to 1 are
+      probabilities, and are not softmaxed again; zeros and ones alone are logits.
+
+    **Raises:** `InvalidInput` for what is none of these.
+    """
+    if kind is not None and kind not in KINDS:
+        raise InvalidInput(f"No kind of predictions is called '{kind}'. Known: {', '.join(KINDS)}.")
+    tensor = as_tensor(values, "logits")
+    if kind == "decisions" or (kind is None and tensor.ndim == 1):
+        return Predictions(None, _decisions(tensor), ONLY_DECISIONS)
+    logits = preprocessing.as_matrix(tensor, "logits")
+    if kind == "probabilities":
+        return _of_probabilities(logits)
+    if kind is None and are_probabilities(logits):
+        if bool(((logits == 0) | (logits == 1)).all()):
+            return Predictions(logits, None, ONE_HOT)
+        return Predictions(logits.log(), None, SEEN_TO_BE_PROBABILITIES)
+    if logits.shape[1] == 1:
+        return Predictions(torch.cat([torch.zeros_like(logits), logits], dim=1), None, ONE_LOGIT)
+    return Predictions(logits, None)
+
+
+def are_probabilities(rows: Tensor) -> bool:
+    """Whether every row lies in [0, 1] and adds up to 1."""
+    if rows.shape[1] < 2 or not bool(((rows >= 0) & (rows <= 1)).all()):
+        return False
+    return bool(((rows.double().sum(1) - 1).abs() <= SUM).all())
+
+
+def _of_probabilities(rows: Tensor) -> Predictions:
+    if rows.shape[1] == 1 and bool(((rows >= 0) & (rows <= 1)).all()):
+        return Predictions(torch.cat([1 - rows, rows], dim=1).log(), None, ONE_PROBABILITY)
+    if not are_probabilities(rows):
+        low, high = (float(v) for v in torch.aminmax(rows))
+        sums = rows.double().sum(1)
+        raise InvalidInput(
+            f"Probabilities lie in [0, 1] and each row adds up to 1, but these go from {low:.4g} "
+            f"to {high:.4g}, with sums from {float(sums.min()):.4g} to {float(sums.max()):.4g}. "
+            f"Give the logits instead; of several labels per input, compare each as (N, 1)."
+        )
+    return Predictions(rows.log(), None, "probabilities, as given")
+
+
+def _decisions(tensor: Tensor) -> Tensor:
+    if tensor.ndim != 1 or not len(tensor):
+        raise InvalidInput(
+            f"Class numbers have the shape (N,), but {tuple(tensor.shape)} was found. Give one "
+            f"number per input."
+        )
+    return whole_numbers(
+        tensor,
+        "Predictions of shape (N,) are class numbers",
+        "One logit per input has the shape (N, 1); a regression output is no class",
+    )
+
+
+def checked_labels(values: Any, n_classes: int | None) -> Tensor:
+    """Labels as `(N,)` class numbers in [0, C).
+
+    **Raises:** `InvalidInput` for another shape, other numbers, or classes that there are not.
+    """
+    labels = as_tensor(values, "labels")
+    if labels.ndim != 1:
+        how = "Take the arg-max of one-hot labels"
+        if labels.ndim == 2 and bool((labels.double().sum(1) != 1).any()):
+            how = (
+                "With several labels per input, compare one label at a time: "
+                "Side(logits=logits[:, [j]], labels=labels[:, j])"
+            )
+        raise InvalidInput(
+            f"Labels are one class per input, of shape (N,), but their shape is "
+            f"{tuple(labels.shape)}. {how}."
+        )
+    labels = whole_numbers(labels, "Labels are class numbers", "A regression target is no class")
+    if n_classes is not None and len(labels) and int(labels.max()) >= n_classes:
+        raise InvalidInput(
+            f"Labels are classes from 0 to {n_classes - 1}, but they range from "
+            f"{int(labels.min())} to {int(labels.max())}. Number them as the logits are numbered."
+        )
+    return labels
+
+
+def whole_numbers(tensor: Tensor, what: str, otherwise: str) -> Tensor:
+    """Whole numbers from 0 up, as int64.
+
+    **Raises:** `InvalidInput` for others.
+    """
+    numbers = tensor.double() if tensor.is_floating_point() else tensor.long()
+    is_whole = torch.isfinite(numbers).all() and (numbers == numbers.round()).all()
+    if not bool(is_whole) or (len(numbers) and float(numbers.min()) < 0):
+        bad = numbers[~torch.isfinite(numbers) | (numbers != numbers.round()) | (numbers < 0)]
+        raise InvalidInput(f"{what} from 0 up, but {float(bad[0]):g} was found. {otherwise}.")
+    return numbers.long()

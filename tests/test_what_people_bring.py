@@ -1,0 +1,213 @@
+"""What people bring, by every door: each is right to 1e-9 by its own formula, or refused in words.
+
+A row of the table is a kind of array at a door: `measure`, `compare`, `Side`.
+"""
+
+import copy
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+import torch
+
+import samemind
+from samemind.errors import InvalidInput, UndefinedScore
+
+N = 40
+RNG = np.random.default_rng(0)
+A = np.maximum(RNG.standard_normal((N, 6)) - 0.3, 0)
+B = np.maximum(A[:, :4] + RNG.standard_normal((N, 4)), 0)
+LOGITS = RNG.standard_normal((2, N, 5))
+
+
+def cka(a: np.ndarray, b: np.ndarray) -> float:
+    a, b = (m - m.mean(0) for m in (a, b))
+    squares = [np.linalg.norm(x.T @ y) for x, y in ((a, b), (a, a), (b, b))]
+    return float(squares[0] ** 2 / (squares[1] * squares[2]))
+
+
+class OnlyArray:
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values if dtype is None else self.values.astype(dtype)
+
+
+class OnlyDlpack:
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+
+    def __dlpack__(self, **options):
+        return self.values.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.values.__dlpack_device__()
+
+
+HELD = {
+    "array": np.asarray,
+    "Fortran order": np.asfortranarray,
+    "negative strides": lambda m: m[::-1].copy()[::-1],
+    "big endian": lambda m: m.astype(">f8"),
+    "long double": lambda m: m.astype(np.longdouble),
+    "objects": lambda m: m.astype(object),
+    "masked, none missing": np.ma.masked_array,
+    "list of lists": lambda m: m.tolist(),
+    "list of arrays": list,
+    "tuple of tensors": lambda m: tuple(torch.tensor(m)),
+    "DataFrame": pd.DataFrame,
+    "DataFrame of nullable numbers": lambda m: pd.DataFrame(m).astype("Float64"),
+    "scipy csr": scipy.sparse.csr_matrix,
+    "scipy csc array": scipy.sparse.csc_array,
+    "tensor": torch.tensor,
+    "tensor with gradient": lambda m: torch.tensor(m, requires_grad=True),
+    "torch sparse": lambda m: torch.tensor(m).to_sparse(),
+    "torch sparse csr": lambda m: torch.tensor(m).to_sparse_csr(),
+    "__array__": OnlyArray,
+    "DLPack": OnlyDlpack,
+    "scale 1e150": lambda m: m * 1e150,
+    "scale 1e-150": lambda m: m * 1e-150,
+}
+REFUSED = {
+    "words": (lambda m: m.astype(str), "no numbers"),
+    "table with words": (lambda m: pd.DataFrame(m).assign(name="x"), "hold no numbers"),
+    "ragged list": (lambda m: [row[: 2 + i % 3].tolist() for i, row in enumerate(m)], "unequal"),
+    "ragged tensors": (
+        lambda m: [torch.tensor(row[: 2 + i % 3]) for i, row in enumerate(m)],
+        "unequal",
+    ),
+    "missing": (lambda m: np.ma.masked_less(m, 0.1), "missing"),
+    "NaN": (lambda m: np.where(m > 1, np.nan, m), "not finite"),
+    "complex": (lambda m: m + 1j, "complex"),
+    "a word": (lambda _: "activations", "array|needs images|no model|no file"),
+    "a dictionary": (lambda m: {"x": m}, "no array"),
+    "dates": (lambda m: m.astype("datetime64[s]"), "no numbers"),
+}
+DOORS = {
+    "measure": lambda a, b: samemind.measure("linear_cka")(a, b),
+    "compare": lambda a, b: samemind.compare(
+        {"A": a, "B": b}, measures="linear_cka", permutations=0
+    ).scores["score"][0],
+    "Side": lambda a, b: samemind.measure("linear_cka").score(
+        samemind.measures.Pair(samemind.Side(representation=a), samemind.Side(representation=b))
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR:UserWarning")
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("kind", HELD)
+def test_what_holds_numbers_is_read(kind: str, door: str) -> None:
+    assert DOORS[door](HELD[kind](A), HELD[kind](B)) == pytest.approx(cka(A, B), abs=1e-9)
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_holds_none_is_refused_in_words(kind: str, door: str) -> None:
+    make, words = REFUSED[kind]
+    with pytest.raises(InvalidInput, match=words) as told:
+        DOORS[door](make(A), make(B))
+    assert len(str(told.value)) < 1000
+
+
+def softmax(z: np.ndarray) -> np.ndarray:
+    e = np.exp(z - z.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
+def divergence(p: np.ndarray, q: np.ndarray) -> float:
+    m = (p + q) / 2
+    return float(np.mean((p * np.log(p / m) + q * np.log(q / m)).sum(1) / 2))
+
+
+def compared(a, b, **options):
+    return samemind.compare({"A": a, "B": b}, permutations=0, **options)
+
+
+def test_one_logit_is_a_binary_classifier_decided_at_0() -> None:
+    a, b = LOGITS[:, :, :1]
+    truth = np.mean((a > 0) == (b > 0))
+    assert samemind.measure("agreement")(a, b) == pytest.approx(truth, abs=1e-9)
+    found = compared(samemind.Side(logits=a), samemind.Side(logits=b))
+    scores = found.scores.set_index("measure")["score"]
+    assert scores["agreement"] == pytest.approx(truth, abs=1e-9)
+    assert sum("decided at 0" in note for note in found.notes) == 2
+
+
+def test_probabilities_are_not_softmaxed_again() -> None:
+    p, q = map(softmax, LOGITS)
+    chosen = samemind.measure("jensen_shannon_divergence")
+    truth = chosen(*LOGITS)
+    assert truth == pytest.approx(divergence(p, q), abs=1e-9)
+    assert chosen(p, q) == pytest.approx(truth, abs=1e-9)
+    assert chosen(p, q, kind="probabilities") == pytest.approx(truth, abs=1e-9)
+    again = divergence(softmax(p), softmax(q))
+    assert chosen(p, q, kind="logits") == pytest.approx(again, abs=1e-9)
+    found = compared(p, q, kind="probabilities", measures="jensen_shannon_divergence")
+    assert found.scores["score"][0] == pytest.approx(truth, abs=1e-9)
+    assert any("probabilities" in note for note in found.notes)
+    with pytest.raises(InvalidInput, match="each row adds up to 1"):
+        chosen(*LOGITS, kind="probabilities")
+
+
+def test_class_numbers_are_decisions() -> None:
+    a, b = LOGITS.argmax(2)
+    b = np.minimum(b, 2)
+    truth = np.mean(a == b)
+    assert samemind.measure("agreement")(a, b) == pytest.approx(truth, abs=1e-9)
+    with pytest.raises(UndefinedScore, match="class numbers"):
+        samemind.measure("jensen_shannon_divergence")(a, b)
+    rows = compared(a, b, kind="decisions").scores.set_index("measure")
+    assert rows.loc["agreement", "score"] == pytest.approx(truth, abs=1e-9)
+    assert "class numbers" in rows.loc["jensen_shannon_similarity", "reason"]
+    with pytest.raises(InvalidInput, match="regression output"):
+        samemind.measure("agreement")(LOGITS[0, :, 0], LOGITS[1, :, 0])
+
+
+def test_different_numbers_of_classes_leave_rows_with_their_reasons() -> None:
+    a, b = (samemind.Side(logits=LOGITS[0][:, :c]) for c in (5, 4))
+    rows = compared(a, b).scores.set_index("measure")
+    assert set(rows.index) == {"agreement", "jensen_shannon_similarity"}
+    assert rows["score"].isna().all()
+    assert rows["reason"].str.contains("same classes").all()
+    three = {"a": a, "b": b, "c": samemind.Side(logits=LOGITS[1])}
+    scores = samemind.compare(three, permutations=0).scores
+    scores = scores[scores["measure"] == "agreement"].set_index(["model_a", "model_b"])["score"]
+    truth = np.mean(LOGITS[0].argmax(1) == LOGITS[1].argmax(1))
+    assert scores["a", "c"] == pytest.approx(truth, abs=1e-9)
+    assert np.isnan(scores["a", "b"])
+
+
+LABELS = {
+    "several per input": (RNG.integers(0, 2, (N, 5)), "one label at a time"),
+    "beyond the classes": (np.full(N, 5), "from 0 to 4"),
+    "below 0": (np.full(N, -1), "from 0 up"),
+    "fractions": (np.full(N, 0.5), "no class"),
+    "words": (np.full(N, "cat"), "no numbers"),
+    "too few": (np.zeros(3, int), "number of inputs|labels were given"),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_labels_that_do_not_fit_are_refused(kind: str) -> None:
+    labels, words = LABELS[kind]
+    with pytest.raises(InvalidInput, match=words):
+        samemind.Side(logits=LOGITS[0], labels=labels)
+    with pytest.raises(InvalidInput, match=words):
+        compared(*(samemind.Side(logits=z) for z in LOGITS), labels=labels)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_networks_in_any_precision_are_compared(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 7), torch.nn.Linear(7, 3))
+    other = copy.deepcopy(network)
+    torch.nn.init.normal_(other[1].weight)
+    images = torch.rand(N, 3, 2, 2, dtype=torch.float64)
+    pair = [network.to(dtype), other.to(dtype)]
+    found = compared(*pair, inputs=images, measures="linear_cka", device="cpu").scores["score"][0]
+    with torch.no_grad():
+        read = [n[:2](images.to(dtype)).double().numpy() for n in pair]
+    assert found == pytest.approx(cka(*read), abs=1e-9 if dtype == torch.float64 else 1e-5)
