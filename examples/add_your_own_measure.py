@@ -35,6 +35,8 @@ def participation_ratio(side: Side) -> torch.Tensor:
     },
     reference="Gao et al. (2017), A theory of multineuronal dimensionality, bioRxiv 214262",
     cost="O(N D min(N, D)) per model",
+    matches_inputs=False,  # it looks at one number per model: shuffling the inputs changes nothing
+    no_standard_error="left out of this example",
 )
 def dimensionality_ratio(pair: Pair) -> torch.Tensor:
     """The smaller participation ratio over the larger one, in [0, 1].

@@ -4,6 +4,9 @@ import runpy
 import sys
 from pathlib import Path
 
+import pytest
+import torch
+
 from samemind.measures.base import MEASURES
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -34,6 +37,13 @@ def test_two_timm_models_on_a_folder(monkeypatch, tmp_path: Path, capsys) -> Non
 def test_a_measure_of_your_own(monkeypatch, tmp_path: Path, capsys) -> None:
     try:
         told = output_of("add_your_own_measure", monkeypatch, tmp_path, capsys)
+        member = MEASURES["dimensionality_ratio"]
+        # What the promise tests ask of every measure that ships.
+        assert member.has_standard_error == (member.no_standard_error is None)
+        pair = member.pair(*torch.randn(2, 50, 6, generator=torch.Generator().manual_seed(0)))
+        order = torch.randperm(50, generator=torch.Generator().manual_seed(1))
+        assert member.score(pair.permuted(order)) == pytest.approx(member.score(pair), abs=1e-9)
+        assert member.floor(pair, permutations=3) is None
     finally:
         MEASURES._members.pop("dimensionality_ratio", None)
     assert "dimensionality_ratio" in told
