@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from samemind.errors import InvalidInput
 from samemind.figures._needs import NEEDS, NEEDS_ANOTHER_STUDY
+from samemind.figures.style import dataset_label
 from samemind.registry import Registry
 from samemind.results import (
     PAIR_COLUMNS,
@@ -60,7 +61,9 @@ def weak_note(results: Results) -> str:
     stated = sorted({f"{100 * value:.3g} %" for value in results.weak_below.values()})
     below = f" (clean accuracy below {', '.join(stated)})" if stated else ""
     several = results.models["dataset"].nunique() > 1
-    names = sorted(f"{name} ({dataset})" if several else name for dataset, name in weak)
+    names = sorted(
+        f"{name} ({dataset_label(dataset)})" if several else name for dataset, name in weak
+    )
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return f"Includes weak models{below}: {', '.join(names[:MOST_NAMED])}{more}."
 
