@@ -242,3 +242,26 @@ def test_networks_that_return_containers_are_compared_like_plain_ones(container,
     for name in ("body.1", "fc"):
         torch.testing.assert_close(outputs[0][name], outputs[1][name])
     assert hooks_of(packed) == 0
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_layers_are_read_along_the_inputs_whatever_the_batch(batch_first: bool) -> None:
+    torch.manual_seed(0)
+
+    class Tokens(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            layer = nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=batch_first)
+            self.encoder = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
+
+        def forward(self, x):
+            x = x if batch_first else x.transpose(0, 1)
+            x = self.encoder(x)
+            return x.mean(1 if batch_first else 0)
+
+    network, tokens = Tokens(), torch.randn(12, 6, 8)
+    name = "encoder.layers.0.norm2"
+    plain = plain_outputs(network, tokens, [name])[name].mean(1 if batch_first else 0)
+    for size in (1, 5, 6, 12):  # 6 is as long as the sequence
+        found = layer_outputs(network, tokens.split(size), [name])[name]
+        torch.testing.assert_close(found, plain)

@@ -98,6 +98,8 @@ def layer_outputs(
     ):
         network.eval()
         for images in batches:
+            if not n_batches:
+                seen.input_axes = _input_axes(seen, names, forward or network, images)
             seen.clear()
             (forward or network)(images)
             n_batches += 1
@@ -115,11 +117,39 @@ def layer_outputs(
     return whole
 
 
+def _input_axes(
+    seen: _Seen, names: Sequence[str], forward: Callable[[Tensor], Any], images: Tensor
+) -> dict[str, int]:
+    """Which axis of each layer's output is that of the inputs, where it is not the first.
+
+    Two batches of other lengths tell: it is the one axis that is as long as either. Sizes of one
+    batch alone do not, for a sequence may be as long as the batch.
+    """
+    shapes = []
+    for n in (2, 3):
+        seen.clear()
+        seen.shapes = {}
+        try:
+            forward(images[:1].repeat(n, *[1] * (images.ndim - 1)))
+        except RuntimeError:  # a network for one length of batches: the first axis, as ever
+            return {}
+        shapes.append(seen.shapes)
+    found = {}
+    for name in names:
+        two, three = (held.get(name, ()) for held in shapes)
+        axes = [i for i, sizes in enumerate(zip(two, three, strict=False)) if sizes == (2, 3)]
+        if len(two) == len(three) and len(axes) == 1:
+            found[name] = axes[0]
+    return found
+
+
 class _Seen(dict[str, "tuple[Tensor, int] | None"]):
     """What each layer returned in the last forward pass, and the axis of its units."""
 
     def __init__(self) -> None:
         self.axes = Axes()
+        self.input_axes: dict[str, int] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
 
     def clear(self) -> None:
         super().clear()
@@ -137,6 +167,8 @@ def _watched(network: nn.Module, names: Sequence[str]) -> Iterator[_Seen]:
             if tensor is None or tensor.ndim < 2:
                 seen[name] = None
                 return
+            seen.shapes[name] = tuple(tensor.shape)
+            tensor = tensor.movedim(seen.input_axes.get(name, 0), 0)
             # A copy: a following in-place operation (ReLU) would change what was kept.
             seen[name] = tensor.detach().clone(), seen.axes.of(layer, tensor)
 
