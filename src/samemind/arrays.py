@@ -7,17 +7,12 @@ Images are (N, channels, H, W) with values in [0, 1], or uint8 for the same time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from samemind.errors import InvalidInput
-from samemind.lazy import LazyModule
-
-if TYPE_CHECKING:
-    import torch
-else:
-    torch = LazyModule("torch")
+from samemind.lazy import torch
 
 Array: TypeAlias = "np.ndarray | torch.Tensor"
 

@@ -15,14 +15,11 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from samemind.errors import InvalidInput
 from samemind.execution.unchanged import modes_kept
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.registry import did_you_mean
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
-else:
-    torch = LazyModule("torch")
 
 # Keeps the direction of a zero gradient finite, as the robustness library does.
 TINY = 1e-10

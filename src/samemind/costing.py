@@ -13,17 +13,14 @@ from samemind.datasets.base import DATASETS
 from samemind.execution.devices import Execution
 from samemind.extraction.activations import Activations, LayerActivations
 from samemind.inversion import Inverted, Natural, Seeds
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.store.artifacts import Recipe
 from samemind.training import Checkpoint, Evaluated, Imported, Trained
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from samemind.attacks import Attack
-else:
-    torch = LazyModule("torch")
 
 FORWARD, TO_PIXELS, TO_WEIGHTS = "forward", "to pixels", "to weights"
 """Ways through a network: forward alone, or forward and back to the pixels or the weights."""

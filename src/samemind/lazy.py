@@ -9,18 +9,13 @@ import threading
 import time
 from importlib import import_module
 from types import FrameType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 
 class LazyModule(ModuleType):
     """Stands for a module and imports it when one of its attributes is read.
 
-    Use it beside the real import, which only the type checker sees:
-
-        if TYPE_CHECKING:
-            import torch
-        else:
-            torch = LazyModule("torch")
+    Use it beside the real import, which only the type checker sees, as at the end of this file.
     """
 
     def __getattr__(self, attribute: str) -> Any:
@@ -65,3 +60,14 @@ def is_importing(frame: FrameType | None) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+# What most files need, so that each has one line: `from samemind.lazy import np, pd, torch`.
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import torch
+else:
+    np = LazyModule("numpy")
+    pd = LazyModule("pandas")
+    torch = LazyModule("torch")

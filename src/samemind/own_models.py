@@ -35,7 +35,7 @@ from samemind.extraction.looking import (
 )
 from samemind.inputs.arrays import read_activations
 from samemind.inputs.images import Images, given_images, open_images, read_labels, sampled
-from samemind.lazy import LazyModule
+from samemind.lazy import np, pd, torch
 from samemind.measures import measure
 from samemind.measures.choosing import check_kinds, chosen_measures, told_ties
 from samemind.measures.kinds import of_kind
@@ -51,13 +51,6 @@ from samemind.store import environment
 
 if TYPE_CHECKING:
     import matplotlib.figure
-    import numpy as np
-    import pandas as pd
-    import torch
-else:
-    np = LazyModule("numpy")
-    pd = LazyModule("pandas")
-    torch = LazyModule("torch")
 
 SHOWN_TARGETS = 6
 

@@ -7,17 +7,11 @@ new draw in one place shifts no other, and a resumed run draws what an uninterru
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from samemind.errors import InvalidInput
-from samemind.lazy import LazyModule
-
-if TYPE_CHECKING:
-    import torch
-else:
-    torch = LazyModule("torch")
+from samemind.lazy import torch
 
 
 def seed_of(random_seed: int, *purpose: str | int) -> int:

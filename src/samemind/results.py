@@ -8,17 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from samemind.errors import InvalidInput
-from samemind.lazy import LazyModule
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-else:
-    np = LazyModule("numpy")
-    pd = LazyModule("pandas")
+from samemind.lazy import np, pd
 
 # fmt: off
 PAIR_COLUMNS = (

@@ -13,13 +13,10 @@ from typing import TYPE_CHECKING, Any
 from samemind.arrays import logits_in
 from samemind.errors import InvalidInput
 from samemind.execution.unchanged import unchanged
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
-else:
-    torch = LazyModule("torch")
 
 
 def find_head(network: nn.Module, images: Tensor) -> str:

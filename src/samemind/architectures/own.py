@@ -19,14 +19,11 @@ from typing import TYPE_CHECKING, Any
 from samemind.architectures.base import ARCHITECTURES, Architecture
 from samemind.architectures.heads import find_head
 from samemind.errors import InvalidInput, UnknownName
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.registry import did_you_mean
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
-else:
-    torch = LazyModule("torch")
 
 SIZES = (32, 28, 64, 224, 8)
 """Sizes of images that a network is tried with; the first that it can read is taken."""

@@ -107,7 +107,7 @@ def tolerant_pickle():
     return module
 
 
-def tensors_of(held: Any, found: dict[str, Any], seen: frozenset[int]):
+def tensors_of(held: Any, found: dict[str, Any], seen: set[int]):
     """What an object holds as plain JSON, with tensors (kept in `found`) by number."""
     import numpy as np
     import torch

@@ -15,13 +15,10 @@ from samemind.checkpoints.parts import is_averaged
 from samemind.checkpoints.reading import Contents, read_file
 from samemind.errors import CheckpointError
 from samemind.files.archives import ALWAYS_FINE
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
-else:
-    torch = LazyModule("torch")
 
 MANY_CLASSES = 100_000  # of so many a head is measured before it is made
 

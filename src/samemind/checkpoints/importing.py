@@ -28,15 +28,11 @@ from samemind.errors import CheckpointError, InvalidInput
 from samemind.execution.devices import Execution
 from samemind.files.reading import is_file, is_folder
 from samemind.files.toml import toml_line
-from samemind.lazy import LazyModule
 from samemind.store.artifacts import Store
 from samemind.training import WEIGHTS_FILE, Imported
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 IMPORT_FILE = "import.json"
 

@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING
 
 from samemind.architectures.base import ARCHITECTURES, Architecture
 from samemind.checkpoints._layout import Layout
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 BUILT = 8
 """Only so many architectures, of about the size of the weights, are looked at: that takes a second,

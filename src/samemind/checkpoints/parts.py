@@ -5,20 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from samemind.checkpoints._layout import Weights, has_matrices, shown
 from samemind.checkpoints.layouts import part_of
 from samemind.errors import CheckpointError
-from samemind.lazy import LazyModule
+from samemind.lazy import np, torch
 from samemind.registry import did_you_mean
-
-if TYPE_CHECKING:
-    import numpy as np
-    import torch
-else:
-    np = LazyModule("numpy")
-    torch = LazyModule("torch")
 
 USUAL = ("state_dict", "model_state_dict", "model", "net", "network", "params", "weights")
 """Under which training code keeps the network, where a file holds other groups beside it."""

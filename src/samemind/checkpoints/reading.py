@@ -19,13 +19,10 @@ from samemind.checkpoints.sharded import check_alone, files_of, is_sharded
 from samemind.errors import CheckpointError, InvalidInput
 from samemind.files.archives import check_size, check_zip
 from samemind.files.reading import is_file, is_folder
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 
 @dataclass(frozen=True)

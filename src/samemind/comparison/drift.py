@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import nan
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from samemind.errors import InvalidInput, UndefinedScore
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.measures import measure
 from samemind.measures.base import Measure, Pair, Side
-
-if TYPE_CHECKING:
-    import torch
-else:
-    torch = LazyModule("torch")
 
 #: Random partitions of the inputs into quarters, over which scores of fewer inputs are averaged.
 PARTITIONS = 4

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from samemind.files.reading import shown
 from samemind.inputs.images import Images, fitted
-from samemind.lazy import LazyModule
+from samemind.lazy import pd
 from samemind.measures.base import Side
 from samemind.networks.model import Model
 from samemind.results import shown_flips
 from samemind.statistics.swaps import LOST, WON, Swap, swap
-
-if TYPE_CHECKING:
-    import pandas as pd
-else:
-    pd = LazyModule("pandas")
 
 COLUMNS = (
     *("model_a", "model_b", "direction", "input", "name", "label", "prediction_a"),

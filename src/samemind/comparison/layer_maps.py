@@ -6,15 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from samemind.errors import UndefinedScore
-from samemind.lazy import LazyModule
+from samemind.lazy import pd
 from samemind.measures import measure
 from samemind.measures.base import Pair, Side
 
 if TYPE_CHECKING:
-    import pandas as pd
     from torch import Tensor
-else:
-    pd = LazyModule("pandas")
 
 
 def layer_map(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from samemind.architectures.base import ARCHITECTURES
 from samemind.comparison.layer_maps import layer_map
@@ -14,18 +14,11 @@ from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
 from samemind.extraction.activations import AskedLayer, LayerActivations, load_layer_activations
 from samemind.inversion import Inputs, load_inputs
-from samemind.lazy import LazyModule
+from samemind.lazy import pd, torch
 from samemind.measures import measure
 from samemind.measures.base import Pair, Side
 from samemind.registry import did_you_mean
 from samemind.store.artifacts import Recipe, Store, later
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import torch
-else:
-    pd = LazyModule("pandas")
-    torch = LazyModule("torch")
 
 LAYER_MAP_FILE = "layers.parquet"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -16,16 +16,11 @@ from samemind.errors import InvalidInput, UndefinedScore
 from samemind.execution.devices import Execution, where_memory_suffices
 from samemind.extraction.activations import Activations, load_activations
 from samemind.inversion import Inputs, load_inputs
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.measures import measure
 from samemind.measures.base import Measure, Pair, Score, Side
 from samemind.measures.intervals import UNKNOWN
 from samemind.store.artifacts import Recipe, Store, later
-
-if TYPE_CHECKING:
-    import torch
-else:
-    torch = LazyModule("torch")
 
 SCORES_FILE = "scores.parquet"
 DRIVING_FILE = "driving-inputs.parquet"

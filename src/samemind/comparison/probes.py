@@ -21,16 +21,13 @@ from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
 from samemind.extraction.activations import Activations, load_activations
 from samemind.inversion import load_inputs
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.measures.base import Side
 from samemind.randomness import numpy_generator, seed_of, torch_generator
 from samemind.store.artifacts import Recipe, Store
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 PROBE_FILE = "probe.safetensors"
 PROBE_SCORES_FILE = "probe-scores.parquet"

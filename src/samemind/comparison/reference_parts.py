@@ -6,22 +6,15 @@ from math import nan
 from typing import TYPE_CHECKING, Any
 
 from samemind.errors import InvalidInput, UndefinedScore
-from samemind.lazy import LazyModule
+from samemind.lazy import np, pd, torch
 from samemind.measures.base import MEASURES, Measure, Pair
 from samemind.sides.parts import classes_of, shuffled_within, within_classes
 from samemind.sides.reference import by_reference, leading_directions, share_along
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    import torch
     from torch import Tensor
 
     from samemind.arrays import Array
-else:
-    np = LazyModule("numpy")
-    pd = LazyModule("pandas")
-    torch = LazyModule("torch")
 
 PARTS = ("along", "beside")
 

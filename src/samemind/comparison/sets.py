@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from samemind.comparison.pairs import sides_of
 from samemind.comparison.table import place_of
@@ -12,15 +12,10 @@ from samemind.errors import UndefinedScore
 from samemind.execution.devices import Execution
 from samemind.extraction.activations import Activations
 from samemind.inversion import load_inputs
-from samemind.lazy import LazyModule
+from samemind.lazy import pd
 from samemind.measures.of_sets import SET_MEASURES
 from samemind.sides.pair import Side
 from samemind.store.artifacts import Recipe, Store
-
-if TYPE_CHECKING:
-    import pandas as pd
-else:
-    pd = LazyModule("pandas")
 
 SET_SCORES_FILE = "sets.parquet"
 

@@ -7,15 +7,11 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Protocol
 
-from samemind.lazy import LazyModule
+from samemind.lazy import pd
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from samemind.inversion import Inputs
     from samemind.training import Checkpoint
-else:
-    pd = LazyModule("pandas")
 
 COLUMNS = {
     "dataset": "str",

@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf, isnan
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from samemind.comparison.pairs import SCORES_FILE, Scores, score_pairs, sides_of
 from samemind.comparison.table import place_of
 from samemind.errors import InvalidInput
 from samemind.inversion import load_inputs
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.measures.base import Side
 from samemind.store.artifacts import Store
-
-if TYPE_CHECKING:
-    import torch
-else:
-    torch = LazyModule("torch")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
 from samemind.inversion import Inputs, load_inputs
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.registry import did_you_mean
 from samemind.store.artifacts import Recipe, Store
 from samemind.training import Checkpoint, load_checkpoint
@@ -17,12 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
-    import torch
     from torch import Tensor, nn
 
     from samemind.classifier import Classifier
-else:
-    torch = LazyModule("torch")
 
 ACTIVATIONS_FILE = "activations.safetensors"
 LAYERS_FILE = "layers.json"

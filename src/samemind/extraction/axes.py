@@ -12,13 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
-else:
-    torch = LazyModule("torch")
 
 FIRST, LAST = 1, -1
 FIRST_TYPES = (

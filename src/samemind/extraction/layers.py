@@ -11,14 +11,11 @@ from samemind.errors import InvalidInput
 from samemind.execution.devices import full_float32, memory_reused
 from samemind.execution.unchanged import unchanged
 from samemind.extraction.axes import Axes, averaged
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.registry import did_you_mean
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
-else:
-    torch = LazyModule("torch")
 
 POOLINGS = ("mean", "flatten")
 

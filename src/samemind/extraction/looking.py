@@ -11,17 +11,14 @@ from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
 from samemind.execution.unchanged import unchanged
 from samemind.inputs.images import Images, fitted, subset
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.networks.model import Model
 from samemind.randomness import numpy_generator
 from samemind.registry import did_you_mean
 from samemind.sides.side import Side
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 #: Called with what is done, how many of it, and of how many.
 Watch = Callable[[str, int, int], None]

@@ -12,15 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from samemind.figures.style import COLOUR, epsilon_text, panels, place_label
-from samemind.lazy import LazyModule
+from samemind.lazy import np
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-else:
-    np = LazyModule("numpy")
 
 MANY_POINTS = 150
 HATCH = "////"  # inputs of another dataset than the models'

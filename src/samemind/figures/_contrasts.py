@@ -12,16 +12,12 @@ from typing import TYPE_CHECKING
 from samemind.figures._needs import families_of, representation_measures
 from samemind.figures._trend_table import levels_of, pairs_of
 from samemind.figures.style import dataset_label, measure_label
-from samemind.lazy import LazyModule
+from samemind.lazy import pd
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from samemind.results import Results
     from samemind.statistics.contrasts import Contrast
     from samemind.statistics.verdict import Evidence, Verdict
-else:
-    pd = LazyModule("pandas")
 
 Place = tuple[str, str, str]  # dataset, dataset of the inputs, kind of inputs
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samemind.figures.style import place_label
-from samemind.lazy import LazyModule
+from samemind.lazy import np
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from samemind.figures.base import Results
-else:
-    np = LazyModule("numpy")
 
 
 def short_names(rows: pd.DataFrame, side: str, *, has_seeds: bool) -> list[str]:

@@ -6,15 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from samemind.figures.style import dataset_label
-from samemind.lazy import LazyModule
+from samemind.lazy import pd
 from samemind.results import PARTS
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from samemind.results import Results
-else:
-    pd = LazyModule("pandas")
 
 # What a figure can need, as a test on the results and as the words for its absence.
 NEEDS: dict[str, tuple[Callable[[Results], bool], str]] = {

@@ -18,17 +18,12 @@ from samemind.figures._boxes import (
 from samemind.figures._needs import on_predictions
 from samemind.figures.base import Results
 from samemind.figures.style import COLOUR, legend_below, letter, measure_label
-from samemind.lazy import LazyModule
+from samemind.lazy import np, pd
 from samemind.statistics import agreement_bounds
 
 if TYPE_CHECKING:
     import matplotlib.figure
-    import numpy as np
-    import pandas as pd
     from matplotlib.axes import Axes
-else:
-    np = LazyModule("numpy")
-    pd = LazyModule("pandas")
 
 
 def draw_predictions(

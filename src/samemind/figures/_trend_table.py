@@ -11,16 +11,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from samemind.figures.base import Results
-from samemind.lazy import LazyModule
+from samemind.lazy import np, pd
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
     from samemind.statistics import PairScores, Trend
-else:
-    np = LazyModule("numpy")
-    pd = LazyModule("pandas")
 
 SETTING = ["dataset", "inputs_dataset", "inputs", "measure"]
 ALL, COMMON = "all", "present at every ε"

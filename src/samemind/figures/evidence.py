@@ -26,14 +26,10 @@ from samemind.figures._trend_table import (
 )
 from samemind.figures.base import Results
 from samemind.figures.style import dataset_label, measure_label
-from samemind.lazy import LazyModule
+from samemind.lazy import pd
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from samemind.statistics import Evidence, Verdict
-else:
-    pd = LazyModule("pandas")
 
 __all__ = [
     "ALL",

@@ -15,15 +15,12 @@ from samemind.figures._matrices import (
 )
 from samemind.figures.base import Results, figure
 from samemind.figures.style import epsilon_text, measure_label, new_figure
-from samemind.lazy import LazyModule
+from samemind.lazy import np
 from samemind.statistics import cluster_order
 
 if TYPE_CHECKING:
     import matplotlib.figure
-    import numpy as np
     import pandas as pd
-else:
-    np = LazyModule("numpy")
 
 MOST_CELLS_WITH_NUMBERS = 150
 

@@ -6,15 +6,10 @@ from typing import TYPE_CHECKING
 
 from samemind.figures.base import Results, figure
 from samemind.figures.style import measure_label, new_figure, place_label
-from samemind.lazy import LazyModule
+from samemind.lazy import np, pd
 
 if TYPE_CHECKING:
     import matplotlib.figure
-    import numpy as np
-    import pandas as pd
-else:
-    np = LazyModule("numpy")
-    pd = LazyModule("pandas")
 
 MOST_TICKS = 30
 MOST_PAIRS = 6

@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING
 from samemind.figures._boxes import measures_in
 from samemind.figures.base import Results, figure
 from samemind.figures.style import measure_label, new_figure, place_label
-from samemind.lazy import LazyModule
+from samemind.lazy import np
 from samemind.statistics import rank_correlations
 
 if TYPE_CHECKING:
     import matplotlib.figure
-    import numpy as np
     import pandas as pd
-else:
-    np = LazyModule("numpy")
 
 PAIR = ["dataset", "inputs_dataset", "epsilon", "model_a", "model_b"]
 

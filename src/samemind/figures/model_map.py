@@ -15,14 +15,11 @@ from samemind.figures._matrices import (
 )
 from samemind.figures.base import Results, figure
 from samemind.figures.style import epsilon_text, legend_below, looks_of, measure_label, new_figure
-from samemind.lazy import LazyModule
+from samemind.lazy import np
 from samemind.statistics import classical_map
 
 if TYPE_CHECKING:
     import matplotlib.figure
-    import numpy as np
-else:
-    np = LazyModule("numpy")
 
 
 @figure(

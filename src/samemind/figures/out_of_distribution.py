@@ -8,13 +8,10 @@ from samemind.figures._boxes import Group, groups_of
 from samemind.figures._needs import on_inverted
 from samemind.figures._representations import draw_representations
 from samemind.figures.base import Results, figure
-from samemind.lazy import LazyModule
+from samemind.lazy import pd
 
 if TYPE_CHECKING:
     import matplotlib.figure
-    import pandas as pd
-else:
-    pd = LazyModule("pandas")
 
 
 @figure(

@@ -9,18 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from samemind.errors import InvalidInput, MissingExtra
 from samemind.files.archives import ALWAYS_FINE, MOST_DEFLATED, WIDEST, check_size, inflated_size
 from samemind.files.matlab import is_mat5, read_mat5
 from samemind.files.reading import check_regular, open_regular
-from samemind.lazy import LazyModule
-
-if TYPE_CHECKING:
-    import numpy as np
-else:
-    np = LazyModule("numpy")
+from samemind.lazy import np
 
 HDF5_MARK = b"\x89HDF\r\n\x1a\n"
 USER_BLOCKS = (0, 512, 1024, 2048)  # bytes that may stand before the mark; MATLAB writes 512

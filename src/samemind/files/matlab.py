@@ -12,17 +12,12 @@ import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from samemind.errors import InvalidInput
 from samemind.files.archives import check_size
 from samemind.files.reading import open_regular
-from samemind.lazy import LazyModule
-
-if TYPE_CHECKING:
-    import numpy as np
-else:
-    np = LazyModule("numpy")
+from samemind.lazy import np
 
 ORDERS = {b"IM": "<", b"MI": ">"}
 HEAD = 4096  # bytes, more than the flags, sides and name of an array ever take

@@ -13,13 +13,10 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from samemind.errors import InvalidInput, UnreadableFile
 from samemind.files.reading import open_regular, shown
-from samemind.lazy import LazyModule
+from samemind.lazy import np
 
 if TYPE_CHECKING:
-    import numpy as np
     from PIL.Image import Image
-else:
-    np = LazyModule("numpy")
 
 READERS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
 """Names of Pillow's readers, all of which decode in this process; all others are left out."""

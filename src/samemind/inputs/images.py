@@ -16,17 +16,14 @@ from samemind.errors import DataError, InvalidInput, UnknownName, UnreadableFile
 from samemind.files.pictures import open_picture, peculiarities
 from samemind.files.reading import files_below, is_file, is_folder, read_text, shown
 from samemind.inputs.arrays import read_arrays
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.randomness import numpy_generator
 from samemind.registry import did_you_mean
 from samemind.sides.held import as_tensor
 from samemind.sides.predictions import checked_labels
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 TENSORS = (".npy", ".npz", ".safetensors", ".h5", ".hdf5", ".mat")

@@ -12,18 +12,14 @@ from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
 from samemind.inversion.descent import Batch, Done, inversions
 from samemind.inversion.recipes import Inverted, Natural, Seeds
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.randomness import draw, numpy_generator
 from samemind.store.artifacts import Recipe, Store
 from samemind.training import load_checkpoint
 
 if TYPE_CHECKING:
-    import torch
-
     from samemind.classifier import Classifier
     from samemind.store.resume import ResumeState
-else:
-    torch = LazyModule("torch")
 
 INPUTS_FILE = "inputs.safetensors"
 

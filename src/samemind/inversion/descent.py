@@ -15,16 +15,13 @@ from samemind.execution.devices import memory_reused
 from samemind.execution.replaying import Replayed
 from samemind.execution.unchanged import unchanged
 from samemind.inversion.recipes import Descent
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.training import mixed_precision
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from samemind.classifier import Classifier
-else:
-    torch = LazyModule("torch")
 
 
 class Inversion(NamedTuple):

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.measures.base import Floor, Measure, Pair
 from samemind.sides.parts import between_classes, classes_of, moves_of_means
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 PERMUTATIONS = 200  # of a few class means, which cost nothing
 

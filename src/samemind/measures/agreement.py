@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.measures.base import Floor, Invariance, Pair, measure
 from samemind.measures.shuffling import linear_statistic_variance, normal_floor
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 
 def _matches(pair: Pair) -> Tensor:

@@ -7,7 +7,7 @@ from math import pi
 from typing import TYPE_CHECKING
 
 from samemind.errors import InvalidInput
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.measures.base import Invariance, Pair, measure
 from samemind.sides import moments
 from samemind.sides.pair import Side
@@ -23,10 +23,7 @@ from samemind.sides.whitening import (
 )
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 _INVARIANCES = {
     Invariance.UNIT_PERMUTATION,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samemind.errors import UndefinedScore
-from samemind.lazy import LazyModule
+from samemind.lazy import np, torch
 from samemind.measures.base import Invariance, Pair, measure
 from samemind.measures.intervals import (
     JOINT_PRIOR,
@@ -18,12 +18,7 @@ from samemind.measures.intervals import (
 from samemind.sides.correctness import checked_labels, correctness, joint_counts
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
     from torch import Tensor
-else:
-    np = LazyModule("numpy")
-    torch = LazyModule("torch")
 
 _OF_DECISIONS = {Invariance.INPUT_CONSTANT, Invariance.TEMPERATURE, Invariance.CLASS_PERMUTATION}
 _GOEL = "Goel et al. (2025), Great models think alike and this undermines AI oversight"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.measures.base import Invariance, Pair, Side, measure
 from samemind.sides.entering import Entered, lists_of, tied_boundary
 from samemind.sides.nearness import (
@@ -18,10 +18,7 @@ from samemind.sides.neighbour_sets import tied_in_both, tied_in_either
 from samemind.sides.ties import bit_counts
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 _INVARIANCES = {
     Invariance.UNIT_PERMUTATION,

@@ -5,15 +5,12 @@ from __future__ import annotations
 from math import nan
 from typing import TYPE_CHECKING
 
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.measures.base import Floor, Invariance, Pair, Side, measure
 from samemind.measures.shuffling import alignment_floor
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 
 def _debiased(product: Tensor, first: Tensor, second: Tensor) -> Tensor:

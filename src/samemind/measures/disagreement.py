@@ -5,19 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samemind.errors import UndefinedScore
-from samemind.lazy import LazyModule
+from samemind.lazy import np
 from samemind.measures.agreement import agreement
 from samemind.measures.base import Floor, Invariance, Pair, measure
 from samemind.measures.intervals import JOINT_PRIOR, Interval, counts_interval
 from samemind.sides.correctness import correctness, error_rates, joint_counts
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
     from torch import Tensor
-else:
-    np = LazyModule("numpy")
-    torch = LazyModule("torch")
 
 _INVARIANCES = {Invariance.INPUT_CONSTANT, Invariance.TEMPERATURE, Invariance.CLASS_PERMUTATION}
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.measures.base import Invariance, Pair, Side, measure
 from samemind.sides import moments
 from samemind.sides.whitening import directions, rotated_cross_covariance
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 _INVARIANCES = {
     Invariance.UNIT_PERMUTATION,

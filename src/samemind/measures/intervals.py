@@ -11,13 +11,10 @@ from collections.abc import Callable, Sequence
 from math import inf, isfinite, nan, sqrt
 from typing import TYPE_CHECKING, TypeAlias
 
-from samemind.lazy import LazyModule
+from samemind.lazy import np
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
-else:
-    np = LazyModule("numpy")
 
 #: The lower and the upper end; NaN where an end is not known.
 Interval: TypeAlias = tuple[float, float]

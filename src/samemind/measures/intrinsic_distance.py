@@ -6,16 +6,13 @@ from math import exp
 from typing import TYPE_CHECKING
 
 from samemind.errors import UndefinedScore
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.measures.base import Invariance, Pair, Side, measure
 from samemind.sides import distances as pairwise
 from samemind.sides import preprocessing
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 #: The temperatures of the authors' code: 256 from 0.1 to 10.
 _EXPONENTS = (-1.0, 1.0, 256)

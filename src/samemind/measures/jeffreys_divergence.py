@@ -5,16 +5,13 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.measures.base import Floor, Invariance, Pair, Side, measure
 from samemind.measures.shuffling import linear_statistic_variance, normal_floor
 from samemind.sides import preprocessing
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 
 def _divergences(pair: Pair) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.measures.base import Floor, Invariance, Pair, Side, measure
 from samemind.measures.shuffling import (
     GraphCounts,
@@ -16,10 +16,7 @@ from samemind.sides.entering import influence_of_overlaps
 from samemind.sides.nearness import has_few_ties
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 
 def _overlaps(pair: Pair, *, k: int) -> Tensor:

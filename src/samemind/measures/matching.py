@@ -7,15 +7,12 @@ from math import inf, pi
 from typing import TYPE_CHECKING
 
 from samemind.errors import UndefinedScore
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.measures.base import Invariance, Pair, Side, measure
 from samemind.measures.procrustes_distances import influence_on_size_and_shape, size_and_shape
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 _INVARIANCES = {
     Invariance.UNIT_PERMUTATION,

@@ -5,15 +5,12 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.measures.base import Invariance, Pair, measure
 from samemind.sides import distances as pairwise
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 _AT_SCALE = {Invariance.UNIT_PERMUTATION, Invariance.ORTHOGONAL, Invariance.TRANSLATION}
 _COST = "O(N²) per pair, after O(N² D) and N² numbers per model"

@@ -9,7 +9,7 @@ from math import ceil, isfinite, nan
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from samemind.errors import InvalidInput, UndefinedScore, UnknownName
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.measures.intervals import (
     UNKNOWN,
     Interval,
@@ -21,12 +21,9 @@ from samemind.measures.shuffling import paired_floor, sampled_rows
 from samemind.sides.pair import Pair, Side
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from samemind.arrays import Array
-else:
-    torch = LazyModule("torch")
 
 Score: TypeAlias = "float | Tensor"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.measures.base import Floor, Invariance, Pair, measure
 from samemind.measures.knn_jaccard import knn_jaccard
 from samemind.measures.shuffling import GraphCounts, normal_floor, overlap_variance
@@ -28,10 +28,7 @@ from samemind.sides.neighbour_sets import tied_in_either
 from samemind.sides.shared_ranks import AT_ONCE, common_ranks, common_ranks_without, most
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 _INVARIANCES = {
     Invariance.UNIT_PERMUTATION,

@@ -12,17 +12,14 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from samemind.errors import InvalidInput, UndefinedScore
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.registry import Registry
 from samemind.sides.pair import Pair, Side
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from samemind.arrays import Array
-else:
-    torch = LazyModule("torch")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,16 +6,13 @@ from math import pi
 from typing import TYPE_CHECKING
 
 from samemind.errors import InvalidInput
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.measures.base import Invariance, Pair, Side, measure
 from samemind.sides import moments, preprocessing
 from samemind.sides.whitening import directions, rotated_cross_covariance
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 
 def _stretch(side: Side, alpha: float) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import nan, sqrt
 from typing import TYPE_CHECKING
 
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.measures._parts import (
     floor_between,
     influence_of_means,
@@ -26,10 +26,7 @@ from samemind.sides.parts import (
 )
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 _INVARIANCES = {
     Invariance.UNIT_PERMUTATION,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.measures.base import Invariance, Pair, measure
 from samemind.sides import moments
 from samemind.sides.whitening import (
@@ -16,10 +16,7 @@ from samemind.sides.whitening import (
 )
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 
 def _kept(values: Tensor) -> int:

@@ -10,16 +10,13 @@ from collections.abc import Callable
 from math import acos, inf, pi, sqrt
 from typing import TYPE_CHECKING
 
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.measures.base import Invariance, Pair, measure
 from samemind.measures.procrustes_similarity import floor_of, procrustes_similarity
 from samemind.measures.shuffling import nuclear_floor
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 _INVARIANCES = {
     Invariance.UNIT_PERMUTATION,

@@ -7,15 +7,12 @@ from dataclasses import replace
 from math import nan, sqrt
 from typing import TYPE_CHECKING
 
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.measures.base import Floor, Invariance, Pair, measure
 from samemind.measures.shuffling import nuclear_floor
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 _REFERENCE = "Ding et al. (2021), arXiv:2108.01661; Williams et al. (2021), arXiv:2110.14739"
 _COST = "O(N D1 D2 + D1 D2 min(D1, D2)) per pair"

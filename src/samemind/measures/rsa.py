@@ -11,15 +11,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from samemind.errors import UndefinedScore
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.measures.base import Invariance, Pair, Side, measure
 from samemind.sides import distances as pairwise
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 _KRIEGESKORTE = "Kriegeskorte, Mur and Bandettini (2008), doi:10.3389/neuro.06.004.2008"
 _BY_VALUE = "O(N²) per pair, after O(N² D) and N² numbers per model"

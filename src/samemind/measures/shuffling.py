@@ -7,18 +7,13 @@ from dataclasses import replace
 from math import lgamma, pi, sqrt
 from typing import TYPE_CHECKING
 
-from samemind.lazy import LazyModule
+from samemind.lazy import np, torch
 from samemind.measures.promises import Floor
 from samemind.sides import preprocessing
 from samemind.sides.pair import Pair, Side
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
     from torch import Tensor
-else:
-    np = LazyModule("numpy")
-    torch = LazyModule("torch")
 
 _ONE_SIDED = 1.6448536269514722  # 95 % of a normal distribution lies below this many deviations
 

@@ -6,14 +6,11 @@ from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING
 
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.measures.base import Invariance, Pair, measure
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 #: Rows that are worked on at a time: a piece of 1,000 classes stays in the processor's cache.
 ROWS_AT_ONCE = 128

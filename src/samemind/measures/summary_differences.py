@@ -7,15 +7,12 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from samemind.errors import UndefinedScore
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.measures.base import Invariance, Pair, Side, measure
 from samemind.sides.distances import blocks
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 _KEPT = {Invariance.UNIT_PERMUTATION, Invariance.ORTHOGONAL}
 _WANG = "Wang et al. (2020), Towards understanding the instability of network embedding"

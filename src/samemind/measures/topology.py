@@ -8,16 +8,11 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from samemind.errors import MissingExtra, UndefinedScore
-from samemind.lazy import LazyModule
+from samemind.lazy import np, torch
 from samemind.measures.base import Invariance, Pair, Side, measure
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
     from torch import Tensor
-else:
-    np = LazyModule("numpy")
-    torch = LazyModule("torch")
 
 _INVARIANCES = {
     Invariance.UNIT_PERMUTATION,

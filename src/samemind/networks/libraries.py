@@ -6,16 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from samemind.errors import CheckpointError, UnknownName
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.networks.model import Loading, Model, classifier_of
 from samemind.networks.normalising import Normalised, stated
 from samemind.registry import did_you_mean
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
-else:
-    torch = LazyModule("torch")
 
 
 def from_timm(name: str, loading: Loading) -> Model:

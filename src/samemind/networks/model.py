@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.networks.normalising import Normalised
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from samemind.classifier import Classifier
-else:
-    torch = LazyModule("torch")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

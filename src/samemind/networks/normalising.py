@@ -10,16 +10,12 @@ import numpy as np
 
 from samemind.datasets.base import NORMALISATIONS, normalisation, of_unit_pixels
 from samemind.errors import InvalidInput
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 
 if TYPE_CHECKING:
-    import torch
-
     from samemind.execution.devices import Execution
     from samemind.inputs.images import Images
     from samemind.networks.model import Loading, Model
-else:
-    torch = LazyModule("torch")
 
 FIRST, ALL = 100, 1000
 """So many labelled inputs try every named normalisation, and so many the one that did best."""

@@ -15,7 +15,7 @@ from samemind.checkpoints.reading import split_part
 from samemind.datasets.base import NORMALISATIONS
 from samemind.errors import InvalidInput, SamemindError
 from samemind.files.reading import is_file, is_folder
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.networks.libraries import from_timm, from_torchvision, timm_preprocessing
 from samemind.networks.model import Loading, Model, classifier_of, constants_of, n_channels
 from samemind.networks.normalising import Normalised, of_file, stated
@@ -24,12 +24,9 @@ from samemind.registry import did_you_mean
 __all__ = ["Loading", "Model", "load_model", "open_model", "open_models"]
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from samemind.classifier import Classifier
-else:
-    torch = LazyModule("torch")
 
 
 def open_models(references: Sequence[str], loading: Loading) -> list[Model]:

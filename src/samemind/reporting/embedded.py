@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from samemind.figures._boxes import measures_in
 from samemind.figures._matrices import has_several_seeds, matrix_of, short_names, symmetric
@@ -11,16 +11,9 @@ from samemind.figures.base import Results, pair_keys
 from samemind.figures.evidence import levels_of
 from samemind.figures.gallery import KINDS
 from samemind.figures.style import measure_label
-from samemind.lazy import LazyModule
+from samemind.lazy import np, pd
 from samemind.reporting.sheets import Sheets, sheets_of
 from samemind.statistics import classical_map, cluster_order, normalised
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-else:
-    np = LazyModule("numpy")
-    pd = LazyModule("pandas")
 
 CELL = ["dataset", "inputs_dataset", "inputs", "measure", "epsilon"]
 LISTED = (

@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samemind.files.reading import read_json
-from samemind.lazy import LazyModule
+from samemind.lazy import np
 from samemind.results import PARTS, Results
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
-else:
-    np = LazyModule("numpy")
 
 MADE_FILE = "report.json"
 PACKAGE = Path(__file__).parents[1]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from samemind.errors import InvalidInput, StoreError
 from samemind.execution import Executor, InProcess
@@ -18,7 +18,7 @@ from samemind.figures._boxes import measures_in
 from samemind.figures.base import FIGURES, Figure, Results
 from samemind.figures.evidence import verdicts
 from samemind.figures.style import place_label
-from samemind.lazy import LazyModule
+from samemind.lazy import pd
 from samemind.reporting.fingerprint import (
     MADE_FILE,
     contents_of,
@@ -29,11 +29,6 @@ from samemind.reporting.page import Drawn, page_of
 from samemind.reporting.tables import tables_of, write_table
 from samemind.reporting.together import together
 from samemind.results import PARTS
-
-if TYPE_CHECKING:
-    import pandas as pd
-else:
-    pd = LazyModule("pandas")
 
 OURS = (
     *("index.html", "figures", "tables", "scores.parquet", "models.parquet", "study.toml"),

@@ -10,15 +10,10 @@ import base64
 import io
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from samemind.figures.style import as_picture
-from samemind.lazy import LazyModule
-
-if TYPE_CHECKING:
-    import numpy as np
-else:
-    np = LazyModule("numpy")
+from samemind.lazy import np
 
 COLUMNS = 16
 TILES = COLUMNS * 16  # on one sheet

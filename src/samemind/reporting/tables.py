@@ -7,16 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from samemind.figures.base import Results, weak_note
 from samemind.figures.evidence import trend_table
-from samemind.lazy import LazyModule
-
-if TYPE_CHECKING:
-    import pandas as pd
-else:
-    pd = LazyModule("pandas")
+from samemind.lazy import pd
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,20 +11,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from samemind.lazy import LazyModule
+from samemind.lazy import pd
 from samemind.measures.kinds import of_kind
 from samemind.printing import Terminal
 from samemind.statistics.bounds import agreement_bounds
 from samemind.statistics.swaps import LOST, POWER, WON
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from samemind.comparison.flips import Replacement
     from samemind.extraction.looking import Watch
     from samemind.own_models import Comparison
-else:
-    pd = LazyModule("pandas")
 
 #: Up to so many pairs, each measure of each pair has its own line with error and floor.
 FEW_PAIRS = 3

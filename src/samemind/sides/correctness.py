@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samemind.errors import InvalidInput
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from samemind.sides.pair import Pair
-else:
-    torch = LazyModule("torch")
 
 
 def checked_labels(pair: Pair) -> Tensor:

@@ -16,16 +16,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.sides.nearness import is_listed, neighbour_lists
 from samemind.sides.neighbour_sets import NeighbourSets, tied_in_either
 from samemind.sides.pair import Pair, Side
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 #: Of the plain sum of squares at least so much is left, however much is taken off.
 LEAST_LEFT = 0.25

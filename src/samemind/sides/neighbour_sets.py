@@ -10,16 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from samemind.lazy import LazyModule
+from samemind.lazy import np, torch
 from samemind.sides.ties import AT_ONCE, Ties, bit_counts, packed, unpacked
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
     from torch import Tensor
-else:
-    np = LazyModule("numpy")
-    torch = LazyModule("torch")
 
 #: From this many inputs on, lists take less memory than bits (N²/8 bytes against 4 N k).
 LISTED_FROM = 32768

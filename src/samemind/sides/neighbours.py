@@ -12,18 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from samemind.lazy import LazyModule
+from samemind.lazy import np, torch
 from samemind.sides import preprocessing
 from samemind.sides.neighbour_sets import LISTED_FROM, NeighbourSets, as_lists
 from samemind.sides.ties import Ties, packed
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
     from torch import Tensor
-else:
-    np = LazyModule("numpy")
-    torch = LazyModule("torch")
 
 #: Cosines closer than this are equal.
 TIE = 1e-12

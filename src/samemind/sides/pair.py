@@ -10,16 +10,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from samemind.errors import InvalidInput
-from samemind.lazy import LazyModule
 from samemind.sides import polar, preprocessing
 from samemind.sides.side import Prepared, Side
 from samemind.sides.streamed import StreamedSide
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 __all__ = ["Pair", "Prepared", "Side", "StreamedSide"]
 

@@ -11,14 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from samemind.errors import InvalidInput, UndefinedScore
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.sides.pair import Pair, Side, StreamedSide
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 ROWS_AT_ONCE = 4096
 #: Less than this share of a representation is rounding of its class means.

@@ -10,14 +10,11 @@ from collections.abc import Iterator
 from math import sqrt
 from typing import TYPE_CHECKING
 
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.sides import preprocessing
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 #: Singular values from this share of the largest on are brought to one by the iteration.
 SMALLEST = 1e-10

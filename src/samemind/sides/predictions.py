@@ -9,15 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from samemind.errors import InvalidInput
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.sides import preprocessing
 from samemind.sides.held import as_tensor
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 KINDS = ("logits", "probabilities", "decisions")
 #: How far the rows of probabilities may be from adding to 1: what half precision leaves.

@@ -6,17 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from samemind.errors import InvalidInput, UndefinedScore
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.sides import preprocessing
 from samemind.sides.predictions import Predictions, checked_labels, read_predictions
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from samemind.arrays import Array
-else:
-    torch = LazyModule("torch")
 
 Part = TypeVar("Part")
 

@@ -13,16 +13,13 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from samemind.errors import InvalidInput, UndefinedScore
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.sides.held import as_tensor
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from samemind.arrays import Array
-else:
-    torch = LazyModule("torch")
 
 #: Arrays of at most this many numbers are worked on in float64: it costs nothing that is felt.
 SMALL = 2**21

@@ -8,17 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samemind.errors import InvalidInput, UndefinedScore
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.sides.pair import Pair, Side
 from samemind.sides.parts import Classes, classes_of, within_classes
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from samemind.arrays import Array
-else:
-    torch = LazyModule("torch")
 
 #: Inputs beside the classes for each direction of the reference: more directions fit anything.
 INPUTS_FOR_EACH = 5

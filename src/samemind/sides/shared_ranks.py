@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.sides.entering import next_ones
 from samemind.sides.nearness import Ordered, cosines_at, nearest_first
 from samemind.sides.neighbour_sets import tied_in_both
@@ -19,10 +19,7 @@ from samemind.sides.pair import Pair, Side
 from samemind.sides.ties import Ties, bit_counts
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 #: Numbers that a comparison of ranks holds at a time.
 AT_ONCE = 2**22

@@ -6,16 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from samemind.errors import UndefinedScore
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.sides import neighbours, preprocessing
 from samemind.sides.neighbour_sets import NeighbourSets
 from samemind.sides.prepared import Given, Prepared
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 __all__ = ["Prepared", "Side"]
 

@@ -13,17 +13,14 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from samemind.errors import InvalidInput
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.sides import preprocessing
 from samemind.sides.side import Side
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from samemind.arrays import Array
-else:
-    torch = LazyModule("torch")
 
 
 #: The measures that are functions of moments, so that rows can be read in chunks; or, as

@@ -12,15 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from samemind.lazy import LazyModule
+from samemind.lazy import np, torch
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
     from torch import Tensor
-else:
-    np = LazyModule("numpy")
-    torch = LazyModule("torch")
 
 #: Numbers of rows by inputs that are unpacked at a time.
 AT_ONCE = 2**23

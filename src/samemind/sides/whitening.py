@@ -10,15 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from samemind.errors import UndefinedScore
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.sides import preprocessing
 from samemind.sides.pair import Pair, Side, StreamedSide
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 #: A direction with less than this share of the largest variance is rounding: forming the
 #: covariance costs half the digits, and six should be left after dividing by its root.

@@ -16,17 +16,12 @@ from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from samemind.errors import UnreadableFile
 from samemind.files.reading import read_bytes, read_text
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.store.leases import owner, split_owner
-
-if TYPE_CHECKING:
-    import torch
-else:
-    torch = LazyModule("torch")
 
 PROGRESS_FILE = "progress"
 MOST_OF_STATE = 2**38  # bytes; the state of a network that is trained is a few gigabytes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from samemind.arrays import as_pixels
 from samemind.checkpoints.importing import stated_by
@@ -16,18 +16,11 @@ from samemind.datasets.base import DATASETS
 from samemind.errors import InvalidInput
 from samemind.figures.base import Contributions, GalleryItem, Results
 from samemind.inversion import INPUTS_FILE, Inverted, Natural
-from samemind.lazy import LazyModule
+from samemind.lazy import np, pd
 from samemind.store import environment
 from samemind.store.artifacts import Store
 from samemind.study import Study
 from samemind.training import Imported
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-else:
-    np = LazyModule("numpy")
-    pd = LazyModule("pandas")
 
 GALLERY_TARGETS = 6
 

@@ -13,14 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from samemind.errors import InvalidInput
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.registry import did_you_mean
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 # Of red, green and blue, as PIL and torchvision turn colours to grey.
 LUMA = (0.299, 0.587, 0.114)

@@ -11,7 +11,7 @@ from samemind.architectures.base import ARCHITECTURES, load_weights
 from samemind.datasets.base import DATASETS, Dataset, PartOfSplit, Split, normalisation
 from samemind.errors import InvalidInput, TrainingFailed
 from samemind.execution.devices import Execution
-from samemind.lazy import LazyModule
+from samemind.lazy import np, torch
 from samemind.randomness import draw, seed_of
 from samemind.store.artifacts import Store
 from samemind.training.augmentation import augmentation_of
@@ -23,14 +23,8 @@ from samemind.training.recipes import Checkpoint, Evaluated, Imported, Schedule,
 from samemind.training.stopping import Looks
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
-
     from samemind.classifier import Classifier
     from samemind.store.resume import ResumeState
-else:
-    torch = LazyModule("torch")
-    np = LazyModule("numpy")
 
 WEIGHTS_FILE = "weights.safetensors"
 TRAINING_FILE = "training.json"

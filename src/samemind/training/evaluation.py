@@ -19,18 +19,15 @@ from samemind.attacks import (
 from samemind.errors import MissingExtra
 from samemind.execution.devices import memory_reused
 from samemind.execution.unchanged import unchanged
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.randomness import seed_of
 from samemind.training.loading import SplitImages
 from samemind.training.loop import Attacked
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from samemind.classifier import Classifier
-else:
-    torch = LazyModule("torch")
 
 
 def accuracy(

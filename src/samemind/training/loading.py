@@ -14,14 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from samemind.datasets.base import Split
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.randomness import seed_of
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = LazyModule("torch")
 
 # Of the memory that is free: the images share it with the network and its activations.
 SHARE_OF_MEMORY = 0.4

@@ -21,7 +21,7 @@ from samemind.attacks import (
 from samemind.errors import InvalidInput, TrainingFailed
 from samemind.execution.devices import memory_reused
 from samemind.execution.replaying import Replayed
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 from samemind.randomness import seed_of, torch_generator
 from samemind.training.augmentation import augmentation_of, gaussian_noise
 from samemind.training.loading import OriginalImages, SplitImages, loaded
@@ -30,12 +30,9 @@ from samemind.training.recipes import Schedule
 from samemind.training.stopping import Looks
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from samemind.classifier import Classifier
-else:
-    torch = LazyModule("torch")
 
 AfterStep = Callable[[int, int, Callable[[], dict[str, Any]]], None]
 

@@ -16,13 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from samemind.attacks import Ball
 from samemind.errors import InvalidInput
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
-else:
-    torch = LazyModule("torch")
 
 Module = TypeVar("Module", bound="nn.Module")
 

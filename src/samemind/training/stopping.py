@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING
 from samemind.arrays import as_pixels
 from samemind.errors import TrainingFailed
 from samemind.execution.unchanged import modes_kept
-from samemind.lazy import LazyModule
+from samemind.lazy import torch
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from samemind.classifier import Classifier
-else:
-    torch = LazyModule("torch")
 
 LOOK = 250  # images in a forward pass
 
