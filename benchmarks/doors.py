@@ -90,7 +90,7 @@ def main() -> None:
 
         def command_line(errors: bool, floors: int) -> None:
             with redirect_stdout(io.StringIO()):
-                command(files, activations=True, measures=",".join(MEASURES), errors=errors,
+                command(models=files, activations=True, measures=",".join(MEASURES), errors=errors,
                         permutations=floors, out=None, as_json=True)  # fmt: skip
 
         doors = (bare, study, python, command_line)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from samemind.measures import Side as Side
     from samemind.measures import measure as measure
     from samemind.networks.opening import load_model as load_model
-    from samemind.own_models import Comparison as Comparison
     from samemind.own_models import compare as compare
+    from samemind.reporting.comparison import Comparison as Comparison
     from samemind.study import Study as Study
     from samemind.study import read_study as read_study
 
@@ -22,7 +22,7 @@ _PUBLIC = {
     "SamemindError": "samemind.errors",
     "Side": "samemind.measures",
     "Study": "samemind.study",
-    "Comparison": "samemind.own_models",
+    "Comparison": "samemind.reporting.comparison",
     "compare": "samemind.own_models",
     "load_model": "samemind.networks.opening",
     "measure": "samemind.measures",

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
@@ -23,6 +24,7 @@ from samemind.commands.figure import figure
 from samemind.commands.importing import import_
 from samemind.commands.init import init
 from samemind.commands.listing import list_members
+from samemind.commands.options import options_of
 from samemind.commands.rows import print_rows
 from samemind.commands.store import app as store_commands
 from samemind.commands.terminal import console, forget_stdout, prepare_streams, printable
@@ -78,62 +80,72 @@ def root(
     """Do your models think alike? Compare trained networks in what they predict and represent."""
 
 
-@app.command()
-def run(
-    study: StudyName,
-    store: StorePath = DEFAULT_STORE,
-    out: OutPath = None,
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What `samemind run` takes."""
+
+    study: StudyName
+    store: StorePath = DEFAULT_STORE
+    out: OutPath = None
     workers: Annotated[
         int, typer.Option(min=0, help="Worker processes; 0 takes one per core, or one per GPU.")
-    ] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    ] = 0
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto"
     batch_size: Annotated[
         int, typer.Option(min=1, help="Images per forward pass where it does not matter.")
-    ] = 256,
+    ] = 256
     compiled: Annotated[
         bool,
         typer.Option(
             "--compile", help="Train with torch.compile: minutes to start, then faster steps."
         ),
-    ] = False,
-    on: Annotated[Engine, typer.Option(help="Where: this machine, Ray or SLURM.")] = Engine.LOCAL,
-    address: Annotated[str | None, typer.Option(help="Of a Ray cluster; auto finds one.")] = None,
-    partition: Annotated[str | None, typer.Option(help="SLURM partition.")] = None,
-    minutes: Annotated[int | None, typer.Option(min=1, help="Time of a SLURM job.")] = None,
-    gpus: Annotated[float | None, typer.Option(min=0, help="Of one task; Ray shares one.")] = None,
-    cpus: Annotated[int | None, typer.Option(min=1, help="Of one task.")] = None,
-    at_most: Annotated[int | None, typer.Option(min=1, help="SLURM jobs at once.")] = None,
+    ] = False
+    on: Annotated[Engine, typer.Option(help="Where: this machine, Ray or SLURM.")] = Engine.LOCAL
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster; auto finds one.")] = None
+    partition: Annotated[str | None, typer.Option(help="SLURM partition.")] = None
+    minutes: Annotated[int | None, typer.Option(min=1, help="Time of a SLURM job.")] = None
+    gpus: Annotated[float | None, typer.Option(min=0, help="Of one task; Ray shares one.")] = None
+    cpus: Annotated[int | None, typer.Option(min=1, help="Of one task.")] = None
+    at_most: Annotated[int | None, typer.Option(min=1, help="SLURM jobs at once.")] = None
     verify: Annotated[
         bool, typer.Option("--verify", help="Compute a random 1 % of the pairs again in float64.")
-    ] = False,
-) -> None:
+    ] = False
+
+
+@app.command()
+@options_of(RunOptions)
+def run(given: RunOptions) -> None:
     """Build what a study still lacks, and write its report. Run it again to continue."""
     with _told_where_interrupted():
         from samemind.study import read_study
 
-        plan_of = read_study(study)
-        artifacts = Store(store)
-        execution = Execution(device=device, batch_size=batch_size, compiled=compiled)
-        if compiled:
+        plan_of = read_study(given.study)
+        artifacts = Store(given.store)
+        execution = Execution(
+            device=given.device, batch_size=given.batch_size, compiled=given.compiled
+        )
+        if given.compiled:
             check_compiler()
         flags = {
-            "address": address,
-            "partition": partition,
-            "minutes": minutes,
-            "gpus": gpus,
-            "cpus": cpus,
-            "at_most": at_most,
+            "address": given.address,
+            "partition": given.partition,
+            "minutes": given.minutes,
+            "gpus": given.gpus,
+            "cpus": given.cpus,
+            "at_most": given.at_most,
         }
         asked = {name: value for name, value in flags.items() if value is not None}
-        if asked and on is Engine.LOCAL:
+        if asked and given.on is Engine.LOCAL:
             raise InvalidInput(
                 f"--{next(iter(asked)).replace('_', '-')} needs --on ray or --on slurm."
             )
         cluster = plan_of.cluster.model_copy(update=asked)
-        executor = executor_on(on, cluster, artifacts, workers=workers, device=device)
+        executor = executor_on(
+            given.on, cluster, artifacts, workers=given.workers, device=given.device
+        )
         try:
-            _run_until_reported(plan_of, artifacts, executor, execution, out)
-            if verify:
+            _run_until_reported(plan_of, artifacts, executor, execution, given.out)
+            if given.verify:
                 _verify(plan_of, artifacts)
         finally:
             executor.close()

@@ -20,7 +20,7 @@ from samemind.statistics.swaps import LOST, POWER, WON
 if TYPE_CHECKING:
     from samemind.comparison.flips import Replacement
     from samemind.extraction.looking import Watch
-    from samemind.own_models import Comparison
+    from samemind.reporting.comparison import Comparison
 
 #: Up to so many pairs, each measure of each pair has its own line with error and floor.
 FEW_PAIRS = 3

@@ -1,0 +1,216 @@
+"""A comparison of one's own models on its way: what is asked, and what was found so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from samemind.comparison.drift import with_calibration, with_drift
+from samemind.comparison.flips import flip_tables, replacements
+from samemind.comparison.mechanisms import score_mechanisms
+from samemind.comparison.pairs import STUDY_MEASURES, accuracies_of, score_pairs
+from samemind.comparison.probes import retrained_heads, score_heads
+from samemind.comparison.sets import score_sets
+from samemind.comparison.table import COLUMNS, Place, tidy
+from samemind.lazy import pd
+from samemind.measures import measure
+from samemind.measures.choosing import chosen_measures, told_ties
+from samemind.measures.kinds import of_kind
+from samemind.networks.model import Model
+from samemind.reporting.comparison import Comparison
+from samemind.results import GalleryItem
+from samemind.sides.side import Side
+from samemind.store import environment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What is asked of some models.
+
+    - `measures`: names of any kind; None takes the usual ones that the models allow.
+    - `errors`: whether scores have standard errors. `permutations`: for floors that have no closed
+      form; 0 leaves the floors out.
+    - `calibrate`: scores from chance (0) to identity (1) beside the plain ones, with a p-value.
+    - `extrapolate`: scores at N/4 and N/2 inputs, and whether they still move.
+    - `layers`: 'all', or names and relative depths (0.5), compared by `layer_measure` after
+      `pooling` (mean or flatten).
+    - `invert`: so many inverted images of each model, `invert_steps` of descent for each.
+    - `probe`: retrain heads, on half of the inputs, or on `probe_inputs`.
+    - `kind`: what plain arrays hold: "representation", or of predictions "logits",
+      "probabilities" or "decisions" (class numbers).
+    """
+
+    measures: Sequence[str] | None = None
+    errors: bool = True
+    permutations: int = 20
+    calibrate: bool = False
+    extrapolate: bool = False
+    layers: Sequence[str | float] | str | None = None
+    layer_measure: str = "debiased_linear_cka"
+    pooling: str = "mean"
+    invert: int = 0
+    invert_steps: int = 1000
+    probe: bool = False
+    probe_inputs: str | None = None
+    random_seed: int = 0
+    kind: str = "representation"
+
+
+class Work:
+    """A comparison on its way."""
+
+    def __init__(self, *, asked: Asked, sides: dict[str, Side], name: str) -> None:
+        self.asked, self.sides, self.name = asked, sides, name
+        self.notes = [f"{name}: {side.note}." for name, side in sides.items() if side.note]
+        self.gallery: list[GalleryItem] = []
+        self.parts: dict[str, Any] = {}
+        self.class_names: Sequence[str] = ()
+        self.input_classes: Sequence[str] = ()
+        self.replacements = replacements(sides)
+        self.probe_accuracies: dict[str, float] = {}
+        self.measures: list[str] = []
+        self.rows: list[dict[str, Any]] = []
+        self.sets: list[dict[str, Any]] = []
+        # Of arrays only their names are known.
+        self.known = {name: (name, name, 0) for name in sides}
+        self.n_inputs = next(iter(sides.values())).n_inputs if sides else 0
+
+    def add_models(self, models: Sequence[Model]) -> None:
+        self.known = {m.name: (m.reference, m.architecture, m.n_parameters) for m in models}
+
+    @property
+    def place(self) -> Place:
+        architectures = {name: known[1] for name, known in self.known.items()}
+        # The names of the models in figures: architectures, or their own where two share one.
+        if len(set(architectures.values())) < len(architectures):
+            architectures = {name: name for name in architectures}
+        return Place(
+            dataset=self.name,
+            epsilon=0.0,
+            models={name: (architecture, 0) for name, architecture in architectures.items()},
+            inputs_dataset=self.name,
+            n_inputs=self.n_inputs,
+        )
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {"errors": self.asked.errors, "permutations": self.asked.permutations}
+
+    def score(self) -> None:
+        """All pairs, and all models together."""
+        self.measures = chosen_measures(
+            self.asked.measures, self.sides, usual=STUDY_MEASURES, notes=self.notes
+        )
+        self._add_left_out()
+        place, of_pairs = self.place, of_kind("pair", self.measures)
+        scored = score_pairs(self.sides, place.pairs(), of_pairs, **self._settings)
+        scored = self._further(scored, self.sides)
+        self.rows += replace(place, accuracies=accuracies_of(self.sides)).placed(scored)
+        self.notes += told_ties(self.sides, of_pairs)
+        together = score_sets(self.sides, of_kind("set", self.measures))
+        self.sets += [place.columns | row for row in together]
+
+    def _further(
+        self, rows: Iterable[dict[str, Any]], sides: Mapping[str, Side]
+    ) -> Iterable[dict[str, Any]]:
+        if self.asked.calibrate:
+            rows = with_calibration(rows, sides, random_seed=self.asked.random_seed)
+        if self.asked.extrapolate:
+            rows = with_drift(rows, sides, random_seed=self.asked.random_seed)
+        return rows
+
+    def _add_left_out(self) -> None:
+        """A row with its reason for each measure of predictions that no pair allows."""
+        if not all(side.has_logits for side in self.sides.values()) or self.asked.measures:
+            return
+        left = [m for m in of_kind("pair", STUDY_MEASURES) if m not in self.measures]
+        of_logits = [m for m in left if measure(m).reads == "logits"]
+        rows = score_pairs(self.sides, self.place.pairs(), of_logits, both_ways=False)
+        self.rows += self.place.placed(rows)
+
+    def score_inverted(
+        self, owner: str, after: dict[str, Side], before: dict[str, Side] | None
+    ) -> None:
+        """The pairs of an owner on its inverted images, and the mechanisms where asked."""
+        n_inputs = next(iter(after.values())).n_inputs
+        place = replace(self.place, inverted_by=owner, n_inputs=n_inputs)
+        scored = score_pairs(
+            after, place.pairs(), of_kind("pair", self.measures), both_ways=False, **self._settings
+        )
+        self.rows += place.placed(self._further(scored, after))
+        if before is not None:
+            mechanisms = of_kind("mechanism", self.measures)
+            scored = score_mechanisms(before, after, place.pairs(), mechanisms, **self._settings)
+            self.rows += place.placed(scored)
+        together = score_sets(after, of_kind("set", self.measures))
+        self.sets += [place.columns | row for row in together]
+
+    def add_flips(self, **options: Any) -> None:
+        if self.replacements:
+            self.parts |= flip_tables(
+                self.replacements, self.sides, classes=self.class_names, **options
+            )
+
+    def add_probes(self, training: dict[str, Side] | None = None, trained_on: str = "") -> None:
+        """Heads retrained on frozen representations, beside the original ones."""
+        found = retrained_heads(self.sides, training=training, random_seed=self.asked.random_seed)
+        self.probe_accuracies = found.accuracies
+        columns = self.place.columns
+        self.parts["probes"] = pd.DataFrame([columns | row for row in score_heads(found.heads)])
+        where = f"the inputs and compared on the other {found.n_compared:,}"
+        if trained_on:
+            where = f"inputs of {trained_on} and compared on all {found.n_compared:,} inputs"
+        accuracies = ", ".join(f"{n} {a:.4f}" for n, a in found.accuracies.items())
+        self.notes.append(
+            f"Heads were retrained on {found.n_training:,} "
+            f"{'' if trained_on else 'of '}{where}; their accuracies: {accuracies}."
+        )
+
+    def finished(self, readings: pd.DataFrame | None = None) -> Comparison:
+        n_classes = [s.n_classes for s in self.sides.values() if s.has_logits]
+        # Where no measure of pairs was asked for, the table is empty and has its columns.
+        scores = tidy(self.rows) if self.rows else pd.DataFrame(columns=list(COLUMNS))
+        if self.sets:
+            self.parts["sets"] = pd.DataFrame(self.sets)
+        return Comparison(
+            name=f"comparison on {self.name}",
+            scores=scores,
+            models=pd.DataFrame([self._model(name) for name in self.sides]),
+            gallery=self.gallery,
+            study_text=f"# samemind compare: {', '.join(self.sides)}\n# inputs: {self.name}\n",
+            environment=environment.described(),
+            classes={self.name: n_classes[0]} if n_classes else {},
+            notes=self.notes,
+            measures=self.measures,
+            n_inputs=self.n_inputs,
+            readings=readings,
+            replacements=self.replacements,
+            class_names=self.class_names,
+            input_classes=self.input_classes,
+            probe_accuracies=self.probe_accuracies,
+            **self.parts,
+        )
+
+    def _model(self, name: str) -> dict[str, Any]:
+        side, (reference, _, parameters) = self.sides[name], self.known[name]
+        accuracy = float("nan")
+        if side.has_logits and side.has_labels:
+            accuracy = float((side.predictions == side.labels).double().mean())
+        return {
+            "model": name,
+            "architecture": self.place.models[name][0],
+            "parameters": parameters,
+            "representation_size": side.representation.shape[1] if side.has_representation else 0,
+            "classes": side.n_classes if side.has_logits else None,
+            "clean_accuracy": accuracy,
+            "reference": reference,
+            "dataset": self.name,
+            "epsilon": 0.0,
+            "random_seed": 0,
+            "adversarial_accuracy": float("nan"),
+            "attack_epsilon": float("nan"),
+            "attack": None,
+            "n_test": self.n_inputs,
+            "is_weak": False,
+        }

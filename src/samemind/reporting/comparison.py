@@ -1,0 +1,145 @@
+"""What `samemind.compare` found, and where it goes: a terminal, a notebook, a report, a paper."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from samemind.errors import UnknownName
+from samemind.lazy import pd
+from samemind.registry import did_you_mean
+from samemind.results import PARTS, Results
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+    from samemind.comparison.flips import Replacement
+
+_JSON_PARTS = tuple(part for part in PARTS if part.name != "contributions")
+
+
+def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {str(k): None if v is None or v != v else v for k, v in row.items()}
+        for row in table.to_dict("records")
+    ]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Results):
+    """Everything that a comparison of one's own models found.
+
+    - `measures`: those that were computed. `n_inputs`: how many the models looked at.
+    - `readings`: a row per model: what was read of it, and how its inputs were prepared.
+    - `replacements`: of the first model by each other one, where there are labels.
+    - `class_names`: of the models, which labels are counted in; `input_classes`: of the inputs.
+    """
+
+    measures: Sequence[str] = ()
+    n_inputs: int = 0
+    readings: pd.DataFrame | None = None
+    replacements: Sequence[Replacement] = ()
+    class_names: Sequence[str] = ()
+    input_classes: Sequence[str] = ()
+    probe_accuracies: Mapping[str, float] = field(default_factory=dict)
+
+    def __getattr__(self, name: str) -> Any:
+        """What it has not itself its table of scores may have, as `.empty` or `.set_index`."""
+        if name.startswith("_") or "scores" not in vars(self):
+            raise AttributeError(f"'{type(self).__name__}' has no attribute '{name}'")
+        return getattr(self.scores, name)
+
+    def __getitem__(self, columns: Any) -> Any:
+        """Columns of the table of scores."""
+        return self.scores[columns]
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __repr__(self) -> str:
+        from samemind.printing import Terminal
+        from samemind.reporting.terminal import show
+
+        held = io.StringIO()
+        show(self, Terminal(file=held, width=100), tolerance=0.01)
+        return held.getvalue()
+
+    def _repr_html_(self) -> str:
+        from samemind.reporting.terminal import as_html
+
+        return as_html(self)
+
+    def report(self, folder: str | Path) -> Path:
+        """Writes the page, figures and tables into a folder, and names the page.
+
+        **Raises:** `InvalidInput` for a folder that holds something else; `StoreError` where it
+        cannot be written.
+        """
+        from samemind.reporting import write_report
+
+        return write_report(self, Path(folder))
+
+    def figure(self, name: str) -> matplotlib.figure.Figure:
+        """The figure of this name, from `samemind list figures`.
+
+        **Raises:** `UnknownName`; `InvalidInput` where the results lack what it needs.
+        """
+        from samemind.figures.base import FIGURES
+
+        return FIGURES[name](self)
+
+    def latex(self, name: str = "scores-summary") -> str:
+        """A table of the report in LaTeX (booktabs).
+
+        **Raises:** `UnknownName`, with the tables that there are.
+        """
+        from samemind.reporting.tables import latex, tables_of
+
+        tables = {table.name: table for table in tables_of(self)}
+        if name not in tables:
+            raise UnknownName(
+                f"No table is called '{name}'. {did_you_mean(name, list(tables))}"
+                f"There are: {', '.join(tables)}."
+            )
+        return latex(tables[name])
+
+    def as_record(self) -> dict[str, Any]:
+        """Everything as plain data; what is undefined is None."""
+        models = [
+            {
+                "name": m["model"],
+                "reference": m["reference"],
+                "architecture": m["architecture"],
+                "parameters": m["parameters"] or None,
+                "representation_size": m["representation_size"] or None,
+                "classes": m["classes"],
+                "accuracy": m["clean_accuracy"],
+            }
+            for m in _plain(self.models)
+        ]
+        dataset = str(self.models["dataset"].iloc[0])
+        optional = {part.name: None for part in _JSON_PARTS} | {
+            part.name: _plain(table) for part, table in self.parts() if part in _JSON_PARTS
+        }
+        return {
+            "schema": 1,
+            "inputs": {
+                "name": dataset,
+                "count": self.n_inputs,
+                "classes": list(self.input_classes),
+            },
+            "models": models,
+            "scores": _plain(self.scores),
+            "replacements": [{"a": r.a, "b": r.b} | r.swap.as_record() for r in self.replacements],
+            "readings": [] if self.readings is None else _plain(self.readings),
+            "notes": list(self.notes),
+            **optional,
+        }
+
+    def to_json(self) -> str:
+        """`as_record` as JSON text."""
+        return json.dumps(self.as_record(), indent=1, allow_nan=False, default=str)
