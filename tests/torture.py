@@ -23,9 +23,9 @@ from pathlib import Path
 
 import torch
 
-from samemind.cli import _end
 from samemind.execution import InProcess
 from samemind.execution.devices import Execution
+from samemind.lazy import Interruptions
 from samemind.store.artifacts import NO_KINDS, Store
 from samemind.study import Study, read_study
 from samemind.study.running import Advance, advance
@@ -40,7 +40,7 @@ def fork(work: Callable[[], object]) -> int:
         return child
     status = 1
     try:
-        signal.signal(signal.SIGTERM, _end)
+        signal.signal(signal.SIGTERM, Interruptions())
         work()
         status = 0
     except KeyboardInterrupt:

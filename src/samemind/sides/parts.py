@@ -252,7 +252,7 @@ def block_squares(side: Side, classes: Classes) -> Tensor | None:
         moments = torch.zeros(shape, dtype=torch.float64, device=side.device)
         for rows in _pieces(side):
             mine, codes = side.factor_rows(rows).double(), classes.codes[rows]
-            for one in codes.unique().tolist():
+            for one in codes.unique().cpu().tolist():
                 some = mine[codes == one]
                 moments[one] += some.T @ some
         flat = moments.flatten(1)
