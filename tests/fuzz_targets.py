@@ -437,9 +437,6 @@ TARGETS = {
         _tables, _read_table,
         ("pyarrow.parquet:read_metadata", "safetensors.numpy:load_file", "json:loads"),
     ),
-    "store": Target(
-        _store, _read_store,
-        ("samemind.store.artifacts:read_json", "samemind.store.artifacts:read_text"),
-    ),
+    "store": Target(_store, _read_store, ("samemind.files.reading:read_bytes",)),
     "resume": Target(_resume, _read_resume, ("torch:load", "samemind.store.resume:read")),
 }  # fmt: skip
