@@ -11,11 +11,11 @@ from matplotlib.collections import PathCollection
 from matplotlib.markers import MarkerStyle
 
 from samemind.errors import InvalidInput
-from samemind.figures._needs import NEEDS, families_of
 from samemind.figures._predictions import pair_bounds
 from samemind.figures.base import FIGURES, Results, figure
 from samemind.figures.evidence import trend_table, verdicts
 from samemind.figures.measure_agreement import mean_rank_correlations
+from samemind.figures.needs import NEEDS, families_of
 from samemind.figures.normalised_similarity import normalised_rows
 from samemind.reporting.report import drawing_plan
 from samemind.reporting.together import together

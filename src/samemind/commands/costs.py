@@ -47,7 +47,7 @@ def verdict_ahead(study: Study) -> list[str]:
 
     **Cost:** none: it looks at the grid alone.
     """
-    from samemind.figures._needs import PREDICTIONS, representation_measures
+    from samemind.figures.needs import PREDICTIONS, representation_measures
     from samemind.statistics.trends import FEWEST_UNITS, findable_change
     from samemind.statistics.verdict import too_few
 

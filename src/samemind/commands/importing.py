@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from samemind.commands.numbers import numbers_in
+from samemind.commands.options import options_of
 from samemind.commands.terminal import console
 
 
-def import_(
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What `samemind import` takes."""
+
     sources: Annotated[
         list[str],
         typer.Argument(
             metavar="FILE...",
             help="Checkpoint files, names from `list checkpoints`, timm:NAME or torchvision:NAME.",
         ),
-    ],
+    ]
     dataset: Annotated[
         str | None,
         typer.Option(
             help="What they were trained on; see `list datasets` [default: that of a published "
             "checkpoint]."
         ),
-    ] = None,
+    ] = None
     architecture: Annotated[
         str | None,
         typer.Option(
             help="See `list architectures`; also timm:NAME, torchvision:NAME, "
             "python:MODULE:FUNCTION [default: what the file's name says, or its keys]."
         ),
-    ] = None,
+    ] = None
     epsilon: Annotated[
         float | None,
         typer.Option(
@@ -40,8 +45,8 @@ def import_(
             help="Radius of the attack in training, for pixels in [0, 1]; 0 for standard training "
             "[default: what the file's name says].",
         ),
-    ] = None,
-    norm: Annotated[str | None, typer.Option(help="Of that radius: L2 or Linf.")] = None,
+    ] = None
+    norm: Annotated[str | None, typer.Option(help="Of that radius: L2 or Linf.")] = None
     mean: Annotated[
         str | None,
         typer.Option(
@@ -49,11 +54,11 @@ def import_(
             "or 0 … 255 "
             "[default: what the file holds, else the dataset's]."
         ),
-    ] = None,
-    std: Annotated[str | None, typer.Option(help="As --mean.")] = None,
+    ] = None
+    std: Annotated[str | None, typer.Option(help="As --mean.")] = None
     random_seed: Annotated[
         int, typer.Option(help="Tells several runs of one kind apart in tables.")
-    ] = 0,
+    ] = 0
     trust: Annotated[
         bool,
         typer.Option(
@@ -61,18 +66,21 @@ def import_(
             help="Read files that hold more than tensors, which may run code from them, in a "
             "process of its own from which only tensors come back.",
         ),
-    ] = False,
+    ] = False
     part: Annotated[
         str | None,
         typer.Option(
             help="Which network, by name or number from 0, where a file holds several; for one "
             "file of some, FILE::PART."
         ),
-    ] = None,
+    ] = None
     store: Annotated[
         Path, typer.Option(envvar="SAMEMIND_STORE", help="Folder of the finished artifacts.")
-    ] = Path("runs/store"),
-) -> None:
+    ] = Path("runs/store")
+
+
+@options_of(Options)
+def import_(given: Options) -> None:
     """Bring checkpoints from elsewhere into the store, and print the lines for a study file."""
     from samemind.checkpoints.importing import (
         IMPORT_FILE,
@@ -86,20 +94,20 @@ def import_(
     from samemind.store.artifacts import Store
 
     claims = Claims(
-        dataset=dataset,
-        architecture=architecture,
-        norm=norm,
-        epsilon=epsilon,
-        mean=numbers_in(mean, "--mean"),
-        std=numbers_in(std, "--std"),
-        random_seed=random_seed,
-        is_trusted=trust,
-        part=part,
+        dataset=given.dataset,
+        architecture=given.architecture,
+        norm=given.norm,
+        epsilon=given.epsilon,
+        mean=numbers_in(given.mean, "--mean"),
+        std=numbers_in(given.std, "--std"),
+        random_seed=given.random_seed,
+        is_trusted=given.trust,
+        part=given.part,
     )
-    artifacts = Store(store)
+    artifacts = Store(given.store)
     artifacts.check_writable()
     recipes = []
-    for source in sources:
+    for source in given.sources:
         recipe = import_checkpoint(source, artifacts, claims)
         recipes.append(recipe)
         steps = artifacts.open(recipe).json(IMPORT_FILE)["steps"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from samemind.figures._boxes import draw_box, weak_handles
+from samemind.figures.boxes import draw_box, weak_handles
 from samemind.figures.style import (
     epsilon_text,
     legend_below,

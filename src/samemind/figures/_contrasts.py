@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from samemind.figures._needs import families_of, representation_measures
 from samemind.figures._trend_table import levels_of, pairs_of
+from samemind.figures.needs import families_of, representation_measures
 from samemind.figures.style import dataset_label, measure_label
 from samemind.lazy import pd
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from samemind.figures._boxes import (
+from samemind.figures.base import Results
+from samemind.figures.boxes import (
     MANY_POINTS,
     Group,
     across_architectures,
@@ -15,8 +16,7 @@ from samemind.figures._boxes import (
     measures_in,
     places_in_box,
 )
-from samemind.figures._needs import on_predictions
-from samemind.figures.base import Results
+from samemind.figures.needs import on_predictions
 from samemind.figures.style import COLOUR, legend_below, letter, measure_label
 from samemind.lazy import np, pd
 from samemind.statistics import agreement_bounds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from samemind.figures._boxes import (
+from samemind.figures.boxes import (
     Group,
     box_panels,
     draw_groups,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from samemind.errors import InvalidInput
-from samemind.figures._needs import NEEDS, NEEDS_ANOTHER_STUDY
+from samemind.figures.needs import NEEDS, NEEDS_ANOTHER_STUDY
 from samemind.figures.style import dataset_label
 from samemind.registry import Registry
 from samemind.results import (

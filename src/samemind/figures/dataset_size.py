@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from samemind.figures._boxes import Group, groups_of
-from samemind.figures._needs import families_of, on_inverted
 from samemind.figures._representations import draw_representations
 from samemind.figures.base import Results, figure
+from samemind.figures.boxes import Group, groups_of
+from samemind.figures.needs import families_of, on_inverted
 
 if TYPE_CHECKING:
     import matplotlib.figure

@@ -11,9 +11,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from samemind.figures._boxes import across_architectures
 from samemind.figures._contrasts import beside_own_inputs, by_training_set
-from samemind.figures._needs import PREDICTIONS, representation_measures
 from samemind.figures._predictions import pair_bounds
 from samemind.figures._trend_table import (
     ALL,
@@ -25,6 +23,8 @@ from samemind.figures._trend_table import (
     unit_names,
 )
 from samemind.figures.base import Results
+from samemind.figures.boxes import across_architectures
+from samemind.figures.needs import PREDICTIONS, representation_measures
 from samemind.figures.style import dataset_label, measure_label
 from samemind.lazy import pd
 

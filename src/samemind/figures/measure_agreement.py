@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from samemind.figures._boxes import measures_in
 from samemind.figures.base import Results, figure
+from samemind.figures.boxes import measures_in
 from samemind.figures.style import measure_label, new_figure, place_label
 from samemind.lazy import np
 from samemind.statistics import rank_correlations

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from samemind.figures._matrices import (
+from samemind.figures.base import Results, figure
+from samemind.figures.matrices import (
     has_several_seeds,
     matrix_of,
     rows_of_one_place,
@@ -13,7 +14,6 @@ from samemind.figures._matrices import (
     title_of,
     weak_names,
 )
-from samemind.figures.base import Results, figure
 from samemind.figures.style import epsilon_text, legend_below, looks_of, measure_label, new_figure
 from samemind.lazy import np
 from samemind.statistics import classical_map

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from samemind.figures._boxes import box_panels, draw_groups, groups_of, legend_handles, measures_in
-from samemind.figures._needs import on_inverted, on_neighbours
 from samemind.figures.base import Results, figure
+from samemind.figures.boxes import box_panels, draw_groups, groups_of, legend_handles, measures_in
+from samemind.figures.needs import on_inverted, on_neighbours
 from samemind.figures.style import legend_below, letter, measure_label, neighbours_of
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from samemind.figures._boxes import box_panels, draw_groups, groups_of, measures_in
 from samemind.figures.base import Results, figure
+from samemind.figures.boxes import box_panels, draw_groups, groups_of, measures_in
 from samemind.figures.evidence import levels_of
 from samemind.figures.style import COLOUR, letter, measure_label
 from samemind.statistics import normalised

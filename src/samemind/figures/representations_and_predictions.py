@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from samemind.figures._boxes import measures_in, weak_handles
 from samemind.figures.base import Results, figure
+from samemind.figures.boxes import measures_in, weak_handles
 from samemind.figures.evidence import PREDICTIONS, representation_measures
 from samemind.figures.style import (
     COLOUR,

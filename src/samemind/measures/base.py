@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, Required, TypedDict, Unpack
 
 from samemind.errors import InvalidInput, UnknownName
 from samemind.measures.intervals import Interval
@@ -79,30 +79,47 @@ class Measures(Registry[Measure]):
 MEASURES = Measures("measure", "samemind.measures")
 
 
-def measure(
-    *,
-    reads: Literal["representation", "logits"],
-    family: str,
-    bounds: tuple[float, float],
-    identical: float | None,
-    invariances: frozenset[Invariance] | set[Invariance],
-    reference: str,
-    cost: str,
-    larger_is_more_similar: bool = True,
-    is_symmetric: bool = True,
-    needs_labels: bool = False,
-    matches_inputs: bool = True,
-    per_input: Callable[..., Tensor] | None = None,
-    influence: Callable[..., Tensor | None] | None = None,
-    floor: Callable[..., Floor | None] | None = None,
-    interval: Callable[..., Interval] | None = None,
-    is_without_sign: bool = False,
-    unsettled: Callable[..., str | None] | None = None,
-    shuffle: Callable[[Pair, torch.Generator], Pair] | None = None,
-    no_standard_error: str | None = None,
-    sees: str | None = None,
-    cannot_see: str | None = None,
-) -> Callable[[Callable[..., Score]], Measure]:
+class Declared(TypedDict, total=False):
+    """What a measure may say of itself; see `measure`."""
+
+    reads: Required[Literal["representation", "logits"]]
+    family: Required[str]
+    bounds: Required[tuple[float, float]]
+    identical: Required[float | None]
+    invariances: Required[frozenset[Invariance] | set[Invariance]]
+    reference: Required[str]
+    cost: Required[str]
+    larger_is_more_similar: bool
+    is_symmetric: bool
+    needs_labels: bool
+    matches_inputs: bool
+    per_input: Callable[..., Tensor] | None
+    influence: Callable[..., Tensor | None] | None
+    floor: Callable[..., Floor | None] | None
+    interval: Callable[..., Interval] | None
+    is_without_sign: bool
+    unsettled: Callable[..., str | None] | None
+    shuffle: Callable[[Pair, torch.Generator], Pair] | None
+    no_standard_error: str | None
+    sees: str | None
+    cannot_see: str | None
+
+
+_UNLESS_SAID = {
+    "larger_is_more_similar": True,
+    "is_symmetric": True,
+    "needs_labels": False,
+    "matches_inputs": True,
+}
+# Declarations that a member keeps under another name, beside its methods.
+_KEPT_AS = {
+    "influence": "influence_of_inputs",
+    "floor": "closed_form_floor",
+    "interval": "declared_interval",
+}
+
+
+def measure(**declared: Unpack[Declared]) -> Callable[[Callable[..., Score]], Measure]:
     """Makes a function of a `Pair` a member of the registry, under the function's name.
 
     **Arguments:**
@@ -125,39 +142,25 @@ def measure(
     it has no value; `Measure.score` turns that into an error that says why.
     """
 
+    unknown = declared.keys() - Declared.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"A measure declares no '{sorted(unknown)[0]}'.")
+
     def register(compute: Callable[..., Score]) -> Measure:
         settings = {
             parameter.name: parameter.default
             for parameter in inspect.signature(compute).parameters.values()
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY
         }
+        kept: dict[str, Any] = _UNLESS_SAID | {_KEPT_AS.get(n, n): v for n, v in declared.items()}
+        kept["invariances"] = frozenset(declared["invariances"])
         member = Measure(
             name=compute.__name__,
             summary=(inspect.getdoc(compute) or "").partition("\n")[0],
-            reads=reads,
-            family=family,
-            bounds=bounds,
-            identical=identical,
-            larger_is_more_similar=larger_is_more_similar,
-            is_symmetric=is_symmetric,
-            needs_labels=needs_labels,
-            matches_inputs=matches_inputs,
-            invariances=frozenset(invariances),
-            reference=reference,
-            cost=cost,
             parameter=next(iter(settings), None),
             settings=settings,
             compute=compute,
-            per_input=per_input,
-            influence_of_inputs=influence,
-            closed_form_floor=floor,
-            declared_interval=interval,
-            is_without_sign=is_without_sign,
-            unsettled=unsettled,
-            shuffle=shuffle,
-            no_standard_error=no_standard_error,
-            sees=sees,
-            cannot_see=cannot_see,
+            **kept,
         )
         # Doctests and `help` read the documentation from the member.
         object.__setattr__(member, "__doc__", compute.__doc__)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from samemind.figures._boxes import measures_in
-from samemind.figures._matrices import has_several_seeds, matrix_of, short_names, symmetric
 from samemind.figures.base import Results, pair_keys
+from samemind.figures.boxes import measures_in
 from samemind.figures.evidence import levels_of
 from samemind.figures.gallery import KINDS
+from samemind.figures.matrices import has_several_seeds, matrix_of, short_names, symmetric
 from samemind.figures.style import measure_label
 from samemind.lazy import np, pd
 from samemind.reporting.sheets import Sheets, sheets_of

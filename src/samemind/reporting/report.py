@@ -14,8 +14,8 @@ from typing import Any
 
 from samemind.errors import InvalidInput, StoreError
 from samemind.execution import Executor, InProcess
-from samemind.figures._boxes import measures_in
 from samemind.figures.base import FIGURES, Figure, Results
+from samemind.figures.boxes import measures_in
 from samemind.figures.evidence import verdicts
 from samemind.figures.style import place_label
 from samemind.lazy import pd
