@@ -40,7 +40,7 @@ from samemind.training.loading import (
     images_for_training,
     loaded,
 )
-from samemind.training.loop import Chance
+from samemind.training.progress import Chance
 
 CPU = torch.device("cpu")
 DIGITS = DATASETS["digits"]

@@ -8,7 +8,6 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from samemind.arrays import as_pixels
 from samemind.attacks import (
     Attack,
     Ball,
@@ -18,14 +17,14 @@ from samemind.attacks import (
     projected_gradient_descent,
     value_and_gradient,
 )
-from samemind.errors import InvalidInput, TrainingFailed
+from samemind.errors import InvalidInput
 from samemind.execution.devices import memory_reused
 from samemind.execution.replaying import Replayed
 from samemind.lazy import torch
-from samemind.randomness import seed_of, torch_generator
-from samemind.training.augmentation import augmentation_of, gaussian_noise
+from samemind.randomness import torch_generator
 from samemind.training.loading import OriginalImages, SplitImages, loaded
 from samemind.training.parallel import Group, alone
+from samemind.training.progress import Chance, Seen, SoFar
 from samemind.training.recipes import Schedule
 from samemind.training.stopping import Looks
 
@@ -83,76 +82,41 @@ def train(
     classifier.train()
     group.share_statistics(classifier)
     labels = labels.to(device)
-    optimiser = torch.optim.SGD(
-        classifier.parameters(),
-        lr=schedule.learning_rate,
-        momentum=schedule.momentum,
-        weight_decay=schedule.weight_decay,
-    )
-    steps_per_epoch = steps_in_epoch(len(labels), schedule.batch_size)
-    total = steps_per_epoch * schedule.epochs
-    done, history, running = 0, [], [0.0, 0, 0]
+    so_far = SoFar(classifier, schedule, group, looks, per_epoch=_per_epoch(labels, schedule))
     if state is not None:
-        done, history, running = state["done"], list(state["history"]), list(state["running"])
-        classifier.load_state_dict(state["classifier"])
-        optimiser.load_state_dict(state["optimiser"])
-        if looks is not None:
-            looks.best = state["best"]
+        so_far.restore(state)
     # In evaluation mode for the attack and in training mode for the update: two graphs.
     compile_if_asked: Any = torch.compile if compiled else lambda module: module
     attacked = Attacked(compile_if_asked(classifier), attack, precision=schedule.precision)
     update = Update(compile_if_asked(group.wrap(classifier)), schedule.precision, group)
-    augment = augmentation_of(schedule.augmentation).on_device
+    seen = Seen(schedule, group, random_seed)
     chance = Chance(labels, schedule.chance_epochs, warm_up=schedule.warm_up_epochs)
-
-    def current() -> dict[str, Any]:
-        return {
-            "done": done,
-            "history": history,
-            "running": running,
-            "classifier": classifier.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            **({"best": looks.best} if looks is not None else {}),
-        }
-
-    order = enumerate(batches(len(labels), schedule, random_seed, first=done), start=done)
+    first = so_far.done
+    order = enumerate(batches(len(labels), schedule, random_seed, first=first), start=first)
     forked = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
     with forked, classifier.watched():
         for indices, batch in loaded(images, order, device=device, workers=loaders):
-            # Dropout draws from torch's own state: seeded by step, so a resumed run draws alike.
-            torch.manual_seed(seed_of(random_seed, "step", done))
-            for settings in optimiser.param_groups:
-                settings["lr"] = schedule.learning_rate_at(done, steps_per_epoch)
-            x = augment(as_pixels(batch), torch_generator(random_seed, "augmentation", done))
-            if schedule.noise:
-                x = gaussian_noise(x, schedule.noise, torch_generator(random_seed, "noise", done))
+            step = so_far.begin_step(random_seed)
             y = labels[indices.to(device, non_blocking=True)]
-            # Every process makes the whole batch and keeps its share, so that the random numbers
-            # of an image do not depend on how many processes there are.
-            own_ball = group.share_of_ball(ball, x)
-            x, y = group.share(x), group.share(y)
-            x = x.contiguous(memory_format=torch.channels_last)
-            generator = torch_generator(random_seed, "attack", done)
-            x = attacked(x, y, own_ball, generator=generator)
-            optimiser.zero_grad(set_to_none=True)
+            x, y, own_ball = seen(batch, y, ball, step)
+            x = attacked(x, y, own_ball, generator=torch_generator(random_seed, "attack", step))
+            so_far.optimiser.zero_grad(set_to_none=True)
             losses, right = update(x, y, len(indices))
-            optimiser.step()
-            done += 1
-            running = [running[0] + losses, running[1] + right, running[2] + len(indices)]
-            if done % steps_per_epoch == 0:
-                history.append(_epoch(group.summed(running), done // steps_per_epoch))
-                chance.check(history)
-                running = [0.0, 0, 0]
+            so_far.optimiser.step()
+            if so_far.end_step(losses, right, len(indices)):
+                chance.check(so_far.history)
             # Before the state is saved: a run that goes on from it must not miss the look.
-            if looks is not None and looks.are_enough(classifier, done):
-                if running[2]:
-                    history.append(_epoch(group.summed(running), done / steps_per_epoch))
-                return [*history[:-1], history[-1] | {"held_out_accuracy": looks.best}]
+            if looks is not None and looks.are_enough(classifier, so_far.done):
+                return so_far.ended_early()
             if after_step is not None:
-                after_step(done, total, current)
+                after_step(so_far.done, so_far.total, so_far.state)
     if looks is not None:
-        raise looks.failure(total)
-    return history
+        raise looks.failure(so_far.total)
+    return so_far.history
+
+
+def _per_epoch(labels: Tensor, schedule: Schedule) -> int:
+    return steps_in_epoch(len(labels), schedule.batch_size)
 
 
 def steps_in_epoch(count: int, batch_size: int) -> int:
@@ -280,46 +244,3 @@ def mixed_precision(precision: str, device: torch.device):
     if precision == "bfloat16":
         return torch.autocast(device.type, torch.bfloat16)
     raise InvalidInput(f"No precision is called '{precision}'. Known: bfloat16, float32.")
-
-
-def _epoch(running: list[float], epoch: float) -> dict[str, float]:
-    loss = running[0] / running[2]
-    if not math.isfinite(loss):
-        raise TrainingFailed(f"The training loss was {loss} in epoch {math.ceil(epoch)}. {ADVICE}")
-    return {"epoch": epoch, "loss": loss, "accuracy": running[1] / running[2]}
-
-
-ADVICE = (
-    "Lower the learning rate of the study ([training] learning_rate), name lower ones to fall "
-    "back on ([training] fallback_learning_rates), or make an exception for this architecture "
-    "([[training.exceptions]])."
-)
-
-
-class Chance:
-    """The rule that stops a training which learns nothing.
-
-    Chance is the share of the most frequent class, and no better means: within three standard
-    errors of it. The accuracy is the one on what is trained on, adversarial examples included, on
-    which a network that gives one answer for everything does no better than chance either. Epochs
-    of the warm-up do not count: its first learning rates may be too low to learn by.
-    """
-
-    def __init__(self, labels: Tensor, epochs: int, warm_up: int = 0) -> None:
-        self.epochs = epochs
-        self.warm_up = warm_up
-        share = float(labels.bincount().max()) / len(labels)
-        self.level = share + 3 * math.sqrt(share * (1 - share) / len(labels))
-
-    def check(self, history: list[dict[str, float]]) -> None:
-        """Raises `TrainingFailed` when the last epochs were all at chance."""
-        last = history[self.warm_up :][-self.epochs :] if self.epochs else []
-        if not last or len(last) < self.epochs or self.level >= 1:
-            return
-        best = max(epoch["accuracy"] for epoch in last)
-        if best <= self.level:
-            raise TrainingFailed(
-                f"After {len(history)} epochs the accuracy in training was still at chance: at "
-                f"most {best:.1%} in the last {self.epochs} epochs, where a constant answer gives "
-                f"{self.level:.1%} or less. {ADVICE}"
-            )
