@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -24,7 +23,7 @@ from samemind.lazy import torch
 from samemind.randomness import torch_generator
 from samemind.training.loading import OriginalImages, SplitImages, loaded
 from samemind.training.parallel import Group, alone
-from samemind.training.progress import Chance, Seen, SoFar
+from samemind.training.progress import Seen, SoFar, steps_in_epoch
 from samemind.training.recipes import Schedule
 from samemind.training.stopping import Looks
 
@@ -68,7 +67,7 @@ def train(
     - `compiled`: whether torch compiles the network; the values agree to rounding.
     - `group`: the processes that train this model together, see `samemind.training.parallel`.
     - `looks`: at images held out, for a schedule that stops at an accuracy; the last epoch then
-      ends with its step, and also has the accuracy on these, 'held_out_accuracy'.
+      ends with its step, and also has 'held_out_accuracy'.
 
     **Raises:** `TrainingFailed` when the loss is not finite, the accuracy stays at chance, or it
     never gets where the schedule stops.
@@ -82,17 +81,12 @@ def train(
     classifier.train()
     group.share_statistics(classifier)
     labels = labels.to(device)
-    so_far = SoFar(classifier, schedule, group, looks, per_epoch=_per_epoch(labels, schedule))
-    if state is not None:
-        so_far.restore(state)
-    # In evaluation mode for the attack and in training mode for the update: two graphs.
-    compile_if_asked: Any = torch.compile if compiled else lambda module: module
+    so_far = SoFar(classifier, labels, schedule, group, looks, state)
+    compile_if_asked: Any = torch.compile if compiled else lambda module: module  # two graphs
     attacked = Attacked(compile_if_asked(classifier), attack, precision=schedule.precision)
     update = Update(compile_if_asked(group.wrap(classifier)), schedule.precision, group)
     seen = Seen(schedule, group, random_seed)
-    chance = Chance(labels, schedule.chance_epochs, warm_up=schedule.warm_up_epochs)
-    first = so_far.done
-    order = enumerate(batches(len(labels), schedule, random_seed, first=first), start=first)
+    order = enumerate(batches(len(labels), schedule, random_seed, so_far.done), so_far.done)
     forked = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
     with forked, classifier.watched():
         for indices, batch in loaded(images, order, device=device, workers=loaders):
@@ -103,8 +97,7 @@ def train(
             so_far.optimiser.zero_grad(set_to_none=True)
             losses, right = update(x, y, len(indices))
             so_far.optimiser.step()
-            if so_far.end_step(losses, right, len(indices)):
-                chance.check(so_far.history)
+            so_far.end_step(losses, right, len(indices))
             # Before the state is saved: a run that goes on from it must not miss the look.
             if looks is not None and looks.are_enough(classifier, so_far.done):
                 return so_far.ended_early()
@@ -113,16 +106,6 @@ def train(
     if looks is not None:
         raise looks.failure(so_far.total)
     return so_far.history
-
-
-def _per_epoch(labels: Tensor, schedule: Schedule) -> int:
-    return steps_in_epoch(len(labels), schedule.batch_size)
-
-
-def steps_in_epoch(count: int, batch_size: int) -> int:
-    """The number of batches of an epoch; a single image left over joins the last batch."""
-    # One image alone has no variance for batch normalisation.
-    return max(1, math.ceil(count / batch_size) - (count % batch_size == 1))
 
 
 def batches(count: int, schedule: Schedule, random_seed: int, first: int = 0) -> Iterator[Tensor]:

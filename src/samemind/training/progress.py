@@ -21,20 +21,28 @@ if TYPE_CHECKING:
     from samemind.classifier import Classifier
 
 
+def steps_in_epoch(count: int, batch_size: int) -> int:
+    """The number of batches of an epoch; a single image left over joins the last batch."""
+    # One image alone has no variance for batch normalisation.
+    return max(1, math.ceil(count / batch_size) - (count % batch_size == 1))
+
+
 class SoFar:
     """How far a training is: the optimiser, the steps done and what the epochs gave."""
 
     def __init__(
         self,
         classifier: Classifier,
+        labels: Tensor,
         schedule: Schedule,
         group: Group,
         looks: Looks | None,
-        *,
-        per_epoch: int,
+        state: dict[str, Any] | None,
     ) -> None:
         self.classifier, self.schedule, self.group, self.looks = classifier, schedule, group, looks
-        self.per_epoch, self.total = per_epoch, per_epoch * schedule.epochs
+        self.per_epoch = steps_in_epoch(len(labels), schedule.batch_size)
+        self.total = self.per_epoch * schedule.epochs
+        self.chance = Chance(labels, schedule.chance_epochs, warm_up=schedule.warm_up_epochs)
         self.optimiser = torch.optim.SGD(
             classifier.parameters(),
             lr=schedule.learning_rate,
@@ -44,8 +52,10 @@ class SoFar:
         self.done = 0
         self.history: list[dict[str, float]] = []
         self.running: list[Any] = [0.0, 0, 0]  # losses, right ones, images of this epoch
+        if state is not None:
+            self._restore(state)
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def _restore(self, state: dict[str, Any]) -> None:
         self.done, self.history = state["done"], list(state["history"])
         self.running = list(state["running"])
         self.classifier.load_state_dict(state["classifier"])
@@ -54,7 +64,7 @@ class SoFar:
             self.looks.best = state["best"]
 
     def state(self) -> dict[str, Any]:
-        """What `restore` goes on from, with the same result to the last bit."""
+        """What a training goes on from, with the same result to the last bit."""
         return {
             "done": self.done,
             "history": self.history,
@@ -72,15 +82,18 @@ class SoFar:
             settings["lr"] = self.schedule.learning_rate_at(self.done, self.per_epoch)
         return self.done
 
-    def end_step(self, losses: Any, right: Any, count: int) -> bool:
-        """Counts a step; whether an epoch ended with it."""
+    def end_step(self, losses: Any, right: Any, count: int) -> None:
+        """Counts a step, and an epoch that ends with it.
+
+        **Raises:** `TrainingFailed` when the loss is not finite, or the accuracy stays at chance.
+        """
         self.done += 1
         self.running = [self.running[0] + losses, self.running[1] + right, self.running[2] + count]
         if self.done % self.per_epoch:
-            return False
+            return
         self.history.append(_epoch(self.group.summed(self.running), self.done // self.per_epoch))
+        self.chance.check(self.history)
         self.running = [0.0, 0, 0]
-        return True
 
     def ended_early(self) -> list[dict[str, float]]:
         """The epochs, of which the last ended with this step."""
