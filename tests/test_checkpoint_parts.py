@@ -226,6 +226,7 @@ class Gift:
     """What no file of plain tensors holds."""
 
 
+@pytest.mark.slow
 def test_trust_and_part_work_without_an_architecture_everywhere(tmp_path, store, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"a": state_of(A), "b": state_of(B), "gift": Gift()}, "two.pt")
@@ -249,6 +250,7 @@ def test_trust_and_part_work_without_an_architecture_everywhere(tmp_path, store,
     assert store.has(recipe)
 
 
+@pytest.mark.slow
 def test_a_class_that_cannot_take_back_what_it_wrote_does_not_stop_a_trusted_file(
     tmp_path, monkeypatch
 ):
@@ -293,6 +295,7 @@ def test_numpy_numbers_arrays_and_default_dictionaries_need_no_trust(tmp_path):
     assert is_network(load(tmp_path / "a.pt", ARCHITECTURES[NAME]), A)
 
 
+@pytest.mark.slow
 def test_a_plain_pickle_is_read_when_it_is_trusted(tmp_path):
     with (tmp_path / "a.pkl").open("wb") as file:
         pickle.dump({"w": {k: v.numpy() for k, v in state_of(A).items()}}, file)

@@ -124,6 +124,7 @@ def test_nothing_written_is_cut_off_or_covers_another_text(name, as_in_the_paper
     assert covering == []
 
 
+@pytest.mark.slow
 def test_box_plots_of_several_groups_name_epsilon(as_in_the_paper):
     for name in ("similarity_by_epsilon", "mechanisms", "predictions_natural"):
         drawing = FIGURES[name](as_in_the_paper)
@@ -170,6 +171,7 @@ def test_a_figure_of_several_studies_names_the_dataset_where_one_is_left(name):
     assert "digits" in written(FIGURES[name](results))
 
 
+@pytest.mark.slow
 def test_the_boxes_of_probes_and_subgroups_do_not_mix_datasets():
     studies = [
         simulated(dataset=name, architectures=("a", "b", "c"), epsilons=(0.0, 1.0), has_extras=True)

@@ -77,7 +77,7 @@ def test_measures_of_sets_have_a_table_of_their_own() -> None:
     assert set(found.scores["measure"]) == {"agreement"}
 
 
-def test_a_comparison_shows_as_text_and_html_and_goes_where_the_command_goes(tmp_path) -> None:
+def test_a_comparison_shows_as_text_and_html_and_as_json_and_latex() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 60)
     sides = {
@@ -95,11 +95,17 @@ def test_a_comparison_shows_as_text_and_html_and_goes_where_the_command_goes(tmp
     assert len(record["flips"]) == len(found.flips)
     assert found.latex().startswith("% needs")
     assert found.figure("similarity_by_epsilon").axes
-    assert found.report(tmp_path / "report").read_text(encoding="utf-8").startswith("<!doctype")
     with pytest.raises(samemind.SamemindError, match=r"There are: .*scores-summary"):
         found.latex("score-summary")
     with pytest.raises(InvalidInput, match="no option 'permutation'"):
         samemind.compare(sides, permutation=3)
+
+
+@pytest.mark.slow
+def test_a_comparison_writes_its_report(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    found = samemind.compare([rng.standard_normal((30, 4)) for _ in range(2)], permutations=3)
+    assert found.report(tmp_path / "report").read_text(encoding="utf-8").startswith("<!doctype")
 
 
 def test_references_and_datasets_work_from_python_as_on_the_command_line() -> None:

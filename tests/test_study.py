@@ -173,6 +173,7 @@ def test_no_pair_lies_beyond_the_bounds_of_its_own_accuracies(finished: Store):
     assert check_within_bounds(collect(read_study(SMALL), finished)) == 2 * 3
 
 
+@pytest.mark.slow
 def test_bounds_are_those_of_the_images_compared_and_not_of_the_evaluated_ones(store, execution):
     study = read_study(SMALL.with_name("train-digits.toml"))
     assert not advance(study, store, InProcess(), execution).failed

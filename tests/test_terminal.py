@@ -104,6 +104,7 @@ def test_a_terminal_without_our_letters_is_no_traceback():
     assert r"\u03b5 in 0" in found.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_stdout_is_a_sentence():
     for ask in (["list", "measures"], ["list", "measures", "--json"], ["--help"]):
@@ -122,6 +123,7 @@ def test_closed_streams_are_no_traceback(closed, tmp_path):
     assert (found.returncode, found.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_name_that_no_file_can_have_is_a_sentence(tmp_path):
     for ask in (
         ["run", DATA / "tiny-digits.toml", "--store", tmp_path / ("x" * 300)],
@@ -227,6 +229,7 @@ open("imported", "w").close()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_request_to_end_in_the_middle_of_an_import_is_kept(tmp_path, number):
     (tmp_path / "slow_module.py").write_text(SLOW_MODULE)

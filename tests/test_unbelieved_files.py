@@ -276,6 +276,7 @@ def test_arrays_and_labels_in_a_fifo_are_refused(tmp_path, ending):
 # -- pictures
 
 
+@pytest.mark.slow
 def test_a_postscript_file_named_png_starts_no_program(tmp_path):
     """The stand-in for Ghostscript writes a file when it is started for anything."""
     program = tmp_path / "bin" / "gs"
