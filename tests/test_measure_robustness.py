@@ -166,11 +166,17 @@ def test_measures_of_predictions_are_those_of_scipy(
     with np.errstate(invalid="ignore"):
         jsd = np.nan_to_num(jensenshannon(p, q, axis=1) ** 2).mean()
     jeffreys = (rel_entr(p, q).sum(1) + rel_entr(q, p).sum(1)).mean() / 2
-    assert measure("jensen_shannon_divergence")(*pair) == pytest.approx(jsd, abs=1e-9)
-    assert measure("jensen_shannon_similarity")(*pair) == pytest.approx(1 - jsd / log(2), abs=1e-9)
-    assert measure("jeffreys_divergence")(*pair) == pytest.approx(jeffreys, rel=1e-9, abs=1e-9)
+    assert measure("jensen_shannon_divergence")(*pair, kind="logits") == pytest.approx(
+        jsd, abs=1e-9
+    )
+    assert measure("jensen_shannon_similarity")(*pair, kind="logits") == pytest.approx(
+        1 - jsd / log(2), abs=1e-9
+    )
+    assert measure("jeffreys_divergence")(*pair, kind="logits") == pytest.approx(
+        jeffreys, rel=1e-9, abs=1e-9
+    )
     expected = (pair[0].argmax(1) == pair[1].argmax(1)).mean()
-    assert measure("agreement")(*pair) == pytest.approx(expected)
+    assert measure("agreement")(*pair, kind="logits") == pytest.approx(expected)
 
 
 @many

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 KINDS = ("logits", "probabilities", "decisions")
 #: How far the rows of probabilities may be from adding to 1: what half precision leaves.
 SUM = 2e-3
+#: The same where nobody said that they are probabilities, and they are not in half precision.
+SUM_UNSAID = 1e-4
 
 ONE_LOGIT = "one logit per input: a binary classifier, decided at 0, taken as two classes"
 ONE_PROBABILITY = "one probability per input: a binary classifier, decided at 0.5, as two classes"
@@ -57,7 +59,8 @@ def read_predictions(values: Any, kind: str | None) -> Predictions:
     logits = preprocessing.as_matrix(tensor, "logits")
     if kind == "probabilities":
         return _of_probabilities(logits)
-    if kind is None and are_probabilities(logits):
+    within = SUM if tensor.dtype.itemsize == 2 else SUM_UNSAID
+    if kind is None and are_probabilities(logits, within):
         if bool(((logits == 0) | (logits == 1)).all()):
             return Predictions(logits, None, ONE_HOT)
         return Predictions(logits.log(), None, SEEN_TO_BE_PROBABILITIES)
@@ -66,11 +69,11 @@ def read_predictions(values: Any, kind: str | None) -> Predictions:
     return Predictions(logits, None)
 
 
-def are_probabilities(rows: Tensor) -> bool:
-    """Whether every row lies in [0, 1] and adds up to 1."""
+def are_probabilities(rows: Tensor, within: float = SUM) -> bool:
+    """Whether every row lies in [0, 1] and adds up to 1, to `within`."""
     if rows.shape[1] < 2 or not bool(((rows >= 0) & (rows <= 1)).all()):
         return False
-    return bool(((rows.double().sum(1) - 1).abs() <= SUM).all())
+    return bool(((rows.double().sum(1) - 1).abs() <= within).all())
 
 
 def _of_probabilities(rows: Tensor) -> Predictions:
