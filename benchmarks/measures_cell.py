@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping
-from itertools import combinations
 from pathlib import Path
 from time import process_time
 from typing import Any, TypeVar
@@ -14,7 +13,7 @@ import scipy
 import sklearn
 import torch
 
-from samemind.comparison.pairs import score_pairs
+import samemind
 from samemind.measures import Side
 
 Result = TypeVar("Result")
@@ -82,15 +81,16 @@ def measures_for(n: int) -> tuple[str, ...]:
 
 
 def run_ours(
-    arrays: Arrays, device: str = "cpu", *, errors: bool = False
+    arrays: Arrays, device: str = "cpu", *, errors: bool = False, permutations: int = 0
 ) -> tuple[dict[str, Side], list[dict[str, Any]]]:
-    """All pairs of the cell, from raw arrays to numbers."""
+    """All pairs of the cell by `samemind.compare`, the public door, from raw arrays to numbers."""
     sides = {
         name: Side(representation=r.to(device), logits=z.to(device))
         for name, (r, z) in arrays.items()
     }
     names = measures_for(len(next(iter(arrays.values()))[0]))
-    return sides, list(score_pairs(sides, combinations(sides, 2), names, errors=errors))
+    found = samemind.compare(sides, measures=names, errors=errors, permutations=permutations)
+    return sides, found.scores.to_dict("records")
 
 
 def versions() -> str:

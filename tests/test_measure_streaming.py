@@ -10,7 +10,10 @@ import torch
 from measure_examples import labels, pair_for, related, score
 from samemind.errors import InvalidInput
 from samemind.measures import MEASURES, Measure, Pair, Side
-from samemind.sides.streamed import OF_MOMENTS, StreamedSide
+from samemind.measures.choosing import streamed_measures
+from samemind.sides.streamed import StreamedSide
+
+OF_MOMENTS = frozenset(streamed_measures())
 
 torch.set_num_threads(1)
 

@@ -6,10 +6,10 @@ import pickle
 
 import pytest
 
-from samemind.comparison.pairs import STUDY_MEASURES
 from samemind.datasets.base import DATASETS
 from samemind.execution import LocalProcesses
 from samemind.measures import MEASURES, measure
+from samemind.measures.choosing import usual_measures
 from samemind.reporting import write_report
 from samemind.reporting.page import MOST_PICTURE_CHARACTERS, page_of
 from samemind.reporting.tables import tables_of
@@ -42,7 +42,7 @@ def study_of(measures, photographs):
 
 
 def test_the_page_of_the_shipped_study_shows_every_driving_input(photographs, tmp_path):
-    measures = (*STUDY_MEASURES, "knn_jaccard@100", "knn_jaccard@500")
+    measures = (*usual_measures(), "knn_jaccard@100", "knn_jaccard@500")
     study = study_of(measures, photographs)
     assert len(study.contributions.images) > 10_000
     executor = LocalProcesses(2)

@@ -11,13 +11,14 @@ import torch
 
 import samemind
 from samemind.arrays import as_pixels
-from samemind.comparison.pairs import STUDY_MEASURES, labels_apply
+from samemind.comparison.pairs import labels_apply
 from samemind.comparison.verification import verify_scores
 from samemind.errors import InvalidInput, UnknownName
 from samemind.execution import InProcess, LocalProcesses
 from samemind.extraction.activations import Activations, load_activations
 from samemind.figures.base import FIGURES
 from samemind.inversion import Inverted, load_inputs
+from samemind.measures.choosing import usual_measures
 from samemind.measures.mechanism import stir
 from samemind.measures.of_sets import SET_MEASURES
 from samemind.reporting.embedded import embedded
@@ -450,7 +451,7 @@ def test_mechanisms_and_sets_of_a_study_are_those_of_its_models(
     finished: Store, tmp_path: Path, execution
 ):
     more = '"stir", "stir@knn_jaccard@5", "ambiguity", "discrepancy", "fleiss_kappa"'
-    usual = ", ".join(f'"{name}"' for name in STUDY_MEASURES)
+    usual = ", ".join(f'"{name}"' for name in usual_measures())
     lines = f"permutations = 5\nmeasures = [{usual}, {more}]"
     study = read_study(written(tmp_path, **{"permutations = 5": lines}))
     plain = read_study(SMALL)

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 from samemind.figures.base import FIGURES
+from samemind.measures import choosing
 from samemind.measures.base import MEASURES, Measure
 from samemind.measures.mechanism import MECHANISM_MEASURES
 from samemind.measures.of_sets import SET_MEASURES
 from samemind.reporting.tables import TABLES as PAPER_TABLES
-from samemind.sides.streamed import OF_MOMENTS
 from samemind.study import read_study
 from samemind.training import Schedule, preset_of
 
@@ -68,7 +68,7 @@ def what_measures_see() -> str:
 
 def streamed_measures() -> str:
     """The measures for which rows can be read in chunks."""
-    return ", ".join(f"`{name}`" for name in sorted(OF_MOMENTS)) + ".\n"
+    return ", ".join(f"`{name}`" for name in sorted(choosing.streamed_measures())) + ".\n"
 
 
 def set_measures() -> str:

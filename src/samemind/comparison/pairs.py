@@ -26,17 +26,6 @@ SCORES_FILE = "scores.parquet"
 DRIVING_FILE = "driving-inputs.parquet"
 SUBGROUPS_FILE = "subgroups.parquet"
 
-# Debiased CKA beside the biased one: with few inputs the biased estimator is far above zero for
-# models that have nothing in common.
-STUDY_MEASURES = (
-    "agreement",
-    "jensen_shannon_similarity",
-    "linear_cka",
-    "debiased_linear_cka",
-    "procrustes_similarity",
-    "knn_jaccard",
-)
-
 
 # -- recipe
 

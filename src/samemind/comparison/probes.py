@@ -23,6 +23,7 @@ from samemind.extraction.activations import Activations, load_activations
 from samemind.inversion import load_inputs
 from samemind.lazy import torch
 from samemind.measures.base import Side
+from samemind.measures.choosing import usual_predictions
 from samemind.randomness import numpy_generator, seed_of, torch_generator
 from samemind.store.artifacts import Recipe, Store
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 PROBE_FILE = "probe.safetensors"
 PROBE_SCORES_FILE = "probe-scores.parquet"
-PROBE_MEASURES = ("agreement", "jensen_shannon_similarity")
 FEWEST_STEPS = 600  # of training a head
 
 
@@ -128,7 +128,7 @@ def score_heads(heads: Mapping[str, Mapping[str, Side]]) -> Iterator[dict[str, A
     - `heads`: by their kind, "original" or "probe", what each model's head says of the inputs.
     """
     for kind, sides in heads.items():
-        for row in score_pairs(sides, combinations(sides, 2), PROBE_MEASURES, errors=False):
+        for row in score_pairs(sides, combinations(sides, 2), usual_predictions(), errors=False):
             names = {name: row[name] for name in ("model_a", "model_b", "measure")}
             yield names | {"heads": kind, "score": row["score"], "reason": row["reason"]}
 

@@ -9,13 +9,13 @@ from typing import Any
 from samemind.comparison.drift import with_calibration, with_drift
 from samemind.comparison.flips import flip_tables, replacements
 from samemind.comparison.mechanisms import score_mechanisms
-from samemind.comparison.pairs import STUDY_MEASURES, accuracies_of, score_pairs
+from samemind.comparison.pairs import accuracies_of, score_pairs
 from samemind.comparison.probes import retrained_heads, score_heads
 from samemind.comparison.sets import score_sets
 from samemind.comparison.table import COLUMNS, Place, tidy
 from samemind.lazy import pd
 from samemind.measures import measure
-from samemind.measures.choosing import chosen_measures, told_ties
+from samemind.measures.choosing import chosen_measures, told_ties, usual_measures
 from samemind.measures.kinds import of_kind
 from samemind.networks.model import Model
 from samemind.reporting.comparison import Comparison
@@ -100,7 +100,7 @@ class Work:
     def score(self) -> None:
         """All pairs, and all models together."""
         self.measures = chosen_measures(
-            self.asked.measures, self.sides, usual=STUDY_MEASURES, notes=self.notes
+            self.asked.measures, self.sides, usual=usual_measures(), notes=self.notes
         )
         self._add_left_out()
         place, of_pairs = self.place, of_kind("pair", self.measures)
@@ -124,7 +124,7 @@ class Work:
         """A row with its reason for each measure of predictions that no pair allows."""
         if not all(side.has_logits for side in self.sides.values()) or self.asked.measures:
             return
-        left = [m for m in of_kind("pair", STUDY_MEASURES) if m not in self.measures]
+        left = [m for m in of_kind("pair", usual_measures()) if m not in self.measures]
         of_logits = [m for m in left if measure(m).reads == "logits"]
         rows = score_pairs(self.sides, self.place.pairs(), of_logits, both_ways=False)
         self.rows += self.place.placed(rows)

@@ -24,9 +24,10 @@ from samemind.figures._trend_table import (
 )
 from samemind.figures.base import Results
 from samemind.figures.boxes import across_architectures
-from samemind.figures.needs import PREDICTIONS, representation_measures
+from samemind.figures.needs import representation_measures
 from samemind.figures.style import dataset_label, measure_label
 from samemind.lazy import pd
+from samemind.measures.choosing import usual_predictions
 
 if TYPE_CHECKING:
     from samemind.statistics import Evidence, Verdict
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = [
     "ALL",
     "COMMON",
-    "PREDICTIONS",
     "levels_of",
     "pairs_of",
     "representation_measures",
@@ -110,7 +110,7 @@ def _measures(rows: pd.DataFrame, kind: str) -> list[str]:
     """The measures that the verdict looks at, as far as the rows have them."""
     measures = rows["measure"].tolist() if len(rows) else []
     if kind == "predictions":
-        return [name for name in PREDICTIONS if name in measures]
+        return [name for name in usual_predictions() if name in measures]
     return representation_measures(measures)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from samemind.figures.style import dataset_label
 from samemind.lazy import pd
+from samemind.measures.choosing import usual_predictions
 from samemind.results import PARTS
 
 if TYPE_CHECKING:
@@ -63,12 +64,10 @@ NEEDS: dict[str, tuple[Callable[[Results], bool], str]] = {
 # What one study alone seldom or never has.
 NEEDS_ANOTHER_STUDY = ("dataset_family", "out_of_distribution")
 
-PREDICTIONS = ("agreement", "jensen_shannon_similarity")
-
 
 def on_predictions(rows: pd.DataFrame, inputs: str) -> pd.DataFrame:
     """Agreement and JSDSim on one kind of input; on the models' own dataset where that is there."""
-    rows = rows[rows["measure"].isin(PREDICTIONS) & (rows["inputs"] == inputs)]
+    rows = rows[rows["measure"].isin(usual_predictions()) & (rows["inputs"] == inputs)]
     own = rows[rows["inputs_dataset"] == rows["dataset"]]
     return own if len(own) else rows
 

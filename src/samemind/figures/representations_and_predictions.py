@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from samemind.figures.base import Results, figure
 from samemind.figures.boxes import measures_in, weak_handles
-from samemind.figures.evidence import PREDICTIONS, representation_measures
+from samemind.figures.evidence import representation_measures
 from samemind.figures.style import (
     COLOUR,
     MARKERS,
@@ -17,6 +17,7 @@ from samemind.figures.style import (
     panels,
     place_label,
 )
+from samemind.measures.choosing import usual_predictions
 from samemind.statistics import rank_correlations
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def representations_and_predictions(results: Results) -> matplotlib.figure.Figur
     """Scatter plots of the paper's measures on representations against one on predictions."""
     rows = results.defined
     on_logits = measures_in(rows[rows["layer"] == "logits"])
-    prediction = next((name for name in PREDICTIONS if name in on_logits), on_logits[0])
+    prediction = next((name for name in usual_predictions() if name in on_logits), on_logits[0])
     others = measures_in(rows[rows["layer"] != "logits"])
     measures = representation_measures(others) or others[:3]
     table = rows.pivot_table(index=PAIR, columns="measure", values="score", aggfunc="mean")

@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from samemind.measures.base import MEASURES
+
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
@@ -71,24 +73,11 @@ STYLE: dict[Any, Any] = {
     "savefig.dpi": PRINT_DPI,
 }
 
-LABELS = {
-    "agreement": "Agreement",
-    "jensen_shannon_similarity": "JSDSim",
-    "jeffreys_divergence": "Jeffreys divergence",
-    "linear_cka": "Linear CKA",
-    "debiased_linear_cka": "Linear CKA (debiased)",
-    "procrustes_similarity": "ProcrustesSim",
-    "procrustes_similarity_root": "ProcrustesSim (root)",
-    "knn_jaccard": "k-NN Jaccard (k = 10)",
-}
-
 
 def measure_label(name: str) -> str:
     """How a measure is called in figures: the paper's word for it, or its name in words."""
-    if name in LABELS:
-        return LABELS[name]
-    if name.startswith("knn_jaccard"):
-        return f"k-NN Jaccard (k = {neighbours_of(name)})"
+    if name in MEASURES and (label := MEASURES[name].label):
+        return label.format(**MEASURES[name].settings)
     return name.replace("_", " ")
 
 

@@ -48,6 +48,8 @@ def _floor(pair: Pair) -> Floor:
     sees="whether both choose the same class",
     cannot_see="how sure they are; models that are right on the same inputs agree there whatever "
     "they do elsewhere",
+    label="Agreement",
+    usual=1,
 )
 def agreement(pair: Pair) -> Tensor:
     r"""The share of inputs to which both models give the same class, in [0, 1].

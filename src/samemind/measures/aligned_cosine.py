@@ -36,6 +36,7 @@ def _cosines(pair: Pair) -> Tensor:
     "arXiv:1605.09096",
     cost="O(N D1 D2 + D1 D2 min(D1, D2)) per pair, three times that of procrustes_similarity",
     per_input=_cosines,
+    streams=True,
 )
 def aligned_cosine(pair: Pair) -> Tensor:
     r"""Mean cosine of the inputs' representations after the best rotation, in [-1, 1].

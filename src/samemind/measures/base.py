@@ -101,6 +101,9 @@ class Declared(TypedDict, total=False):
     unsettled: Callable[..., str | None] | None
     shuffle: Callable[[Pair, torch.Generator], Pair] | None
     no_standard_error: str | None
+    label: str | None
+    usual: int | None
+    streams: bool
     sees: str | None
     cannot_see: str | None
 
@@ -135,6 +138,9 @@ def measure(**declared: Unpack[Declared]) -> Callable[[Callable[..., Score]], Me
     - `shuffle`: gives a pair in which nothing corresponds that the measure is of; unless given, the
         inputs of the second side in any order.
     - `no_standard_error`: why there is neither.
+    - `label`: what figures call it. `usual`: its place among those that are computed unless others
+        are asked for. `streams`: it is a function of moments (or of moments and one row at a time),
+        so that sides may be read in chunks.
     - `sees`, `cannot_see`: for the table of README.md.
 
     The function and these share the keyword arguments of the function (its parameter, such

@@ -83,6 +83,7 @@ def _overlap(correlations: Tensor, first: int, second: int) -> Tensor:
     "arXiv:1706.05806",
     cost=_COST,
     influence=_influence_on(_mean),
+    streams=True,
 )
 def mean_cca(pair: Pair) -> Tensor:
     r"""The mean canonical correlation of two representations, in [0, 1].
@@ -108,6 +109,7 @@ def mean_cca(pair: Pair) -> Tensor:
     reference="Yanai (1974); Kornblith et al. (2019), arXiv:1905.00414",
     cost=_COST,
     influence=_influence_on(_mean_square),
+    streams=True,
 )
 def mean_squared_cca(pair: Pair) -> Tensor:
     r"""The mean squared canonical correlation (R²_CCA, Yanai's GCD), in [0, 1].
@@ -132,6 +134,7 @@ def mean_squared_cca(pair: Pair) -> Tensor:
     reference="Williams et al. (2021), arXiv:2110.14739, with alpha = 0",
     cost=_COST,
     influence=_influence_on(_angle),
+    streams=True,
 )
 def angular_cca_distance(pair: Pair) -> Tensor:
     r"""Angle left after whitening both sides and the best rotation, a metric, in [0, π/2].
@@ -155,6 +158,7 @@ def angular_cca_distance(pair: Pair) -> Tensor:
     reference="May et al. (2019), On the downstream performance of compressed word embeddings",
     cost=_COST,
     influence=_influence_on(_overlap),
+    streams=True,
 )
 def eigenspace_overlap(pair: Pair) -> Tensor:
     r"""How far the column spaces of two representations coincide, in [0, 1].
@@ -208,6 +212,7 @@ def _svcca_unsettled(pair: Pair, *, variance: float) -> str | None:
     cost=_COST,
     influence=_svcca_influence,
     unsettled=_svcca_unsettled,
+    streams=True,
 )
 def svcca(pair: Pair, *, variance: float = 0.99) -> Tensor:
     r"""Mean canonical correlation of the directions that hold 99 % of the variance, in [0, 1].

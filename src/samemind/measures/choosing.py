@@ -14,6 +14,26 @@ from samemind.measures.mechanism import MECHANISM_MEASURES
 from samemind.sides.nearness import TOLD_FROM
 
 
+def usual_measures() -> tuple[str, ...]:
+    """The measures that are computed unless others are asked for, in their order.
+
+    Debiased CKA stands beside the biased one: with few inputs the biased estimator is far above
+    zero for models that have nothing in common.
+    """
+    usual = [(member.usual, name) for name, member in MEASURES.items() if member.usual is not None]
+    return tuple(name for _, name in sorted(usual))
+
+
+def usual_predictions() -> tuple[str, ...]:
+    """Those of the usual measures that read logits."""
+    return tuple(name for name in usual_measures() if MEASURES[name].reads == "logits")
+
+
+def streamed_measures() -> tuple[str, ...]:
+    """The measures whose sides may be read in chunks."""
+    return tuple(name for name, member in MEASURES.items() if member.streams)
+
+
 def check_kinds(wanted: Sequence[str] | None, impossible: Mapping[Kind, str]) -> None:
     """Refuses measures that can be refused by their names, before a model has run.
 

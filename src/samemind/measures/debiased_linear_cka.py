@@ -108,6 +108,9 @@ def _floor(pair: Pair) -> Floor | None:
     sees="what linear_cka sees, without its bias: near 0 for unrelated models, so the one to "
     "read when inputs are few",
     cannot_see="directions of little variance",
+    label="Linear CKA (debiased)",
+    usual=4,
+    streams=True,
 )
 def debiased_linear_cka(pair: Pair) -> Tensor:
     r"""Linear centred kernel alignment by the unbiased HSIC, in [-1, 1]; 0 for unrelated models.

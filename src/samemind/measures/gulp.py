@@ -66,6 +66,7 @@ def _influence(pair: Pair, *, ridge: float, rows: slice | Tensor) -> Tensor:
     reference=_REFERENCE,
     cost=_COST,
     influence=_influence,
+    streams=True,
 )
 def gulp_distance(pair: Pair, *, ridge: float = 0.01) -> Tensor:
     r"""The largest difference of two models' ridge regressions on any target; ridge = 0.01.
@@ -93,6 +94,7 @@ def gulp_distance(pair: Pair, *, ridge: float = 0.01) -> Tensor:
     reference=_REFERENCE,
     cost=_COST,
     influence=_influence_on_square,
+    streams=True,
 )
 def gulp_distance_squared(pair: Pair, *, ridge: float = 0.01) -> Tensor:
     r"""The square of `gulp_distance`, which the authors' code returns; ridge = 0.01.

@@ -68,6 +68,7 @@ def _floor(pair: Pair) -> Floor:
     cost="O(N C) per pair, after one softmax per model",
     per_input=_divergences,
     floor=_floor,
+    label="Jeffreys divergence",
 )
 def jeffreys_divergence(pair: Pair) -> Tensor:
     r"""The mean symmetrised Kullback-Leibler divergence in nats: half the sum of both directions.

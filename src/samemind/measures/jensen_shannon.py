@@ -66,6 +66,8 @@ def jensen_shannon_divergence(pair: Pair) -> Tensor:
     per_input=_similarities,
     sees="the whole predicted distribution over classes",
     cannot_see="what led there",
+    label="JSDSim",
+    usual=2,
 )
 def jensen_shannon_similarity(pair: Pair) -> Tensor:
     r"""One minus the mean Jensen-Shannon divergence in bits (JSDSim), in [0, 1].

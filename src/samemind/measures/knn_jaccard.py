@@ -73,6 +73,8 @@ def _floor(pair: Pair, *, k: int) -> Floor | None:
     floor=_floor,
     sees="whether the nearest neighbours of each input are the same",
     cannot_see="anything far away; the global arrangement",
+    label="k-NN Jaccard (k = {k})",
+    usual=6,
 )
 def knn_jaccard(pair: Pair, *, k: int = 10) -> Tensor:
     r"""Mean Jaccard index of the k nearest neighbours of each input, in [0, 1]; k = 10.

@@ -51,6 +51,9 @@ def _floor(pair: Pair) -> Floor | None:
     sees="the arrangement of all inputs at once, weighted by variance",
     cannot_see="directions of little variance; it is biased upwards where units are many and "
     "inputs few",
+    label="Linear CKA",
+    usual=3,
+    streams=True,
 )
 def linear_cka(pair: Pair) -> Tensor:
     r"""Linear centred kernel alignment of two representations, biased, in [0, 1].

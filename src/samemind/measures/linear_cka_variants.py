@@ -55,6 +55,7 @@ def _alignment_shares(pair: Pair) -> Tensor:
     per_input=_alignment_shares,
     influence=_alignment_influence,
     floor=_alignment_floor,
+    streams=True,
 )
 def rv_coefficient(pair: Pair) -> Tensor:
     r"""The RV coefficient, the older name of biased linear CKA, in [0, 1].
@@ -88,6 +89,7 @@ def _angular_influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
     reference="Williams et al. (2021), arXiv:2110.14739; Lange et al. (2023), arXiv:2206.10999",
     cost=_COST,
     influence=_angular_influence,
+    streams=True,
 )
 def angular_cka_distance(pair: Pair) -> Tensor:
     r"""The angle between two centred Gram matrices, a metric, in [0, π/2].
@@ -149,6 +151,7 @@ def _off_diagonal_rows(pair: Pair, products: Tensor, rows: slice | Tensor) -> Te
     "Lange et al. (2023), arXiv:2206.10999",
     cost=_COST,
     influence=_off_diagonal_influence,
+    streams=True,
 )
 def diagonal_removed_linear_cka(pair: Pair) -> Tensor:
     r"""Cosine of two centred Gram matrices without their diagonals, in [-1, 1].
@@ -188,6 +191,7 @@ def _shared_influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
     "between paired datasets",
     cost=_COST,
     influence=_shared_influence,
+    streams=True,
 )
 def effective_shared_dimensions(pair: Pair) -> Tensor:
     r"""The effective number of dimensions that two representations share (ENSD).

@@ -63,6 +63,7 @@ def _influence(pair: Pair) -> Tensor:
     cost="O(N D1 D2 + D1² D2) per pair, after O(N D1² + D1³) for the first model, in float64",
     per_input=_shares,
     influence=_influence,
+    streams=True,
 )
 def linear_regression_r2(pair: Pair) -> Tensor:
     r"""Share of the second model's variance that a linear map of the first explains, in [0, 1].

@@ -106,6 +106,7 @@ def _shortfall(pair: Pair) -> Tensor:
     reference=_WILLIAMS,
     cost=_ASSIGNMENT,
     influence=_influence_through(lambda shortfall: -1 / (2 * shortfall).sqrt()),
+    streams=True,
 )
 def permutation_procrustes_distance(pair: Pair) -> Tensor:
     r"""Distance left after the best permutation of units, centred and at norm one, in [0, 2].
@@ -131,6 +132,7 @@ def permutation_procrustes_distance(pair: Pair) -> Tensor:
     reference=_WILLIAMS,
     cost=_ASSIGNMENT,
     influence=_influence_through(lambda shortfall: -1 / (shortfall * (2 - shortfall)).sqrt()),
+    streams=True,
 )
 def angular_permutation_procrustes_distance(pair: Pair) -> Tensor:
     r"""Angle left after the best permutation of units, a metric, in [0, π].
@@ -158,6 +160,7 @@ def angular_permutation_procrustes_distance(pair: Pair) -> Tensor:
     influence=lambda pair, *, rows: influence_on_size_and_shape(
         pair, _shortfall(pair), _matched_rows(pair, rows), rows
     ),
+    streams=True,
 )
 def permutation_size_and_shape_distance(pair: Pair) -> Tensor:
     r"""Distance left after the best permutation of units, centred but at the given scales.

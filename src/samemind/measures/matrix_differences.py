@@ -93,6 +93,7 @@ def _gram_influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
     reference="Yin and Shen (2018), On the dimensionality of word embedding",
     cost="O(N D1 D2) per pair, after O(N D²) per model",
     influence=_gram_influence,
+    streams=True,
 )
 def gram_norm_difference(pair: Pair) -> Tensor:
     r"""Frobenius norm of the difference of the centred Gram matrices (PIP loss).

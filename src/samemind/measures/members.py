@@ -50,6 +50,9 @@ class Measure:
     - `parameter`: what the part after the @ of a name sets (`knn_jaccard@100`), if anything.
     - `is_without_sign`: the score is the size of a difference, which has a kink at 0.
     - `no_standard_error`: why there is none without recomputing the score, where there is none.
+    - `label`: what figures call it, where not its name in words; `{k}` and the like are settings.
+    - `usual`: its place among the measures that are computed unless others are asked for.
+    - `streams`: whether its sides may be read in chunks.
     - `sees`, `cannot_see`: in words, for the table of the measures that most people use.
     """
 
@@ -77,6 +80,9 @@ class Measure:
     unsettled: Callable[..., str | None] | None = field(default=None, repr=False)
     shuffle: Callable[[Pair, torch.Generator], Pair] | None = field(default=None, repr=False)
     no_standard_error: str | None = None
+    label: str | None = None
+    usual: int | None = None
+    streams: bool = False
     sees: str | None = None
     cannot_see: str | None = None
 

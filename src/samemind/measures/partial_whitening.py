@@ -55,6 +55,7 @@ def _angle(cosine: Tensor) -> Tensor:
     reference="Williams et al. (2021), arXiv:2110.14739, section 2",
     cost="O(N D1 D2 + D³) per pair, after O(N D² + D³) per model, in float64",
     influence=_influence,
+    streams=True,
 )
 def partial_whitening_distance(pair: Pair, *, alpha: float = 0.5) -> Tensor:
     r"""Angle left after partial whitening and the best rotation, a metric; alpha = 0.5.

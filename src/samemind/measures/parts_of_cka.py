@@ -172,6 +172,7 @@ def _floor(pair: Pair) -> Floor | None:
     influence=_influence,
     floor=_floor,
     shuffle=shuffled_within,
+    streams=True,
 )
 def debiased_linear_cka_within_classes(pair: Pair) -> Score:
     r"""Debiased linear CKA of what differs between inputs of one class, in [-1, 1].
@@ -214,6 +215,7 @@ def _influence_between(pair: Pair) -> Tensor:
     influence=_influence_between,
     floor=lambda pair: floor_between(pair, debiased_linear_cka),
     shuffle=shuffled_between,
+    streams=True,
 )
 def debiased_linear_cka_between_classes(pair: Pair) -> Score:
     r"""Debiased linear CKA of the class means, each class once, in [-1, 1].

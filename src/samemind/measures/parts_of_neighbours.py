@@ -87,6 +87,7 @@ def _means(pair: Pair, k: int) -> Pair:
     floor=lambda pair, *, k: floor_between(pair, mutual_knn.at(k)),
     shuffle=shuffled_between,
     no_standard_error="which classes are nearest is held fixed",
+    streams=True,
 )
 def mutual_knn_between_classes(pair: Pair, *, k: int = 3) -> Score:
     r"""The mean share of the k nearest other classes in common, by their means; k = 3.

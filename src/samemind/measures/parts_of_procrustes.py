@@ -57,6 +57,7 @@ def _influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
     per_input=_shares,
     influence=_influence,
     shuffle=shuffled_within,
+    streams=True,
 )
 def procrustes_similarity_within_classes(pair: Pair) -> Score:
     r"""Procrustes similarity of what differs between inputs of one class, in [0, 1].
@@ -96,6 +97,7 @@ def _influence_between(pair: Pair) -> Tensor:
     influence=_influence_between,
     floor=lambda pair: floor_between(pair, procrustes_similarity),
     shuffle=shuffled_between,
+    streams=True,
 )
 def procrustes_similarity_between_classes(pair: Pair) -> Score:
     r"""Procrustes similarity of the class means, each class once, in [0, 1].

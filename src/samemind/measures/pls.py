@@ -63,6 +63,7 @@ def _unsettled(pair: Pair) -> str | None:
     cost="O(N D1 D2 + D³) per pair, after O(N D² + D³) per model, in float64",
     influence=_influence,
     unsettled=_unsettled,
+    streams=True,
 )
 def mean_pls_correlation(pair: Pair) -> Tensor:
     r"""The mean correlation of paired directions of largest covariance, in [0, 1].

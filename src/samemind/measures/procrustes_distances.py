@@ -80,6 +80,7 @@ def _distance(pair: Pair) -> Tensor:
     cost=_COST,
     influence=_influence_through(lambda pair: -1 / _distance(pair)),
     floor=floor_of(lambda _, similarity: sqrt(2 - 2 * similarity)),
+    streams=True,
 )
 def procrustes_distance(pair: Pair) -> Tensor:
     r"""Distance left after the best rotation, centred and at norm one, a metric, in [0, √2].
@@ -107,6 +108,7 @@ def procrustes_distance(pair: Pair) -> Tensor:
     per_input=lambda pair: 2 - 2 * _shares(pair),
     influence=lambda pair, *, rows: -2 * _influence(pair, rows=rows),
     floor=floor_of(lambda _, similarity: 2 - 2 * similarity),
+    streams=True,
 )
 def procrustes_distance_squared(pair: Pair) -> Tensor:
     r"""Squared distance left after the best rotation, centred and at norm one, in [0, 2].
@@ -138,6 +140,7 @@ def _sine(pair: Pair) -> Tensor:
     cost=_COST,
     influence=_influence_through(lambda pair: -1 / _sine(pair)),
     floor=floor_of(lambda _, similarity: acos(similarity)),
+    streams=True,
 )
 def angular_procrustes_distance(pair: Pair) -> Tensor:
     r"""Angle left after the best rotation, a metric, in [0, π/2].
@@ -190,6 +193,7 @@ def influence_on_size_and_shape(
         pair, _shortfall(pair), pair.aligned_at(rows), rows
     ),
     floor=floor_of(lambda pair, similarity: float(size_and_shape(pair, 1 - similarity))),
+    streams=True,
 )
 def procrustes_size_and_shape_distance(pair: Pair) -> Tensor:
     r"""Distance left after the best rotation, centred but at the given scales, a metric.
@@ -215,6 +219,7 @@ def procrustes_size_and_shape_distance(pair: Pair) -> Tensor:
     cost=_COST,
     influence=lambda pair, *, rows: -2 * _similarity(pair) * _influence(pair, rows=rows),
     floor=floor_of(lambda _, similarity: 1 - similarity**2),
+    streams=True,
 )
 def procrustes_disparity(pair: Pair) -> Tensor:
     r"""Sum of squares left after the best rotation and the best scaling, in [0, 1].
@@ -243,6 +248,7 @@ def procrustes_disparity(pair: Pair) -> Tensor:
     per_input=_shares,
     influence=_influence,
     floor=nuclear_floor,
+    streams=True,
 )
 def normalised_bures_similarity(pair: Pair) -> Tensor:
     r"""The normalised fidelity of two centred Gram matrices, in [0, 1].

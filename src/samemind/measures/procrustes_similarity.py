@@ -75,6 +75,9 @@ def _influence_on_root(pair: Pair, *, rows: slice | Tensor) -> Tensor:
     sees="what is left after the best rotation, small directions too",
     cannot_see="chance: it is high where units are many and inputs few, so read it beside its "
     "floor",
+    label="ProcrustesSim",
+    usual=5,
+    streams=True,
 )
 def procrustes_similarity(pair: Pair) -> Tensor:
     r"""Similarity left after the best rotation of one representation onto the other, in [0, 1].
@@ -104,6 +107,8 @@ def procrustes_similarity(pair: Pair) -> Tensor:
     cost=_COST,
     influence=_influence_on_root,
     floor=floor_of(lambda _, similarity: 1 - sqrt((1 - similarity) / 2)),
+    label="ProcrustesSim (root)",
+    streams=True,
 )
 def procrustes_similarity_root(pair: Pair) -> Tensor:
     r"""Equation 5 of the paper as printed: (2 - d) / 2 with the Procrustes distance d itself.

@@ -78,6 +78,7 @@ def _unsettled(pair: Pair) -> str | None:
     cost="O(N D1 D2 + D³) per pair, after O(N D² + D³) per model, in float64",
     influence=_influence,
     unsettled=_unsettled,
+    streams=True,
 )
 def pwcca(pair: Pair) -> Tensor:
     r"""Canonical correlations weighted by how much of the first model they account for.

@@ -80,6 +80,7 @@ def _influence_on_magnitude(side: Side) -> Tensor:
     cost="O(1) per pair, after O(N D) per model",
     is_without_sign=True,
     influence=_influence("magnitude", _magnitude, _influence_on_magnitude),
+    streams=True,
 )
 def magnitude_difference(pair: Pair) -> Tensor:
     r"""The difference of the lengths of the mean representations, without its sign.

@@ -23,50 +23,6 @@ if TYPE_CHECKING:
     from samemind.arrays import Array
 
 
-#: The measures that are functions of moments, so that rows can be read in chunks; or, as
-#: aligned_cosine, of moments and one row at a time.
-OF_MOMENTS = frozenset(
-    {
-        "aligned_cosine",
-        "angular_cca_distance",
-        "angular_cka_distance",
-        "angular_permutation_procrustes_distance",
-        "angular_procrustes_distance",
-        "debiased_linear_cka",
-        "debiased_linear_cka_between_classes",
-        "debiased_linear_cka_within_classes",
-        "diagonal_removed_linear_cka",
-        "effective_shared_dimensions",
-        "eigenspace_overlap",
-        "gram_norm_difference",
-        "gulp_distance",
-        "gulp_distance_squared",
-        "linear_cka",
-        "linear_regression_r2",
-        "magnitude_difference",
-        "mean_cca",
-        "mean_pls_correlation",
-        "mean_squared_cca",
-        "mutual_knn_between_classes",
-        "normalised_bures_similarity",
-        "partial_whitening_distance",
-        "permutation_procrustes_distance",
-        "permutation_size_and_shape_distance",
-        "procrustes_disparity",
-        "procrustes_distance",
-        "procrustes_distance_squared",
-        "procrustes_similarity",
-        "procrustes_similarity_between_classes",
-        "procrustes_similarity_within_classes",
-        "procrustes_similarity_root",
-        "procrustes_size_and_shape_distance",
-        "pwcca",
-        "rv_coefficient",
-        "svcca",
-    }
-)
-
-
 class Source(Protocol):
     """Anything with a shape `(N, D)` whose rows can be sliced: a memory map, HDF5, Zarr."""
 
@@ -153,7 +109,7 @@ class StreamedSide(Side):
         raise InvalidInput(
             f"This measure needs all {self.n_inputs} rows at once, but they are read in chunks. "
             f"Load them, or a sample of them, into a Side; or choose a function of moments, such "
-            f"as linear_cka, procrustes_similarity or mean_cca (streaming.OF_MOMENTS has all)."
+            f"as linear_cka, procrustes_similarity or mean_cca (those that say `streams`)."
         )
 
     @property

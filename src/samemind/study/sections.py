@@ -9,11 +9,11 @@ from pydantic_core import InitErrorDetails
 
 from samemind.architectures.base import ARCHITECTURES
 from samemind.attacks import STRONG_ATTACK, Attack
-from samemind.comparison.pairs import STUDY_MEASURES
 from samemind.datasets.base import normalisation
 from samemind.errors import SamemindError, UnknownName
 from samemind.inversion import Descent, Until
 from samemind.measures import MEASURES
+from samemind.measures.choosing import usual_measures
 from samemind.measures.kinds import Kind, of_kind
 from samemind.training import Schedule, preset_of
 from samemind.training.augmentation import augmentation_of
@@ -317,7 +317,7 @@ class Comparison(Section):
     - `layer_measure`: of the map of all layers of two models; `layer_inputs`: on which inputs.
     """
 
-    measures: tuple[str, ...] = STUDY_MEASURES
+    measures: tuple[str, ...] = Field(default_factory=usual_measures)
     errors: bool = True
     permutations: Annotated[int, Field(ge=0)] = 20
     random_seed: int = 0

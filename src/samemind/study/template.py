@@ -148,7 +148,7 @@ def study_text(name: str, *, source: str | None = None, models: Sequence[Suggest
         read_study(path)
         head = f"# {name}: begun from '{source}'. `samemind plan {name}.toml` says what it takes."
         return toml_remark(head) + "\n" + read_text(path)
-    from samemind.comparison.pairs import STUDY_MEASURES
+    from samemind.measures.choosing import usual_measures
 
     grid = _grid(models)
     text = TEMPLATE.format(
@@ -156,7 +156,7 @@ def study_text(name: str, *, source: str | None = None, models: Sequence[Suggest
         title=toml_line("title", name),
         models="",
         imported=_imported(models),
-        measures=", ".join(map(toml_value, STUDY_MEASURES)),
+        measures=", ".join(map(toml_value, usual_measures())),
         **grid,
     )
     return "\n".join(_with_other_keys(text))
