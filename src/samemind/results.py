@@ -108,6 +108,7 @@ PARTS = (
         columns=("model_a", "model_b", "class", "inputs"),
         keys=("model_a", "model_b", "class"),
     ),
+    Part(name="readings", columns=("model", "representation"), keys=("model",)),
 )  # fmt: skip
 
 
@@ -194,6 +195,7 @@ class Results:
     - `flips`: single inputs that turn from right to wrong, or back, where a model replaces
       another; `flips_by_class` how many of each class; `flip_images` small images
       (C, H, W) in [0, 1] of some, by `input`.
+    - `readings`: a row per model: what was read of it, and how its inputs were prepared.
 
     **Raises:** `InvalidInput` when a table lacks a column.
     """
@@ -214,6 +216,7 @@ class Results:
     sets: pd.DataFrame | None = None
     flips: pd.DataFrame | None = None
     flips_by_class: pd.DataFrame | None = None
+    readings: pd.DataFrame | None = None
     flip_images: Mapping[int, np.ndarray] = field(default_factory=dict)
     is_joint: bool = False
 

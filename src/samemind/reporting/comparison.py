@@ -34,14 +34,12 @@ class Comparison(Results):
     """Everything that a comparison of one's own models found.
 
     - `measures`: those that were computed. `n_inputs`: how many the models looked at.
-    - `readings`: a row per model: what was read of it, and how its inputs were prepared.
     - `replacements`: of the first model by each other one, where there are labels.
     - `class_names`: of the models, which labels are counted in; `input_classes`: of the inputs.
     """
 
     measures: Sequence[str] = ()
     n_inputs: int = 0
-    readings: pd.DataFrame | None = None
     replacements: Sequence[Replacement] = ()
     class_names: Sequence[str] = ()
     input_classes: Sequence[str] = ()
@@ -135,7 +133,6 @@ class Comparison(Results):
             "models": models,
             "scores": _plain(self.scores),
             "replacements": [{"a": r.a, "b": r.b} | r.swap.as_record() for r in self.replacements],
-            "readings": [] if self.readings is None else _plain(self.readings),
             "notes": list(self.notes),
             **optional,
         }

@@ -52,6 +52,7 @@ def tables_of(results: Results) -> list[Table]:
         parameters(results),
         sets(results),
         layers(results),
+        readings(results),
     ]
     found += flips(results)
     note = weak_note(results)
@@ -279,6 +280,17 @@ def layers(results: Results) -> Table:
         "name or relative depth, or of one place in the lists of two architectures.",
         pd.DataFrame(rows),
         {"epsilon": "g", "mean": ".4f", "floor": ".4f"},
+    )
+
+
+def readings(results: Results) -> Table:
+    """What was read of each model: two scores under different readings are different scores."""
+    return Table(
+        "readings",
+        "Readings",
+        "What was read of each model, and how its inputs were prepared.",
+        pd.DataFrame() if results.readings is None else results.readings,
+        {},
     )
 
 
