@@ -121,16 +121,28 @@ def test_the_pictures_show_what_the_page_says() -> None:
     assert second["linear_cka"] < 0.3
 
 
-def test_the_measure_that_is_added_there_keeps_the_promises_of_every_measure(
-    tmp_path: Path,
+def of_the_page() -> str:
+    return next(b for b in blocks(DOCS / "adding.md") if b.kind == "python").body
+
+
+def of_the_example() -> str:
+    return (ROOT / "examples" / "add_your_own_measure.py").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [(of_the_page, "mean_direction"), (of_the_example, "dimensionality_ratio")],
+    ids=["page", "example"],
+)
+def test_a_measure_that_is_added_keeps_the_promises_of_every_measure(
+    source, name: str, tmp_path: Path
 ) -> None:
-    added = next(b for b in blocks(DOCS / "adding.md") if b.kind == "python")
-    (tmp_path / "added_measure.py").write_text(added.body, encoding="utf-8")
+    (tmp_path / "added_measure.py").write_text(source(), encoding="utf-8")
     tests = [ROOT / "tests" / f"test_measure_{name}.py" for name in ("promises", "basics")]
     # As a plugin it is registered before the tests ask which measures there are.
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "added_measure", "-p", "no:cacheprovider",
-         "-k", "mean_direction", *map(str, tests)],
+         "-k", name, *map(str, tests)],
         capture_output=True, text=True, check=False, cwd=ROOT,
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
     )  # fmt: skip
