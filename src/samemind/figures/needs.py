@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from samemind.figures.style import dataset_label
 from samemind.lazy import pd
-from samemind.measures.choosing import usual_predictions
+from samemind.measures.base import MEASURES
+from samemind.measures.choosing import usual_measures, usual_predictions
 from samemind.results import PARTS
 
 if TYPE_CHECKING:
@@ -90,11 +91,17 @@ def representation_measures(measures: Sequence[str]) -> list[str]:
     Of the two estimators of linear CKA the debiased one, which is also the one that the paper's
     authors ran: the other has a floor that grows with the width of the representation.
     """
-    cka = [name for name in ("debiased_linear_cka", "linear_cka") if name in measures][:1]
-    others = [name for name in ("procrustes_similarity", "knn_jaccard") if name in measures]
-    if "knn_jaccard" not in measures:
-        others += [name for name in measures if name.startswith("knn_jaccard")][:1]
-    return cka + others
+    found: dict[str, str] = {}
+    for name in usual_measures():
+        member = MEASURES[name]
+        if member.reads != "representation":
+            continue
+        # Of one family the later one stands for it, at the setting that there is.
+        settings = [m for m in measures if member.parameter and m.startswith(name)]
+        here = name if name in measures else next(iter(settings), None)
+        if here is not None:
+            found[member.family] = here
+    return list(found.values())
 
 
 def on_neighbours(rows: pd.DataFrame) -> pd.DataFrame:
