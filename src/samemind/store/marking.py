@@ -52,7 +52,8 @@ _NAMES = {
     SCRATCH_FOLDER: re.compile(rf".+{_IDENTITY}", re.DOTALL),
     DAMAGED_FOLDER: re.compile(rf".+-[0-9a-f]{{8}}-.+{_IDENTITY}", re.DOTALL),
     LEASES_FOLDER: re.compile(rf".+{_IDENTITY}|\..+-[0-9a-f]{{32}}", re.DOTALL),
-    JOBS_FOLDER: re.compile(r"\d+(_\d+)?|submitted\.json(\.draft)?"),
+    # Submitit makes a folder of its pattern as it stands, beside those of the jobs.
+    JOBS_FOLDER: re.compile(r"\d+(_\d+)?|%[jA](_%a)?|submitted\.json(\.draft)?"),
 }
 _ARTIFACT = re.compile(rf".+{_IDENTITY}", re.DOTALL)
 _GONE = re.compile(rf"{re.escape(REMOVED)}[0-9a-f]{{8}}-.+{_IDENTITY}", re.DOTALL)
