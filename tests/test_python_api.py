@@ -126,6 +126,13 @@ def test_references_and_datasets_work_from_python_as_on_the_command_line() -> No
     assert "fc" in set(found.layers["layer_a"])
 
 
+def test_labels_of_another_number_than_the_inputs_are_refused_for_named_inputs_too() -> None:
+    with pytest.raises(InvalidInput, match="labels has 3 labels for 540 images"):
+        samemind.compare(
+            ["timm:resnet10t", "timm:test_vit"], "digits", labels=[0, 1, 2], has_random_weights=True
+        )
+
+
 def test_the_list_of_measures_says_which_end_means_alike() -> None:
     from typer.testing import CliRunner
 

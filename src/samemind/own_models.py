@@ -6,7 +6,7 @@ The command line and Python come here alike, with what is asked as one value.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from samemind.extraction.looking import (
     targets_and_seeds,
 )
 from samemind.inputs.arrays import read_activations
-from samemind.inputs.images import Images, given_images, open_images, read_labels, sampled
+from samemind.inputs.images import Images, given_images, labelled, open_images, read_labels, sampled
 from samemind.lazy import np, pd, torch
 from samemind.measures.choosing import check_kinds
 from samemind.measures.kinds import of_kind
@@ -183,7 +183,7 @@ def _images(
 ) -> Images:
     if isinstance(inputs, (str, Path)):
         if labels is not None and not isinstance(labels, (str, Path)):
-            found = replace(open_images(str(inputs)), labels=np.asarray(labels), classes=())
+            found = labelled(open_images(str(inputs)), np.asarray(labels), "labels")
             return sampled(found, count, random_seed)
         where = None if labels is None else str(labels)
         return open_images(str(inputs), labels=where, count=count, random_seed=random_seed)

@@ -12,7 +12,7 @@ from samemind.comparison.mechanisms import score_mechanisms
 from samemind.comparison.pairs import accuracies_of, score_pairs
 from samemind.comparison.probes import retrained_heads, score_heads
 from samemind.comparison.sets import score_sets
-from samemind.comparison.table import COLUMNS, Place, tidy
+from samemind.comparison.table import Place, tidy
 from samemind.lazy import pd
 from samemind.measures import measure
 from samemind.measures.choosing import chosen_measures, told_ties, usual_measures
@@ -169,13 +169,11 @@ class Work:
 
     def finished(self, readings: pd.DataFrame | None = None) -> Comparison:
         n_classes = [s.n_classes for s in self.sides.values() if s.has_logits]
-        # Where no measure of pairs was asked for, the table is empty and has its columns.
-        scores = tidy(self.rows) if self.rows else pd.DataFrame(columns=list(COLUMNS))
         if self.sets:
             self.parts["sets"] = pd.DataFrame(self.sets)
         return Comparison(
             name=f"comparison on {self.name}",
-            scores=scores,
+            scores=tidy(self.rows),
             models=pd.DataFrame([self._model(name) for name in self.sides]),
             gallery=self.gallery,
             study_text=f"# samemind compare: {', '.join(self.sides)}\n# inputs: {self.name}\n",

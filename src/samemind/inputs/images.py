@@ -206,11 +206,20 @@ def open_images(
     else:
         found = _from_dataset(inputs, data)
     if labels is not None:
-        given = read_labels(Path(labels))
-        if len(given) != len(found):
-            raise InvalidInput(f"{labels} has {len(given)} labels for {len(found)} images.")
-        found = replace(found, labels=given, classes=())
+        found = labelled(found, read_labels(Path(labels)), labels)
     return sampled(found, count, random_seed)
+
+
+def labelled(images: Images, labels: np.ndarray, where: str) -> Images:
+    """The images with these class numbers (N,) in the place of what is known of them.
+
+    - `where`: what the labels are called in the error.
+
+    **Raises:** `InvalidInput` for another number of labels than of images.
+    """
+    if labels.shape != (len(images),):
+        raise InvalidInput(f"{where} has {labels.size} labels for {len(images)} images.")
+    return replace(images, labels=labels, classes=())
 
 
 def sampled(images: Images, count: int | None, random_seed: int) -> Images:

@@ -10,6 +10,7 @@ import numpy as np
 
 from samemind.datasets.base import NORMALISATIONS, normalisation, of_unit_pixels
 from samemind.errors import InvalidInput
+from samemind.execution.unchanged import unchanged
 from samemind.lazy import torch
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def better_normalisation(model: Model, images: Images, execution: Execution) -> 
     where it was no worse than the usual one.
     """
     normalised = model.normalised
-    if normalised is None or normalised.is_known:
+    if normalised is None or normalised.is_known or images.labels is None:
         return ""
     n_classes = _logits(model, images, np.arange(1), normalised, execution).shape[1]
     labels, _ = images.labels_for(n_classes)
@@ -180,14 +181,14 @@ def _logits(
     execution: Execution,
 ) -> torch.Tensor:
     """The logits (n, C) under another normalisation than the model's own."""
-    device = execution.start()
-    classifier = model.classifier.to(device).eval()
+    device, classifier = execution.start(), model.classifier
     mean, std = (
         torch.tensor(values, device=device).reshape(1, -1, 1, 1)
         for values in (normalised.mean, normalised.std)
     )
     found = []
-    with torch.no_grad():
+    with unchanged(classifier), torch.no_grad():
+        classifier.to(device).eval()
         for start in range(0, len(positions), execution.batch_size):
             pixels = images.read(
                 positions[start : start + execution.batch_size],
@@ -198,7 +199,6 @@ def _logits(
             # What the classifier's own constants turn into the images under the others.
             asked = (pixels - mean) / std * classifier.std + classifier.mean
             found.append(classifier(asked).logits.float().cpu())
-    classifier.cpu()
     return torch.cat(found)
 
 
