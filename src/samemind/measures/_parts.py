@@ -1,17 +1,34 @@
-"""What measures of class means share: their floor, and how each input moves them."""
+"""What the measures of parts share: invariances, residuals, and what moves class means."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from samemind.lazy import torch
-from samemind.measures.base import Floor, Measure, Pair
-from samemind.sides.parts import between_classes, classes_of, moves_of_means
+from samemind.measures.base import Floor, Invariance, Measure, Pair
+from samemind.sides.parts import between_classes, classes_of, moves_of_means, within_classes
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+INVARIANCES = frozenset(
+    {
+        Invariance.UNIT_PERMUTATION,
+        Invariance.ORTHOGONAL,
+        Invariance.ISOTROPIC_SCALING,
+        Invariance.TRANSLATION,
+    }
+)
 PERMUTATIONS = 200  # of a few class means, which cost nothing
+
+
+def residuals(pair: Pair) -> Pair:
+    """Both sides without their class means.
+
+    **Raises:** `UndefinedScore` where a class has fewer than two inputs.
+    """
+    classes_of(pair).check(fewest_inputs=2)
+    return within_classes(pair)
 
 
 def floor_between(pair: Pair, whole: Measure) -> Floor | None:

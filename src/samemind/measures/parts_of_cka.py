@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from samemind.lazy import torch
 from samemind.measures._parts import (
+    INVARIANCES,
     floor_between,
     influence_of_means,
     slopes_of_debiased_cka,
 )
-from samemind.measures.base import Floor, Invariance, Pair, Score, Side, measure
+from samemind.measures.base import Floor, Pair, Score, Side, measure
 from samemind.measures.debiased_linear_cka import debiased_linear_cka
 from samemind.measures.shuffling import skewed_floor
 from samemind.sides.parts import (
@@ -28,12 +29,6 @@ from samemind.sides.parts import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-_INVARIANCES = {
-    Invariance.UNIT_PERMUTATION,
-    Invariance.ORTHOGONAL,
-    Invariance.ISOTROPIC_SCALING,
-    Invariance.TRANSLATION,
-}
 FEWEST = 4  # inputs of a class, or classes, whose Gram matrix can be U-centred
 
 
@@ -165,7 +160,7 @@ def _floor(pair: Pair) -> Floor | None:
     bounds=(-1.0, 1.0),
     identical=1.0,
     needs_labels=True,
-    invariances=_INVARIANCES,
+    invariances=INVARIANCES,
     reference="Song et al. (2012), JMLR 13, with the inputs shuffled inside their classes",
     cost="O(N D1 D2) per pair, after O(N D²) per model; the floor O(C D²) more",
     per_input=_shares,
@@ -209,7 +204,7 @@ def _influence_between(pair: Pair) -> Tensor:
     bounds=(-1.0, 1.0),
     identical=1.0,
     needs_labels=True,
-    invariances=_INVARIANCES,
+    invariances=INVARIANCES,
     reference="Song et al. (2012), JMLR 13, of class means",
     cost="O(N D) per model, then O(C D1 D2) per pair",
     influence=_influence_between,

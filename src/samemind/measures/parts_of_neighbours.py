@@ -4,42 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from samemind.measures._parts import floor_between
-from samemind.measures.base import Invariance, Pair, Score, measure
+from samemind.measures._parts import INVARIANCES, floor_between, residuals
+from samemind.measures.base import Pair, Score, measure
 from samemind.measures.neighbour_ranks import mutual_knn
 from samemind.sides.parts import (
     between_classes,
     classes_of,
     shuffled_between,
     shuffled_within,
-    within_classes,
 )
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_INVARIANCES = {
-    Invariance.UNIT_PERMUTATION,
-    Invariance.ORTHOGONAL,
-    Invariance.ISOTROPIC_SCALING,
-    Invariance.TRANSLATION,
-}
 _REFERENCE = "Huh et al. (2024), The Platonic Representation Hypothesis, arXiv:2405.07987"
-
-
-def _residuals(pair: Pair) -> Pair:
-    classes_of(pair).check(fewest_inputs=2)
-    return within_classes(pair)
 
 
 def _shared(pair: Pair, *, k: int) -> Tensor:
     assert mutual_knn.per_input is not None
-    return mutual_knn.per_input(_residuals(pair), k=k)
+    return mutual_knn.per_input(residuals(pair), k=k)
 
 
 def _influence(pair: Pair, *, k: int) -> Tensor | None:
     assert mutual_knn.influence_of_inputs is not None
-    return mutual_knn.influence_of_inputs(_residuals(pair), k=k)
+    return mutual_knn.influence_of_inputs(residuals(pair), k=k)
 
 
 @measure(
@@ -48,7 +36,7 @@ def _influence(pair: Pair, *, k: int) -> Tensor | None:
     bounds=(0.0, 1.0),
     identical=1.0,
     needs_labels=True,
-    invariances=_INVARIANCES,
+    invariances=INVARIANCES,
     reference=f"{_REFERENCE}; of residuals from class means",
     cost="O(N² / 8) bytes per pair and k, after O(N² D) per model for all k",
     per_input=_shared,
@@ -67,7 +55,7 @@ def mutual_knn_within_classes(pair: Pair, *, k: int = 10) -> Score:
     >>> mutual_knn_within_classes.at(2)(R, S, labels=[0, 0, 0, 1, 1, 1])
     1.0
     """
-    return mutual_knn.compute(_residuals(pair), k=k)
+    return mutual_knn.compute(residuals(pair), k=k)
 
 
 def _means(pair: Pair, k: int) -> Pair:
@@ -81,7 +69,7 @@ def _means(pair: Pair, k: int) -> Pair:
     bounds=(0.0, 1.0),
     identical=1.0,
     needs_labels=True,
-    invariances=_INVARIANCES,
+    invariances=INVARIANCES,
     reference=f"{_REFERENCE}; of class means",
     cost="O(N D) per model, then O(C²)",
     floor=lambda pair, *, k: floor_between(pair, mutual_knn.at(k)),

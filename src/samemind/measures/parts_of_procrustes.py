@@ -4,43 +4,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from samemind.measures._parts import floor_between, influence_of_means, slopes_of_procrustes
-from samemind.measures.base import Invariance, Pair, Score, measure
+from samemind.measures._parts import (
+    INVARIANCES,
+    floor_between,
+    influence_of_means,
+    residuals,
+    slopes_of_procrustes,
+)
+from samemind.measures.base import Pair, Score, measure
 from samemind.measures.procrustes_similarity import procrustes_similarity
 from samemind.sides.parts import (
     between_classes,
     classes_of,
     shuffled_between,
     shuffled_within,
-    within_classes,
 )
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_INVARIANCES = {
-    Invariance.UNIT_PERMUTATION,
-    Invariance.ORTHOGONAL,
-    Invariance.ISOTROPIC_SCALING,
-    Invariance.TRANSLATION,
-}
 _REFERENCE = "Ding et al. (2021), arXiv:2108.01661; Williams et al. (2021), arXiv:2110.14739"
-
-
-def _residuals(pair: Pair) -> Pair:
-    classes_of(pair).check(fewest_inputs=2)
-    return within_classes(pair)
 
 
 def _shares(pair: Pair) -> Tensor:
     assert procrustes_similarity.per_input is not None
-    return procrustes_similarity.per_input(_residuals(pair))
+    return procrustes_similarity.per_input(residuals(pair))
 
 
 def _influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
     # Class means do not move a product of residuals to first order.
     assert procrustes_similarity.influence_of_inputs is not None
-    found = procrustes_similarity.influence_of_inputs(_residuals(pair), rows=rows)
+    found = procrustes_similarity.influence_of_inputs(residuals(pair), rows=rows)
     assert found is not None
     return found
 
@@ -51,7 +45,7 @@ def _influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
     bounds=(0.0, 1.0),
     identical=1.0,
     needs_labels=True,
-    invariances=_INVARIANCES,
+    invariances=INVARIANCES,
     reference=f"{_REFERENCE}; of residuals from class means",
     cost="O(N D1 D2 + D1 D2 min(D1, D2)) per pair",
     per_input=_shares,
@@ -70,7 +64,7 @@ def procrustes_similarity_within_classes(pair: Pair) -> Score:
     >>> round(procrustes_similarity_within_classes(R, S, labels=[0, 0, 0, 1, 1]), 6)
     1.0
     """
-    return procrustes_similarity.compute(_residuals(pair))
+    return procrustes_similarity.compute(residuals(pair))
 
 
 def _means(pair: Pair) -> Pair:
@@ -91,7 +85,7 @@ def _influence_between(pair: Pair) -> Tensor:
     bounds=(0.0, 1.0),
     identical=1.0,
     needs_labels=True,
-    invariances=_INVARIANCES,
+    invariances=INVARIANCES,
     reference=f"{_REFERENCE}; of class means",
     cost="O(N D) per model, then O(C D1 D2) per pair",
     influence=_influence_between,
