@@ -35,7 +35,7 @@ def test_every_core_dependency_is_imported_by_the_package() -> None:
 
 
 def test_extras_are_imported_only_inside_functions() -> None:
-    extras = ("h5py", "ray", "submitit", "sphinx")
+    extras = ("h5py", "onnx", "onnxruntime", "ray", "submitit", "sphinx", "transformers")
     for path in (ROOT / "src").rglob("*.py"):
         for line in path.read_text(encoding="utf-8").splitlines():
             assert not re.match(rf"(?:import|from) (?:{'|'.join(extras)})\b", line), path

@@ -10,7 +10,7 @@ from samemind.arrays import first_tensor
 from samemind.errors import InvalidInput
 from samemind.execution.devices import full_float32, memory_reused
 from samemind.execution.unchanged import unchanged
-from samemind.extraction.axes import Axes, averaged
+from samemind.networks.axes import Axes, averaged
 from samemind.lazy import torch
 from samemind.registry import did_you_mean
 
@@ -70,7 +70,7 @@ def layer_outputs(
 
     - `batches`: images as the network expects them, or as `forward` does.
     - `pooling`: 'mean' averages over space, be it (N, C, H, W) or channels last, and over tokens
-      (N, T, D), see `samemind.extraction.axes`; 'flatten' keeps every value.
+      (N, T, D), see `samemind.networks.axes`; 'flatten' keeps every value.
     - `forward`: runs the network, where that takes more than calling it: its classifier, say.
 
     **Raises:** `InvalidInput` for an unknown layer or pooling, or a named layer without rows.
