@@ -222,6 +222,7 @@ def summary(values: list[list[float | None]]) -> dict[str, float]:
         is_there = np.isfinite(score)
         found = {"n": len(held), "scores": int(is_there.sum())}
         truth, spread = np.nanmean(score), np.nanstd(score, ddof=1)
+        found["mean"], found["spread"] = truth, spread
         stated = np.isfinite(error)
         found["errors"] = int(stated.sum())
         found["ratio"] = (
@@ -310,6 +311,14 @@ faults only: the run goes on where it stopped, for as many minutes as it is give
 
 """
 
+DRIFT = """## Do scores move with N?
+
+An error and an interval are about the expectation *at that N*. The mean score of the draws at each
+N, on Gaussian data; the last step is from N = 200 to N = 1,000, in true standard errors at N = 200:
+beyond 2, the interval at N = 200 does not hold what 1,000 inputs would say. `--extrapolate` looks
+at your own models' scores at N/4, N/2 and N; see [](reading.md).
+"""
+
 UNDEFINED = """
 ## What is undefined
 
@@ -340,7 +349,23 @@ def page() -> str:
             cells = [cell_text(found[kind, n].get(name)) for n in SIZES]
             lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
         lines.append("")
-    return "\n".join(lines) + UNDEFINED
+    return "\n".join([*lines, DRIFT, *drift(found), UNDEFINED])
+
+
+def drift(found: dict[tuple[str, int], dict[str, dict[str, float]]]) -> list[str]:
+    """A row a measure: its mean score at every N, and the last step in standard errors."""
+    lines = ["| measure | " + " | ".join(f"N = {n}" for n in SIZES) + " | last step |"]
+    lines.append("| --- |" + " --- |" * (len(SIZES) + 1))
+    for name in MEASURES:
+        cells = [found["Gaussian", n].get(name) for n in SIZES]
+        seen = [c if c is not None and c["scores"] >= FEWEST else None for c in cells]
+        means = ["" if c is None else f"{c['mean']:.4g}" for c in seen]
+        *_, before, last = seen
+        step = ""
+        if before is not None and last is not None and before["spread"] > 0:
+            step = f"{(last['mean'] - before['mean']) / before['spread']:+.1f}"
+        lines.append(f"| `{name}` | " + " | ".join(means) + f" | {step} |")
+    return lines
 
 
 def _draws(found: dict[str, dict[str, float]]) -> str:
