@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 from samemind.lazy import torch
 from samemind.measures.base import Invariance, Pair, Side, measure
 from samemind.sides import moments
-from samemind.sides.whitening import directions, rotated_cross_covariance
+from samemind.sides.whitening import (
+    directions,
+    rotated_cross_covariance,
+    why_leverage_is_too_high,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,6 +60,10 @@ def _influence(pair: Pair, *, ridge: float, rows: slice | Tensor) -> Tensor:
     return slope * _influence_on_square(pair, ridge=ridge, rows=rows)
 
 
+def _unsettled(pair: Pair, *, ridge: float) -> str | None:
+    return why_leverage_is_too_high(pair, pair.a, pair.b, ridge=ridge)
+
+
 @measure(
     reads="representation",
     family="regression",
@@ -66,6 +74,7 @@ def _influence(pair: Pair, *, ridge: float, rows: slice | Tensor) -> Tensor:
     reference=_REFERENCE,
     cost=_COST,
     influence=_influence,
+    unsettled=_unsettled,
     streams=True,
 )
 def gulp_distance(pair: Pair, *, ridge: float = 0.01) -> Tensor:
@@ -94,6 +103,7 @@ def gulp_distance(pair: Pair, *, ridge: float = 0.01) -> Tensor:
     reference=_REFERENCE,
     cost=_COST,
     influence=_influence_on_square,
+    unsettled=_unsettled,
     streams=True,
 )
 def gulp_distance_squared(pair: Pair, *, ridge: float = 0.01) -> Tensor:

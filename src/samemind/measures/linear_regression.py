@@ -10,6 +10,7 @@ from samemind.sides.whitening import (
     check_inputs_suffice,
     cross_covariance,
     directions,
+    why_leverage_is_too_high,
 )
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ def _influence(pair: Pair) -> Tensor:
     return pair.n_inputs * (left.sum() * given - left)
 
 
+def _unsettled(pair: Pair) -> str | None:
+    return why_leverage_is_too_high(pair, pair.a)
+
+
 @measure(
     reads="representation",
     family="regression",
@@ -63,6 +68,7 @@ def _influence(pair: Pair) -> Tensor:
     cost="O(N D1 D2 + D1² D2) per pair, after O(N D1² + D1³) for the first model, in float64",
     per_input=_shares,
     influence=_influence,
+    unsettled=_unsettled,
     streams=True,
 )
 def linear_regression_r2(pair: Pair) -> Tensor:
