@@ -2,8 +2,11 @@
 
 import itertools
 import re
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +14,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.markers import MarkerStyle
 
 from samemind.errors import InvalidInput
+from samemind.figures import style
 from samemind.figures._predictions import pair_bounds
 from samemind.figures.base import FIGURES, Results, figure
 from samemind.figures.evidence import trend_table, verdicts
@@ -443,3 +447,21 @@ def test_families_are_datasets_that_differ_by_a_number():
     }
     folders = ["folder:/data/birds200@64", "folder:/data/birds50@64"]
     assert families_of(folders) == {"birds": folders}
+
+
+def test_the_light_font_is_made_once_and_leaves_no_temporary_folder(tmp_path, monkeypatch):
+    """A process that is killed would leave such a folder behind, each time another."""
+    cache, temporary = tmp_path / "cache", tmp_path / "temporary"
+    cache.mkdir()
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(matplotlib, "get_cachedir", lambda: str(cache))
+    source = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    file = style._light_file(source)
+    whole, made = file.read_bytes(), file.stat().st_mtime_ns
+    assert style._light_file(source) == file
+    assert file.stat().st_mtime_ns == made
+    file.write_bytes(whole[:5_000])
+    assert style._light_file(source).read_bytes() == whole
+    assert [f.name for f in cache.iterdir()] == [file.name]
+    assert list(temporary.iterdir()) == []

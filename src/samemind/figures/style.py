@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
+import hashlib
+import io
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -130,32 +130,52 @@ def _light_font() -> str:
     glyphs) takes longer than to draw a figure. Other characters come from the full font.
     """
     import matplotlib
-    from fontTools import subset
     from matplotlib import font_manager
 
-    source = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    folder = Path(tempfile.mkdtemp(prefix="samemind-fonts-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for weight in ("", "-Bold"):
+        source = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"DejaVuSans{weight}.ttf"
+        font_manager.fontManager.addfont(_light_file(source))
+    return LIGHT_FONT
+
+
+def _light_file(source: Path) -> Path:
+    """The light font's file, in matplotlib's own cache: made once, and found there ever after.
+
+    Not a temporary folder: a process that is killed would leave it behind, each time another.
+    """
+    import fontTools
+    import matplotlib
+    from matplotlib.ft2font import FT2Font
+
+    made_of = [source.read_bytes(), CHARACTERS.encode(), fontTools.version.encode(), b"1"]
+    name = hashlib.sha256(b"".join(made_of)).hexdigest()[:16]
+    file = Path(matplotlib.get_cachedir()) / f"samemind-{name}{source.suffix}"
+    try:
+        FT2Font(file)
+    except (OSError, RuntimeError):  # absent, or cut short
+        draft = file.with_suffix(f".{os.getpid()}")
+        draft.write_bytes(_subset(source))
+        draft.replace(file)
+    return file
+
+
+def _subset(source: Path) -> bytes:
+    """That font with only `CHARACTERS`, under the name of `LIGHT_FONT`."""
+    from fontTools import subset
+
     options = subset.Options(layout_features=[], name_IDs=["*"], notdef_outline=True)
     options.drop_tables += ["FFTM"]
-    for weight in ("", "-Bold"):
-        file = folder / f"light{weight}.ttf"
-        with subset.load_font(str(source / f"DejaVuSans{weight}.ttf"), options) as font:
-            chooser = subset.Subsetter(options)
-            chooser.populate(text=CHARACTERS)
-            chooser.subset(font)
-            for record in font["name"].names:
-                if record.nameID in (1, 16):
-                    font["name"].setName(
-                        LIGHT_FONT,
-                        record.nameID,
-                        record.platformID,
-                        record.platEncID,
-                        record.langID,
-                    )
-            subset.save_font(font, str(file), options)
-        font_manager.fontManager.addfont(file)
-    return LIGHT_FONT
+    made = io.BytesIO()
+    with subset.load_font(str(source), options) as font:
+        chooser = subset.Subsetter(options)
+        chooser.populate(text=CHARACTERS)
+        chooser.subset(font)
+        for record in font["name"].names:
+            if record.nameID in (1, 16):
+                kind = record.platformID, record.platEncID, record.langID
+                font["name"].setName(LIGHT_FONT, record.nameID, *kind)
+        subset.save_font(font, made, options)
+    return made.getvalue()
 
 
 def new_figure(width: float, height: float) -> Figure:
