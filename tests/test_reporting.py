@@ -3,6 +3,9 @@
 import base64
 import io
 import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +18,7 @@ from samemind.reporting import write_report
 from samemind.reporting.embedded import embedded
 from samemind.reporting.fingerprint import fingerprint_of, is_current
 from samemind.reporting.page import counts_of, page_of
+from samemind.reporting.placing import put_in_place
 from samemind.reporting.report import drawing_plan
 from samemind.reporting.sheets import TILES, sheets_of, tile_of
 from samemind.reporting.tables import Table, accuracies, escape_latex, tables_of, write_table
@@ -292,3 +296,39 @@ def test_a_figure_that_is_too_large_for_the_page_is_named_instead(study, report,
     assert "Not on this page" in page
     assert 'href="figures/gallery.png"' in page
     assert len(page) < 30_000 + 3 * len(page_of(study, tables_of(study), [], [], report.parent))
+
+
+# -- putting a report in place
+
+
+def test_of_reports_that_come_at_once_one_is_there_whole_and_nothing_beside_it(tmp_path):
+    out = tmp_path / "report"
+
+    def write(number: int) -> None:
+        for _ in range(25):
+            with put_in_place(out) as draft:
+                for name in ("a", "b"):
+                    (draft / name).write_text(str(number))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+    assert (out / "a").read_text() == (out / "b").read_text()
+
+
+def test_what_killed_processes_left_beside_a_report_is_removed(tmp_path):
+    script = (
+        "import os, sys; from pathlib import Path; "
+        "from samemind.reporting.placing import put_in_place\n"
+        "with put_in_place(Path(sys.argv[1])) as draft: (draft / 'a').mkdir(); os._exit(0)"
+    )
+    out = tmp_path / "report"
+    subprocess.run([sys.executable, "-c", script, str(out)], check=True)
+    left = [path.name for path in tmp_path.iterdir()]
+    assert len(left) == 1
+    other = tmp_path / ".report-draft-of-somebody-else"
+    other.mkdir()
+    with put_in_place(out) as draft:
+        beside = {path.name for path in tmp_path.iterdir()}
+        assert beside == {other.name, draft.name}
+    assert {path.name for path in tmp_path.iterdir()} == {other.name, "report"}

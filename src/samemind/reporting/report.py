@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from samemind.errors import InvalidInput, StoreError
+from samemind.errors import InvalidInput
 from samemind.execution import Executor, InProcess
 from samemind.figures.base import FIGURES, Figure, Results
 from samemind.figures.boxes import measures_in
@@ -26,6 +24,7 @@ from samemind.reporting.fingerprint import (
     is_current,
 )
 from samemind.reporting.page import Drawn, page_of
+from samemind.reporting.placing import put_in_place
 from samemind.reporting.tables import tables_of, write_table
 from samemind.reporting.together import together
 from samemind.results import PARTS
@@ -74,20 +73,11 @@ def write_report(
     fingerprint = fingerprint_of(study)
     if is_current(out, fingerprint):
         return out / "index.html"
-    draft = out.parent / f".{out.name}-draft-{uuid.uuid4().hex[:8]}"
-    try:
-        (draft / "figures").mkdir(parents=True)
+    with put_in_place(out) as draft:
+        (draft / "figures").mkdir()
         (draft / "tables").mkdir()
         _fill(draft, study, on_progress or _silent, executor or InProcess())
         write_json(draft / MADE_FILE, contents_of(draft, fingerprint))
-        _swap(draft, out)
-    except OSError as error:
-        raise StoreError(
-            f"Cannot write the report to {out}: {error.strerror or error}. "
-            f"Name another folder with --out, or make room there."
-        ) from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return out / "index.html"
 
 
@@ -96,11 +86,17 @@ def _silent(done: int, total: int, what: str) -> None:
 
 
 def _check_replaceable(out: Path) -> None:
-    if not out.exists():
+    try:
+        names = sorted(path.name for path in out.iterdir())
+    except FileNotFoundError:
         return
-    if not out.is_dir():
-        raise InvalidInput(f"{out} is a file, but a report is a folder. Name another one.")
-    foreign = sorted(path.name for path in out.iterdir() if path.name not in OURS)
+    except NotADirectoryError:
+        raise InvalidInput(
+            f"{out} is a file, but a report is a folder. Name another one."
+        ) from None
+    except OSError as error:
+        raise InvalidInput(f"{out} cannot be read ({error.strerror}). Name another one.") from error
+    foreign = [name for name in names if name not in OURS]
     if foreign:
         raise InvalidInput(
             f"{out} holds '{foreign[0]}', which no report has, so it was left as it is. "
@@ -261,17 +257,3 @@ def save(member: Figure, results: Results, path: Path) -> None:
 def safe_file_name(name: str) -> str:
     """The name with everything that a file name should not hold replaced by a hyphen."""
     return "".join(c if c.isalnum() or c in "_-." else "-" for c in name)
-
-
-def _swap(draft: Path, out: Path) -> None:
-    if not out.exists():
-        draft.rename(out)
-        return
-    old = out.parent / f".{out.name}-old-{uuid.uuid4().hex[:8]}"
-    out.rename(old)
-    try:
-        draft.rename(out)
-    except OSError:
-        old.rename(out)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
