@@ -66,14 +66,16 @@ def test_the_command_killed_with_its_workers_at_work_continues(tmp_path, referen
     draw = random.Random(0)
     ask = command("run", torture.TINY, "--store", tmp_path / "store", "--out", tmp_path / "out")
     before: dict[str, int] = {}
-    for _ in range(4):
-        with subprocess.Popen([*ask, "--workers", "2"], stderr=subprocess.PIPE, text=True) as run:
-            try:
-                _, told = run.communicate(timeout=draw.uniform(2, 12))
-            except subprocess.TimeoutExpired:
-                run.send_signal(blow)
-                _, told = run.communicate(timeout=60)
-            assert "Traceback" not in told
+    for life in range(4):
+        told = tmp_path / f"told-{life}"
+        with told.open("w") as file, subprocess.Popen([*ask, "--workers", "2"], stderr=file) as run:
+            moment = draw.uniform(4, 20)  # CPU seconds, of which imports take about ten
+            while run.poll() is None:
+                if torture.cpu_seconds(run.pid, with_children=True) >= moment:
+                    run.send_signal(blow)
+                    run.wait(timeout=120)
+                time.sleep(0.02)
+        assert "Traceback" not in told.read_text()
         after = torture.finished(tmp_path / "store")
         assert before.items() <= after.items()
         before = after
