@@ -82,7 +82,7 @@ REFUSED = {
     "NaN": (lambda m: np.where(m > 1, np.nan, m), "not finite"),
     "complex": (lambda m: m + 1j, "complex"),
     "a word": (lambda _: "activations", "array|needs images|no model|no file"),
-    "a dictionary": (lambda m: {"x": m}, "no array"),
+    "a dictionary": (lambda m: {"x": m}, "no array|is a dict"),
     "dates": (lambda m: m.astype("datetime64[s]"), "no numbers"),
 }
 DOORS = {

@@ -58,6 +58,7 @@ class Classifier(nn.Module):
         self._read_by_head: list[Tensor] = []
         self._is_watched = False
         self.head_name = head
+        self.note = ""  # what a reader must know of how the head was found
         self.head = submodule(network, head)
 
     def _remember(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:

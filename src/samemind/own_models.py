@@ -27,10 +27,19 @@ from samemind.extraction.looking import (
     targets_and_seeds,
 )
 from samemind.inputs.arrays import read_activations
-from samemind.inputs.images import Images, given_images, labelled, open_images, read_labels, sampled
+from samemind.inputs.images import (
+    Images,
+    given_images,
+    labelled,
+    open_images,
+    read_labels,
+    refuse_no_pixels,
+    sampled,
+)
 from samemind.lazy import np, pd, torch
 from samemind.measures.choosing import check_kinds
 from samemind.measures.kinds import of_kind
+from samemind.networks.lent import refuse_what_is_no_model, told_of
 from samemind.networks.model import Loading, Model
 from samemind.networks.normalising import better_normalisation
 from samemind.networks.opening import model_of, open_models
@@ -141,6 +150,8 @@ def _compare(
     )
     opened = _opened(named, images, loading)
     networks = [one for one in opened.values() if isinstance(one, Model)]
+    if images is not None and any(one.reads_pixels for one in networks):
+        refuse_no_pixels(images)
     if images is not None and len(networks) == len(opened):
         with progress_bars(is_shown=progress) as watch:
             return compare_models(networks, images, asked, execution=execution, watch=watch)
@@ -216,6 +227,7 @@ def _opened(
             first = images.source.read(images.indices[:2])  # pyright: ignore[reportAttributeAccessIssue]
             found[name] = model_of(name, given, torch.as_tensor(first), head=loading.head)
         else:
+            refuse_what_is_no_model(name, given)
             found[name] = given
     return found
 
@@ -246,7 +258,7 @@ def compare_models(
     add_inversion = "it needs inverted images. Add --invert N, or leave it out."
     check_kinds(asked.measures, {} if asked.invert else {"mechanism": add_inversion})
     work = Work(asked=asked, sides=look(models, images, execution, watch), name=images.name)
-    work.notes += [f"{m.name}: {m.note}." for m in models if m.note]
+    work.notes += told_of(models)
     work.notes += images.remarks()
     work.notes += filter(None, (better_normalisation(m, images, execution) for m in models))
     work.add_models(models)

@@ -1,6 +1,6 @@
 """A named family: members register themselves, and look-ups that fail suggest a name."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pkgutil import iter_modules
@@ -81,3 +81,13 @@ class Registry(Mapping[str, Member]):
         for module in iter_modules(import_module(self.package).__path__):
             if not module.name.startswith("_"):
                 import_module(f"{self.package}.{module.name}")
+
+
+def listing(names: Sequence[str]) -> str:
+    """Names as a sentence has them, at most seven.
+
+    >>> listing(["a", "b", "c"])
+    'a, b and c'
+    """
+    shown = [*names[:6], f"{len(names) - 6} others"] if len(names) > 7 else list(names)
+    return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else shown[0]

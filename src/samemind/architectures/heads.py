@@ -7,16 +7,30 @@ one pixel is a linear layer.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from samemind.arrays import logits_in
+from samemind.arrays import logits_in, tensors_in
 from samemind.errors import InvalidInput
 from samemind.execution.unchanged import unchanged
 from samemind.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+
+class Head(NamedTuple):
+    """The last linear layer of a network by name, and what a reader must know of the output.
+
+    - `ending`: what the network makes of that layer's output: '' where it returns it as it is,
+      else a name in `ENDINGS`; then the layer's output are the logits, not the network's.
+    - `note`: which of several outputs was taken, or which ending was left out.
+    """
+
+    name: str
+    ending: str = ""
+    note: str = ""
 
 
 def find_head(network: nn.Module, images: Tensor) -> str:
@@ -29,7 +43,23 @@ def find_head(network: nn.Module, images: Tensor) -> str:
 
     **Cost:** one forward pass of `images`; a handful is enough.
     """
-    logits, outputs_of = _linear_outputs(network, images)
+    head = found_head(network, images)
+    if head.ending:
+        raise InvalidInput(
+            f"{type(network).__name__} ends in a {head.ending}, so it returns no logits. Let it "
+            f"return what its layer '{head.name}' gives."
+        )
+    return head.name
+
+
+def found_head(network: nn.Module, images: Tensor) -> Head:
+    """As `find_head`, also of networks that end in a softmax or a sigmoid of their logits.
+
+    **Raises:** `InvalidInput` where no single linear layer gives the logits, or where several
+    labels of an input have probabilities of their own.
+    """
+    output, outputs_of = _linear_outputs(network, images)
+    logits = logits_in(output)
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
         found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise InvalidInput(
@@ -39,12 +69,61 @@ def find_head(network: nn.Module, images: Tensor) -> str:
     refuse_nan(network, logits)
     for name, found in reversed(outputs_of.items()):
         if len(found) == 1 and _is_same(found[0], logits):
-            return name
+            return Head(name, note=_which_output(output))
+    for name, found in reversed(outputs_of.items()):
+        for ending, made_of in ENDINGS.items() if len(found) == 1 else ():
+            if _is_ending(made_of, read_by_linear(found[0]), logits):
+                return _ended(network, name, ending, logits.shape[1])
     linear = [n for n in outputs_of if isinstance(network.get_submodule(n), torch.nn.Linear)]
     raise InvalidInput(
         f"{type(network).__name__} has no single linear layer whose output is its logits "
         f"(linear layers: {_shortened(linear)}). Name the head, or compare "
         f"activations that you extract yourself."
+    )
+
+
+ENDINGS: dict[str, Callable[[Tensor], Tensor]] = {
+    "softmax": lambda logits: logits.softmax(1),
+    "log-softmax": lambda logits: logits.log_softmax(1),
+    "sigmoid": lambda logits: logits.sigmoid(),
+}
+"""What networks make of their logits before they return them."""
+
+
+def _is_ending(made_of: Callable[[Tensor], Tensor], linear: Tensor, output: Tensor) -> bool:
+    if output.is_meta or linear.shape != output.shape or not linear.is_floating_point():
+        return False
+    within = 1e-5 if linear.dtype.itemsize >= 4 else 1e-2
+    return torch.allclose(made_of(linear).float(), output.float(), rtol=within, atol=within)
+
+
+def _ended(network: nn.Module, name: str, ending: str, n_outputs: int) -> Head:
+    if ending == "sigmoid" and n_outputs > 1:
+        raise InvalidInput(
+            f"{type(network).__name__} ends in a sigmoid of {n_outputs} outputs, which are labels "
+            f"of their own and no classes. Compare one label at a time: "
+            f"samemind.Side(logits=probabilities[:, [0]], kind='probabilities')."
+        )
+    return Head(
+        name,
+        ending,
+        f"it ends in a {ending}, which is left out: the logits are what its layer '{name}' gives",
+    )
+
+
+def _which_output(output: object) -> str:
+    """What is said where a network returns several outputs that could be its logits."""
+    if isinstance(output, torch.Tensor) or getattr(output, "logits", None) is not None:
+        return ""
+    if isinstance(output, Mapping) and "logits" in output:
+        return ""
+    found = [tensor for tensor in tensors_in(output) if tensor.ndim == 2]
+    if len(found) < 2:
+        return ""
+    widths = ", ".join(str(t.shape[1]) for t in found[:4])
+    return (
+        f"it returns {len(found)} outputs with a row per input, of {widths} values, of which "
+        f"the first is taken for its logits; --head names another"
     )
 
 
@@ -66,7 +145,7 @@ def refuse_nan(network: nn.Module, logits: Tensor) -> None:
     raise InvalidInput(f"{type(network).__name__} turns images into NaN: {why}")
 
 
-def _linear_outputs(network: nn.Module, images: Tensor) -> tuple[object, dict[str, list[Tensor]]]:
+def _linear_outputs(network: nn.Module, images: Tensor) -> tuple[Any, dict[str, list[Tensor]]]:
     """What the network returns, and what each of its linear layers returned on the way."""
     outputs_of: dict[str, list[Tensor]] = {}
 
@@ -77,7 +156,7 @@ def _linear_outputs(network: nn.Module, images: Tensor) -> tuple[object, dict[st
         for name, layer in network.named_modules():
             if isinstance(layer, torch.nn.Linear) or _is_pointwise(layer):
                 layer.register_forward_hook(partial(remember, name))
-        return logits_in(network.eval()(images)), outputs_of
+        return network.eval()(images), outputs_of
 
 
 def _is_pointwise(layer: nn.Module) -> bool:

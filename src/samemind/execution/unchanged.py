@@ -7,6 +7,7 @@ these blocks that is allowed; after them nothing of it is left, whatever happene
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -44,12 +45,22 @@ def unchanged(network: nn.Module) -> Iterator[None]:
     **Cost:** a copy of the buffers; parameters are not copied.
     """
     held = [_Held(module) for module in network.modules()]
-    with modes_kept(network):
+    with modes_kept(network), _uncompiled():
         try:
             yield
         finally:
             for one in held:
                 one.put_back()
+
+
+@contextmanager
+def _uncompiled() -> Iterator[None]:
+    """Compiled networks run layer by layer: what was compiled calls no hooks that came later."""
+    if "torch._dynamo" not in sys.modules:  # nothing was compiled, and importing it takes seconds
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
 
 
 class _Held:

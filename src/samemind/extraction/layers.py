@@ -10,8 +10,9 @@ from samemind.arrays import first_tensor
 from samemind.errors import InvalidInput
 from samemind.execution.devices import full_float32, memory_reused
 from samemind.execution.unchanged import unchanged
-from samemind.networks.axes import Axes, averaged
 from samemind.lazy import torch
+from samemind.networks.axes import Axes, averaged
+from samemind.networks.wrappers import is_innermost, layers_of, unwrapped
 from samemind.registry import did_you_mean
 
 if TYPE_CHECKING:
@@ -23,22 +24,26 @@ POOLINGS = ("mean", "flatten")
 def layer_names(network: nn.Module, wanted: Sequence[str] | str = "all") -> list[str]:
     """The layers of a network by dotted name, in their order.
 
-    'all' are the innermost modules, those without modules inside.
+    'all' are the innermost modules, those without modules inside. Names are those of the network
+    itself, without what `torch.compile` or `DataParallel` put around it; with it they are taken
+    as well.
 
     **Raises:** `InvalidInput` for a name that there is not, with the nearest one.
     """
     if wanted == "all":
-        return [n for n, m in network.named_modules() if n and not any(m.children())]
+        return [name for name, _, layer in layers_of(network) if is_innermost(layer)]
     names = [wanted] if isinstance(wanted, str) else list(wanted)
-    known = {n for n, _ in network.named_modules() if n}
+    known = {full: plain for plain, full, _ in layers_of(network)}
+    known |= {plain: plain for plain in known.values()}
     for name in names:
         if name not in known:
-            near = did_you_mean(name, sorted(known))
+            near = did_you_mean(name, sorted(set(known.values())))
             raise InvalidInput(
-                f"{type(network).__name__} has no layer '{name}'. {near}It has {len(known)}; the "
-                f"first are {', '.join(list(layer_names(network))[:4])}."
+                f"{type(unwrapped(network)).__name__} has no layer '{name}'. {near}It has "
+                f"{len(set(known.values()))}; the first are "
+                f"{', '.join(list(layer_names(network))[:4])}."
             )
-    return names
+    return list(dict.fromkeys(known[name] for name in names))
 
 
 def at_depths(names: Sequence[str], depths: Sequence[float]) -> list[str]:
@@ -173,7 +178,8 @@ def _watched(network: nn.Module, names: Sequence[str]) -> Iterator[_Seen]:
 
     hooks: list[Any] = []
     try:
-        layers = {name: network.get_submodule(name) for name in names}
+        every = {name: layer for name, _, layer in layers_of(network)}
+        layers = {name: every[name] for name in names}
         seen.axes.follow(network, list(layers.values()), hooks)
         for name, layer in layers.items():
             hooks.append(layer.register_forward_hook(watch(name)))

@@ -13,6 +13,7 @@ from samemind.execution.unchanged import unchanged
 from samemind.inputs.images import Images, fitted, subset
 from samemind.lazy import torch
 from samemind.networks.model import Model
+from samemind.networks.wrappers import layers_of
 from samemind.randomness import numpy_generator
 from samemind.registry import did_you_mean
 from samemind.sides.side import Side
@@ -101,7 +102,10 @@ def layers_seen(
     from samemind.extraction.layers import layer_names
 
     known = {m.name: layer_names(m.classifier.network) for m in models}
-    every = {m.name: {n for n, _ in m.classifier.network.named_modules()} for m in models}
+    every = {
+        m.name: {name for pair in layers_of(m.classifier.network) for name in pair[:2]}
+        for m in models
+    }
     names = [] if layers == "all" else [one for one in layers if isinstance(one, str)]
     for name in names:
         if not any(name in there for there in every.values()):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+FEW_CHANNELS = (1, 3, 4)
+"""Numbers of channels that pictures have."""
 TENSORS = (".npy", ".npz", ".safetensors", ".h5", ".hdf5", ".mat")
 
 
@@ -43,6 +46,7 @@ class Images:
     - `source`: a split `read(indices)` gives arrays of, or the files of a folder.
     - `labels`: `(N,)` class numbers, positions in `classes`; None where nothing is known.
     - `dataset`: the name of a known dataset, or None. `root`: the folder of files, or None.
+    - `notes`: what a reader must know of how they were read.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Images:
     classes: tuple[str, ...] = ()
     dataset: str | None = None
     root: Path | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -69,7 +74,7 @@ class Images:
         return first.shape[1], first.shape[-1]
 
     def remarks(self) -> list[str]:
-        """What a reader must know of pictures that say more than is read of them.
+        """What a reader must know: of how they were read, and what pictures say beyond that.
 
         **Cost:** opens every picture's file, without decoding it.
         """
@@ -82,9 +87,12 @@ class Images:
             except Exception:
                 continue
         return [
-            f"{counts[what]:,} of {len(self):,} pictures {said}"
-            for what, said in LEFT_UNREAD.items()
-            if what in counts
+            *self.notes,
+            *(
+                f"{counts[what]:,} of {len(self):,} pictures {said}"
+                for what, said in LEFT_UNREAD.items()
+                if what in counts
+            ),
         ]
 
     def labels_for(self, n_classes: int) -> tuple[np.ndarray | None, str]:
@@ -167,9 +175,12 @@ def fitted(images: np.ndarray | Tensor, size: int | None, channels: int) -> Tens
     if pixels.shape[1] == 1 and channels == 3:
         pixels = pixels.expand(-1, 3, -1, -1)
     if pixels.shape[1] != channels:
+        what = "Choose other inputs, or a model for them"
+        if pixels.shape[3] == channels:
+            what = "If the channels come last, images.permute(0, 3, 1, 2) puts them first"
         raise InvalidInput(
-            f"The model reads {channels} channel(s), but the images have {pixels.shape[1]}. "
-            f"Choose other inputs, or a model for them."
+            f"The model reads {channels} channel(s), but the images have {pixels.shape[1]}, in "
+            f"the shape (N, {', '.join(map(str, pixels.shape[1:]))}). {what}."
         )
     if size is not None and pixels.shape[-2:] != (size, size):
         resize = torch.nn.functional.interpolate
@@ -223,9 +234,17 @@ def labelled(images: Images, labels: np.ndarray, where: str) -> Images:
 
 
 def sampled(images: Images, count: int | None, random_seed: int) -> Images:
-    """So many of the images at random, in their order; all of them for None."""
-    if count is None or count >= len(images):
+    """So many of the images at random, in their order; all of them for None.
+
+    **Raises:** `InvalidInput` for fewer than one.
+    """
+    if count is None or count == len(images):
         return images
+    if count < 1:
+        raise InvalidInput(f"{count} inputs were asked for. Ask for 1 or more.")
+    if count > len(images):
+        said = f"{count:,} inputs were asked for, and there are {len(images):,}: all are used."
+        return replace(images, notes=(*images.notes, said))
     generator = numpy_generator(random_seed, "inputs")
     return subset(images, np.sort(generator.choice(len(images), count, False)))
 
@@ -307,7 +326,8 @@ class _Arrays:
 def given_images(images: Array, labels: Array | None = None) -> Images:
     """Images (N, channels, H, W) that are in memory already, in their order.
 
-    **Raises:** `InvalidInput` for another shape, or labels that are not (N,) class numbers.
+    **Raises:** `InvalidInput` for another shape, values that are not finite, or labels that are
+    not (N,) class numbers.
     """
     tensor = as_tensor(images, "images")
     if tensor.ndim != 4 or not len(tensor):
@@ -315,6 +335,8 @@ def given_images(images: Array, labels: Array | None = None) -> Images:
             f"Images have the shape (N, channels, H, W), but {tuple(tensor.shape)} was found. "
             f"Add the missing axis, or move the channels to the second place."
         )
+    if tensor.is_complex():
+        raise InvalidInput(f"The images are complex ({tensor.dtype}). Give real numbers.")
     numbers = None if labels is None else checked_labels(labels, None).cpu().numpy()
     if numbers is not None and numbers.shape != (len(tensor),):
         raise InvalidInput(
@@ -326,7 +348,63 @@ def given_images(images: Array, labels: Array | None = None) -> Images:
         source=_Arrays(tensor),
         indices=np.arange(len(tensor)),
         labels=numbers,
+        notes=tuple(_told_of_pixels(tensor)),
     )
+
+
+def _told_of_pixels(images: Tensor) -> Iterator[str]:
+    """What is said of images that networks are given as they are, where they look odd.
+
+    **Raises:** `InvalidInput` for values that are not finite.
+    """
+    shape = tuple(images.shape)
+    if shape[1] not in FEW_CHANNELS and shape[3] in FEW_CHANNELS:
+        yield (
+            f"The images have the shape {shape}, which was read as {shape[1]} channels of "
+            f"{shape[2]} × {shape[3]} pixels. Where the channels come last, give "
+            f"images.permute(0, 3, 1, 2)."
+        )
+    if images.dtype == torch.uint8:
+        yield "The images are uint8 and were divided by 255: networks were given pixels in [0, 1]."
+        return
+    low, high = extremes(images)
+    if not (isfinite(low) and isfinite(high)):
+        bad = torch.nonzero(~torch.isfinite(images.flatten(1)).all(1)).flatten()
+        raise InvalidInput(
+            f"{len(bad):,} of {len(images):,} images have values that are not finite, the first "
+            f"is image {int(bad[0])}. Leave them out, or find out where they come from."
+        )
+    if low >= 0 and high > 1.5:
+        yield (
+            f"The images go from {low:g} to {high:g}, and networks were given them as they are. "
+            f"Divide by 255 where they were trained on pixels in [0, 1]."
+        )
+
+
+def extremes(images: Tensor) -> tuple[float, float]:
+    """The smallest and the largest value."""
+    plain = images if images.is_floating_point() else images.double()
+    low, high = torch.aminmax(plain)
+    return float(low), float(high)
+
+
+def refuse_no_pixels(images: Images) -> None:
+    """Raises `InvalidInput` for arrays that are no pixels in [0, 1], nor uint8.
+
+    Of networks that bring their own normalisation.
+    """
+    if images.is_folder or not isinstance(images.source, _Arrays):
+        return
+    held = torch.as_tensor(images.source.images)
+    if held.dtype == torch.uint8:
+        return
+    low, high = extremes(held)
+    if low < 0 or high > 1:
+        what = "Divide by 255" if low >= 0 and high > 1.5 else "Undo the normalisation"
+        raise InvalidInput(
+            f"Images are pixels in [0, 1] (or uint8), but these go from {low:g} to {high:g}. "
+            f"{what}: each model applies its own normalisation."
+        )
 
 
 def _from_tensor(path: Path) -> Images:
@@ -337,16 +415,16 @@ def _from_tensor(path: Path) -> Images:
         raise InvalidInput(
             f"{path} holds no images of shape (N, channels, H, W), but {shapes}. Save them so."
         )
-    images = four.get("images", next(iter(four.values())))
+    images, notes = four.get("images", next(iter(four.values()))), ()
     if not images.size:
         raise InvalidInput(f"The images in {path} have the shape {images.shape}: there are none.")
     if images.shape[1] not in (1, 3) and images.shape[-1] in (1, 3):
-        images = np.moveaxis(images, -1, 1)
-    if images.dtype.kind == "f" and (images.min() < 0 or images.max() > 1):
-        raise InvalidInput(
-            f"Images are pixels in [0, 1] (or uint8), but {path} goes from {images.min():g} to "
-            f"{images.max():g}. Undo the normalisation: each model applies its own."
+        notes = (
+            f"The images in {path.name} have the shape {images.shape}: their last axis was taken "
+            f"for the channels.",
         )
+        images = np.moveaxis(images, -1, 1)
+    _check_pixels(images, path)
     labels = arrays.get("labels")
     if labels is not None and labels.size != len(images):
         raise InvalidInput(f"{path} holds {labels.size} labels for {len(images)} images.")
@@ -355,7 +433,33 @@ def _from_tensor(path: Path) -> Images:
         source=_Arrays(images),
         indices=np.arange(len(images)),
         labels=None if labels is None else np.asarray(labels).reshape(-1).astype(np.int64),
+        notes=notes,
     )
+
+
+def _check_pixels(images: np.ndarray, path: Path) -> None:
+    """Raises `InvalidInput` for arrays of a file that are no pixels in [0, 1], nor uint8."""
+    if images.dtype.kind not in "fiub":
+        raise InvalidInput(
+            f"Images are numbers, but those in {path} are {images.dtype}. Save pixels in [0, 1], "
+            f"or as uint8."
+        )
+    if images.dtype == np.uint8:
+        return
+    low, high = (float(v) for v in (images.min(), images.max()))
+    if not (isfinite(low) and isfinite(high)):
+        raise InvalidInput(
+            f"{path} holds images with values that are not finite. Leave them out, or find out "
+            f"where they come from."
+        )
+    if low < 0 or high > 1:
+        what = "Undo the normalisation: each model applies its own"
+        if low >= 0 and high > 1.5:
+            what = "Divide by 255, or save them as uint8"
+        raise InvalidInput(
+            f"Images are pixels in [0, 1] (or uint8), but {path} goes from {low:g} to {high:g}. "
+            f"{what}."
+        )
 
 
 def read_labels(path: Path) -> np.ndarray:

@@ -11,6 +11,7 @@ from samemind.errors import InvalidInput
 from samemind.measures.base import MEASURES, Side
 from samemind.measures.kinds import Kind, kind_of
 from samemind.measures.mechanism import MECHANISM_MEASURES
+from samemind.registry import listing
 from samemind.sides.nearness import TOLD_FROM
 
 
@@ -100,16 +101,11 @@ def told_ties(sides: Mapping[str, Side], measures: Sequence[str]) -> list[str]:
         told = [f"{share:.0%} of {name}" for name, share in shares.items() if share >= TOLD_FROM]
         if told:
             notes.append(
-                f"Ties: of the inputs, for {_listing(told)}, the nearest number {k} is as near as "
-                f"the next, and all of those share the last places. So read {_listing(names)} "
+                f"Ties: of the inputs, for {listing(told)}, the nearest number {k} is as near as "
+                f"the next, and all of those share the last places. So read {listing(names)} "
                 f"beside the floor, which ties raise. Look for equal rows, or few units."
             )
     return notes
-
-
-def _listing(names: Sequence[str]) -> str:
-    shown = [*names[:6], f"{len(names) - 6} others"] if len(names) > 7 else list(names)
-    return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else shown[0]
 
 
 def _lacking(sides: Mapping[str, Side]) -> dict[str, str]:

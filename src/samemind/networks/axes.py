@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from samemind.lazy import torch
+from samemind.networks.wrappers import is_innermost
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -75,7 +76,7 @@ class Axes:
     def follow(self, network: nn.Module, layers: Sequence[nn.Module], hooks: list[Any]) -> None:
         """Watches every layer of a network and the beginning of `layers`; adds to `hooks`."""
         for layer in network.modules():
-            if not any(layer.children()):
+            if is_innermost(layer):
                 hooks.append(layer.register_forward_hook(self._after))
         for layer in layers:
             hooks.append(layer.register_forward_pre_hook(self._before))

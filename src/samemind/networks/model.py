@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from samemind.lazy import torch
 from samemind.networks.normalising import Normalised
+from samemind.networks.wrappers import layers_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,6 +23,7 @@ class Model:
     - `crop`: the share of the resized image that its crop keeps, for image folders.
     - `note`: what a reader of the result must know, such as "random weights".
     - `normalised`: by what its images are, and where that is known from.
+    - `is_in_training`: whether it was lent in training mode; it is read in evaluation mode.
     """
 
     name: str
@@ -33,6 +35,17 @@ class Model:
     channels: int = 3
     note: str = ""
     normalised: Normalised | None = None
+    is_in_training: bool = False
+
+    @property
+    def told(self) -> str:
+        """What a reader must know of it, in one note; '' where there is nothing."""
+        return "; ".join(filter(None, [self.note, getattr(self.classifier, "note", "")]))
+
+    @property
+    def reads_pixels(self) -> bool:
+        """Whether it normalises pixels in [0, 1] itself; else it is given inputs as they are."""
+        return self.normalised is not None
 
     @property
     def reading(self) -> dict[str, Any]:
@@ -44,7 +57,7 @@ class Model:
         )
         return {
             "model": self.name,
-            "representation": f"what {self.classifier.head_name} reads",
+            "representation": f"what {self.head} reads",
             "image_size": self.image_size,
             "crop": self.crop,
             "mean": mean,
@@ -52,6 +65,12 @@ class Model:
             "normalised_by": self.normalised.source if self.normalised else "",
             "precision": "" if weights is None else str(weights.dtype).removeprefix("torch."),
         }
+
+    @property
+    def head(self) -> str:
+        """The name of its head, without what the network is wrapped in."""
+        plain = {full: name for name, full, _ in layers_of(self.classifier.network)}
+        return plain.get(self.classifier.head_name, self.classifier.head_name)
 
     @property
     def n_parameters(self) -> int:
@@ -115,18 +134,20 @@ def classifier_of(
     shape: tuple[int, int, int],
     head: str | None = None,
 ) -> Classifier:
-    """The network with its normalisation; its head is found and verified where not known."""
-    from samemind.architectures.heads import find_head
+    """The network with its normalisation; its head is found and verified where not known.
+
+    The network stays in the mode that it is in: whoever looks puts it into evaluation mode.
+    """
     from samemind.classifier import Classifier, check_head
+    from samemind.networks.lent import with_head
 
     images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
-    network = network.eval()
-    if loading.head:
-        from samemind.networks.one_head import OneHead
-
-        network, head = OneHead(network, loading.head), f"network.{loading.head}"
+    note = ""
+    if head is None or loading.head:
+        network, head, note = with_head(network, images, loading.head)
     mean, std = normalised.mean, normalised.std
-    classifier = Classifier(network, head=head or find_head(network, images), mean=mean, std=std)
+    classifier = Classifier(network, head=head, mean=mean, std=std)
+    classifier.note = note
     if n_channels(classifier) == shape[0]:
         check_head(classifier, images)
-    return classifier.eval()
+    return classifier

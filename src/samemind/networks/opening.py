@@ -16,9 +16,11 @@ from samemind.datasets.base import NORMALISATIONS
 from samemind.errors import InvalidInput, SamemindError
 from samemind.files.reading import is_file, is_folder
 from samemind.lazy import torch
+from samemind.networks.lent import unreadable, usable, with_head
 from samemind.networks.libraries import from_timm, from_torchvision, timm_preprocessing
 from samemind.networks.model import Loading, Model, classifier_of, constants_of, n_channels
 from samemind.networks.normalising import Normalised, of_file, stated
+from samemind.networks.wrappers import unwrapped
 from samemind.registry import did_you_mean
 
 __all__ = ["Loading", "Model", "load_model", "open_model", "open_models"]
@@ -64,30 +66,36 @@ def model_of(
 
     **Raises:** `InvalidInput` for a network without a linear head.
     """
-    from samemind.architectures.heads import find_head
     from samemind.classifier import Classifier
 
-    channels = images.shape[1]
+    channels, note = images.shape[1], ""
+    is_training = unwrapped(network).training
+    normalised = None
     if isinstance(network, Classifier):
         classifier = network
+        normalised = Normalised(*constants_of(network), "the classifier", is_known=True)
     else:
-        if head is not None:
-            from samemind.networks.one_head import OneHead
-
-            network, head = OneHead(network, head), f"network.{head}"
-        else:
-            weights = next((p for p in network.parameters() if p.is_floating_point()), None)
-            few = as_pixels(images[:2], keeps_float64=True)
-            if weights is not None:
-                few = few.to(weights.device, weights.dtype)
-            head = find_head(network, few)
+        network = usable(name, network)
+        weights = next((p for p in network.parameters() if p.is_floating_point()), None)
+        few = as_pixels(images[:2], keeps_float64=True)
+        if weights is not None:
+            few = few.to(weights.device, weights.dtype)
+        try:
+            network, head, note = with_head(network, few, head)
+        except InvalidInput:
+            raise
+        except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+            raise unreadable(name, network, images, error) from error
         classifier = Classifier(network, head=head, mean=[0.0] * channels, std=[1.0] * channels)
     return Model(
         name=name,
-        reference=type(network).__name__,
+        reference=type(unwrapped(network)).__name__,
         classifier=classifier,
-        architecture=type(classifier.network).__name__,
+        architecture=type(unwrapped(classifier.network)).__name__,
         channels=channels,
+        note=note,
+        normalised=normalised,
+        is_in_training=is_training,
     )
 
 
@@ -119,6 +127,8 @@ def load_model(
 ) -> Classifier:
     """The classifier of a reference: pixels in [0, 1] in, logits and representation out.
 
+    In evaluation mode, but for a network that a module holds already, which stays in its own.
+
     **Arguments:**
 
     - `reference`: a checkpoint file (`FILE::PART` for one network of it), `timm:NAME`,
@@ -145,11 +155,12 @@ def load_model(
         is_trusted=trust,
         part=part,
     )
-    return open_model(reference, loading).classifier
+    model = open_model(reference, loading)
+    return model.classifier if model.is_in_training else model.classifier.eval()
 
 
 def open_model(reference: str, loading: Loading | None = None) -> Model:
-    """The model of a reference, in evaluation mode on the CPU.
+    """The model of a reference, on the CPU; whoever looks puts it into evaluation mode.
 
     **Arguments:**
 
@@ -214,8 +225,10 @@ def _from_function(module: str, function: str, loading: Loading) -> Model:
             f"torch.nn.Module that maps images (N, channels, H, W) to logits (N, C)."
         )
     size = loading.image_size
+    is_training = unwrapped(network).training
+    network = usable(f"{module}:{function}", network)
     if isinstance(network, Classifier):
-        classifier, channels = network.eval(), n_channels(network)
+        classifier, channels = network, n_channels(network)
         normalised = Normalised(*constants_of(network), "the function", is_known=True)
     else:
         classifier, normalised, shape = _with_readable_images(
@@ -233,6 +246,8 @@ def _from_function(module: str, function: str, loading: Loading) -> Model:
         channels=channels,
         note=normalised.note,
         normalised=normalised,
+        # One that was made for this has been given to nobody else.
+        is_in_training=is_training and network is made,
     )
 
 
