@@ -189,7 +189,8 @@ class Leases:
             self._seen.pop(name, None)
             return True
         now = time.monotonic()
-        before, since = self._seen.get(name, ("", now))
+        # None: also an empty lease, whose writer died before it wrote, is seen for the first time.
+        before, since = self._seen.get(name, (None, now))
         if content != before:
             self._seen[name] = (content, now)
             since = now
