@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from samemind.reporting.page import counts_of, page_of
 from samemind.reporting.placing import put_in_place
 from samemind.reporting.report import drawing_plan
 from samemind.reporting.sheets import TILES, sheets_of, tile_of
+from samemind.reporting.shown import shown_on_page
 from samemind.reporting.tables import Table, accuracies, escape_latex, tables_of, write_table
 from simulated_results import simulated
 
@@ -332,3 +334,26 @@ def test_what_killed_processes_left_beside_a_report_is_removed(tmp_path):
         beside = {path.name for path in tmp_path.iterdir()}
         assert beside == {other.name, draft.name}
     assert {path.name for path in tmp_path.iterdir()} == {other.name, "report"}
+
+
+# -- very many models
+
+
+def test_the_page_of_very_many_models_says_what_it_leaves_out(study, tmp_path, monkeypatch):
+    everything, nothing_left_out = shown_on_page(study)
+    assert everything is study
+    assert nothing_left_out == ""
+    monkeypatch.setattr("samemind.reporting.shown.MOST_ROWS", 20)
+    shown, left_out = shown_on_page(study)
+    assert 0 < len(shown.main) <= 20
+    assert "show the first 3 of 4 networks" in left_out
+    assert f"({len(shown.main)} of {len(study.main)} scores)" in left_out
+    # Of each network that is shown, every pair is there.
+    names = {*shown.main["model_a"], *shown.main["model_b"]}
+    assert {name.partition("-")[0] for name in names} == {"residual", "dense", "vgg"}
+    rows = study.main
+    assert len(shown.main) == (rows["model_a"].isin(names) & rows["model_b"].isin(names)).sum()
+    page = page_of(study, tables_of(study), [], [], tmp_path)
+    assert left_out in page
+    held = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
+    assert len(held["scores"]["score"]) == len(shown.main)

@@ -22,6 +22,7 @@ from samemind.figures.style import measure_label
 from samemind.files.pictures import open_picture
 from samemind.reporting.embedded import embedded
 from samemind.reporting.flips import flips_of
+from samemind.reporting.shown import shown_on_page
 from samemind.reporting.tables import Table
 from samemind.statistics.trends import FEWEST_UNITS
 from samemind.statistics.verdict import SMALLEST_CHANGE, UNIVERSAL_LEVEL
@@ -72,9 +73,11 @@ def page_of(
     environment.globals["picture"] = lambda entry: held.get(entry.file)
     parts: Any = environment.get_template("parts.html.j2").module
     recipes = recipe_list(study.recipes)
+    shown, left_out = shown_on_page(study)
     return environment.get_template("page.html.j2").render(
         study=study,
         counts=counts_of(study),
+        left_out=left_out,
         verdicts=[
             (dataset, [verdict for _, verdict in found])
             for dataset, found in groupby(verdicts(study), key=lambda item: item[0])
@@ -98,7 +101,7 @@ def page_of(
         draw=parts.draw,
         css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         script=Markup((HERE / "page.js").read_text(encoding="utf-8")),
-        data=Markup(script_safe_json(embedded(study) | {"recipes": recipes})),
+        data=Markup(script_safe_json(embedded(shown) | {"recipes": recipes})),
     )
 
 
