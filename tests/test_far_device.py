@@ -92,6 +92,8 @@ def test_a_study_on_a_far_device_makes_what_it_makes_on_the_cpu(tmp_path: Path) 
     # Attention is another kernel on every device; what a transformer says is compared below.
     small["architectures"] = ["digits_resnet", "digits_vgg_bn"]
     small["training"]["epochs"], small["inversion"]["steps"] = 1, 3
+    small["training"]["batch_size"] = small["probes"]["batch_size"] = 512
+    small["probes"]["epochs"] = 1
     near, far = Store(tmp_path / "near"), Store(tmp_path / "far")
     for recipe in (recipe for stage in Study(**small).stages for recipe in stage.recipes):
         build = BUILDERS[type(recipe)]
