@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from samemind.measures import measure as measure
     from samemind.networks.opening import load_model as load_model
     from samemind.own_models import compare as compare
+    from samemind.own_models import fidelity as fidelity
     from samemind.reporting.comparison import Comparison as Comparison
     from samemind.study import Study as Study
     from samemind.study import read_study as read_study
@@ -24,6 +25,7 @@ _PUBLIC = {
     "Study": "samemind.study",
     "Comparison": "samemind.reporting.comparison",
     "compare": "samemind.own_models",
+    "fidelity": "samemind.own_models",
     "load_model": "samemind.networks.opening",
     "measure": "samemind.measures",
     "read_study": "samemind.study",
@@ -36,6 +38,7 @@ __all__ = [
     "Study",
     "compare",
     "dataset",
+    "fidelity",
     "load_model",
     "measure",
     "read_study",

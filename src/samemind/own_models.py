@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samemind.arrays import Array
+from samemind.comparison.fidelity import Fidelity, fidelity_of
 from samemind.comparison.flips import name_in, thumbnails
 from samemind.comparison.layer_maps import layer_map
 from samemind.comparison.work import Asked, Work
@@ -158,6 +159,83 @@ def _compare(
     return _compare_mixed(opened, images, labels, asked, execution)
 
 
+def fidelity(
+    old: Any,
+    new: Any,
+    inputs: Array | str,
+    *,
+    tolerance: float = 0.0,
+    labels: Array | str | None = None,
+    count: int | None = None,
+    batch_size: int = 256,
+    device: str = "auto",
+    **further: Any,
+) -> Fidelity:
+    """Whether a converted, quantised or retrained network is still the same, and where it parts.
+
+    **Arguments:**
+
+    - `old`, `new`: as `samemind.compare` takes models, but no arrays.
+    - `inputs`, `labels`, `count`: as `samemind.compare` takes them.
+    - `tolerance`: the share of answers that may change under "the same answers".
+    - further: the fields of `samemind.networks.model.Loading`, by name.
+
+    **Returns:** a `Fidelity`: `.level` is "identical bits", "equal up to rounding" (no further
+    apart than the same network computed otherwise, which is measured on the spot), "the same
+    answers" (of the inputs given; the interval stands beside it) or "changed"; `.departure` is the
+    first layer that differs by more than rounding. Printed, it says all in sentences.
+
+    **Raises:** `InvalidInput` for outputs of unequal shapes, and what `samemind.compare` raises.
+
+    **Cost:** a forward pass of every input through both, and about twenty of 32 inputs.
+    """
+    options = _options(further)
+    execution = Execution(device=device, batch_size=batch_size)
+    with process_kept():
+        images = _images(inputs, labels, count, options["asked"].get("random_seed", 0))
+        loading = Loading(dataset=images.dataset, shape=images.shape, **options["loading"])
+        a, b = map(_network, _opened(_named_two(old, new), images, loading).values())
+        seen = look([a, b], images, execution)
+        found = fidelity_of(
+            a, b, (seen[a.name], seen[b.name]), images, execution, tolerance=tolerance
+        )
+    if found is None:
+        raise InvalidInput(
+            f"Fidelity needs outputs of the same shape, but {a.name} and {b.name} give "
+            f"{_classes_of(seen[a.name])} and {_classes_of(seen[b.name])} numbers for an input. "
+            f"Compare them with samemind.compare."
+        )
+    return found
+
+
+def _network(opened: Model | Side | Array) -> Model:
+    if not isinstance(opened, Model):
+        raise InvalidInput(
+            f"Fidelity is of two networks, but {type(opened).__name__} was given. Give a module "
+            f"or a reference; arrays go to samemind.compare."
+        )
+    return opened
+
+
+def _named_two(old: Any, new: Any) -> dict[str, Any]:
+    """The two by the names that their references say, else as old and new."""
+    names = [
+        (m.rpartition("=")[0] or usual) if isinstance(m, str) else usual
+        for m, usual in ((old, "old"), (new, "new"))
+    ]
+    if names[0] == names[1]:
+        names = ["old", "new"]
+    references = [m.rpartition("=")[2] if isinstance(m, str) else m for m in (old, new)]
+    return {
+        name: f"{name}={m}" if isinstance(m, str) else m
+        for name, m in zip(names, references, strict=True)
+    }
+
+
+def _classes_of(side: Side) -> int:
+    return side.n_classes if side.has_logits else side.n_units
+
+
 _AS_LOADED = {"trust": "is_trusted", "download": "allows_download"}
 
 
@@ -277,6 +355,7 @@ def compare_models(
     work.add_flips(name_of=name_in(images))
     if "flips" in work.parts:
         work.parts["flip_images"] = thumbnails(work.parts["flips"], images, models[0])
+    work.add_fidelities(_fidelities(work, models, images, execution))
     if asked.invert:
         _invert(work, models, images, execution, watch)
     if asked.layers:
@@ -287,6 +366,21 @@ def compare_models(
     elif asked.probe:
         work.add_probes()
     return work.finished(readings=pd.DataFrame([m.reading for m in models]))
+
+
+def _fidelities(
+    work: Work, models: Sequence[Model], images: Images, execution: Execution
+) -> list[Fidelity]:
+    """Whether the first model and each other one are still the same network."""
+    first, *others = models
+    found = [
+        fidelity_of(
+            first, other, (work.sides[first.name], work.sides[other.name]), images, execution,
+            always=False,
+        )
+        for other in others
+    ]  # fmt: skip
+    return [one for one in found if one is not None]
 
 
 def _invert(

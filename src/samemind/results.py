@@ -108,6 +108,16 @@ PARTS = (
         columns=("model_a", "model_b", "class", "inputs"),
         keys=("model_a", "model_b", "class"),
     ),
+    Part(
+        name="fidelity",
+        columns=("model_a", "model_b", "level", "verdict"),
+        keys=("model_a", "model_b"),
+    ),
+    Part(
+        name="fidelity_layers",
+        columns=("model_a", "model_b", "layer_a", "layer_b", "typical", "floor", "departs"),
+        keys=("model_a", "model_b", "layer_a"),
+    ),
     Part(name="readings", columns=("model", "representation"), keys=("model",)),
 )  # fmt: skip
 
@@ -195,6 +205,8 @@ class Results:
     - `flips`: single inputs that turn from right to wrong, or back, where a model replaces
       another; `flips_by_class` how many of each class; `flip_images` small images
       (C, H, W) in [0, 1] of some, by `input`.
+    - `fidelity`: whether the first model and each other one are still the same network;
+      `fidelity_layers` how far their layers are apart, beside what rounding makes of them.
     - `readings`: a row per model: what was read of it, and how its inputs were prepared.
 
     **Raises:** `InvalidInput` when a table lacks a column.
@@ -216,6 +228,8 @@ class Results:
     sets: pd.DataFrame | None = None
     flips: pd.DataFrame | None = None
     flips_by_class: pd.DataFrame | None = None
+    fidelity: pd.DataFrame | None = None
+    fidelity_layers: pd.DataFrame | None = None
     readings: pd.DataFrame | None = None
     flip_images: Mapping[int, np.ndarray] = field(default_factory=dict)
     is_joint: bool = False

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from samemind.comparison.drift import with_calibration, with_drift
+from samemind.comparison.fidelity import Fidelity, fidelity_tables
 from samemind.comparison.flips import flip_tables, replacements
 from samemind.comparison.mechanisms import score_mechanisms
 from samemind.comparison.pairs import accuracies_of, score_pairs
@@ -68,6 +69,7 @@ class Work:
         self.class_names: Sequence[str] = ()
         self.input_classes: Sequence[str] = ()
         self.replacements = replacements(sides)
+        self.fidelities: list[Fidelity] = []
         self.probe_accuracies: dict[str, float] = {}
         self.measures: list[str] = []
         self.rows: list[dict[str, Any]] = []
@@ -152,6 +154,10 @@ class Work:
                 self.replacements, self.sides, classes=self.class_names, **options
             )
 
+    def add_fidelities(self, found: Sequence[Fidelity]) -> None:
+        self.fidelities = list(found)
+        self.parts |= fidelity_tables(found)
+
     def add_probes(self, training: dict[str, Side] | None = None, trained_on: str = "") -> None:
         """Heads retrained on frozen representations, beside the original ones."""
         found = retrained_heads(self.sides, training=training, random_seed=self.asked.random_seed)
@@ -184,6 +190,7 @@ class Work:
             n_inputs=self.n_inputs,
             readings=readings,
             replacements=self.replacements,
+            fidelities=self.fidelities,
             class_names=self.class_names,
             input_classes=self.input_classes,
             probe_accuracies=self.probe_accuracies,

@@ -68,12 +68,12 @@ def _batches(
 ) -> Iterator[Tensor]:
     for start in range(0, len(images), execution.batch_size):
         rows = np.arange(start, min(start + execution.batch_size, len(images)))
-        yield _read(model, images, rows)
+        yield pixels_for(model, images, rows)
         if watch:
             watch(what, int(rows[-1]) + 1, len(images))
 
 
-def _read(model: Model, images: Images, rows: np.ndarray) -> Tensor:
+def pixels_for(model: Model, images: Images, rows: np.ndarray) -> Tensor:
     """Images as one model is given them: in float64 for a network in float64 only."""
     from samemind.classifier import precision_of
 
@@ -195,7 +195,7 @@ def inverted_for(
         classifier.to(device)
         for start in range(0, len(targets), execution.batch_size):
             rows = np.arange(start, min(start + execution.batch_size, len(targets)))
-            goal, begin = (_read(owner, images, rows) for images in (targets, seeds))
+            goal, begin = (pixels_for(owner, images, rows) for images in (targets, seeds))
             made = invert(classifier, goal.to(device), begin.to(device), descent=descent)
             parts.append((goal, begin, made.images.cpu(), made.relative_loss.cpu()))
             if watch:

@@ -17,6 +17,7 @@ from samemind.results import PARTS, Results
 if TYPE_CHECKING:
     import matplotlib.figure
 
+    from samemind.comparison.fidelity import Fidelity
     from samemind.comparison.flips import Replacement
 
 _JSON_PARTS = tuple(part for part in PARTS if part.name != "contributions")
@@ -35,12 +36,15 @@ class Comparison(Results):
 
     - `measures`: those that were computed. `n_inputs`: how many the models looked at.
     - `replacements`: of the first model by each other one, where there are labels.
+    - `fidelities`: whether it and each other one are still the same network, where they are seen
+      on the same inputs with outputs of the same shape.
     - `class_names`: of the models, which labels are counted in; `input_classes`: of the inputs.
     """
 
     measures: Sequence[str] = ()
     n_inputs: int = 0
     replacements: Sequence[Replacement] = ()
+    fidelities: Sequence[Fidelity] = ()
     class_names: Sequence[str] = ()
     input_classes: Sequence[str] = ()
     probe_accuracies: Mapping[str, float] = field(default_factory=dict)

@@ -52,6 +52,8 @@ def tables_of(results: Results) -> list[Table]:
         parameters(results),
         sets(results),
         layers(results),
+        fidelity(results),
+        fidelity_layers(results),
         readings(results),
     ]
     found += flips(results)
@@ -291,6 +293,34 @@ def readings(results: Results) -> Table:
         "What was read of each model, and how its inputs were prepared.",
         pd.DataFrame() if results.readings is None else results.readings,
         {},
+    )
+
+
+def fidelity(results: Results) -> Table:
+    """Whether the first model and each other one are still the same network."""
+    columns = ["model_a", "model_b", "level", "kept", "n_inputs", "changed", "lower", "upper",
+               "typical", "largest", "floor_typical", "departs_at", "why", "hint"]  # fmt: skip
+    return Table(
+        "fidelity",
+        "Fidelity",
+        "Whether model b is still model a: how far their outputs are apart (typically and at most, "
+        "beside what rounding makes of them), how many answers change with the 95 % interval of "
+        "their share, and the first layer that differs by more than rounding.",
+        pd.DataFrame() if results.fidelity is None else results.fidelity[columns],
+        {"lower": ".4f", "upper": ".4f"} | dict.fromkeys(["typical", "largest", "floor_typical"],
+                                                         ".2g"),
+    )  # fmt: skip
+
+
+def fidelity_layers(results: Results) -> Table:
+    """How far the layers of two networks are apart, in their order."""
+    return Table(
+        "fidelity-layers",
+        "Fidelity layer by layer",
+        "What matched layers give: the typical and the largest difference, and what rounding "
+        "makes of them.",
+        pd.DataFrame() if results.fidelity_layers is None else results.fidelity_layers,
+        {"typical": ".2g", "largest": ".2g", "floor": ".2g"},
     )
 
 

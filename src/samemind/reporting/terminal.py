@@ -18,6 +18,7 @@ from samemind.statistics.bounds import agreement_bounds
 from samemind.statistics.swaps import LOST, POWER, WON
 
 if TYPE_CHECKING:
+    from samemind.comparison.fidelity import Fidelity
     from samemind.comparison.flips import Replacement
     from samemind.extraction.looking import Watch
     from samemind.reporting.comparison import Comparison
@@ -61,6 +62,8 @@ def show(found: Comparison, console: Console, *, tolerance: float) -> None:
     if found.layers is not None:
         console.print()
         console.print(_layers(found.layers))
+    for one in found.fidelities:
+        _show_fidelity(one, console)
     for replacement in found.replacements:
         _show_swap(replacement, found, console, tolerance)
     if note := several_swaps(len(found.replacements)):
@@ -208,6 +211,12 @@ def _layers(layers: pd.DataFrame) -> Table:
         pair = f"{best['layer_a']} – {best['layer_b']}"
         table.add_row(f"{a} – {b}", size, pair, _number(best["score"]))
     return table
+
+
+def _show_fidelity(found: Fidelity, console: Console) -> None:
+    console.print(f"\nIs {found.b} still the same network as {found.a}?", style="bold")
+    for sentence in found.sentences:
+        console.print(f"  {sentence}")
 
 
 def _show_swap(r: Replacement, found: Comparison, console: Console, tolerance: float) -> None:
