@@ -1,0 +1,318 @@
+"""Language models from where they are: a folder or name of Hugging Face's, a GGUF file."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from samemind.errors import CheckpointError, InvalidInput, MissingExtra, UnreadableFile
+from samemind.files.reading import is_file, is_folder, open_regular, read_json, shown
+from samemind.lazy import torch
+from samemind.networks.language import OwnPooling, TextModel, described
+
+if TYPE_CHECKING:
+    from torch import nn
+
+PREFIXES = ("hf", "gguf")
+#: Any of these makes a folder one with a tokenizer; without them transformers makes an empty one.
+TOKENIZERS = (
+    "tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "spiece.model", "tekken.json",
+    "sentencepiece.bpe.model", "spm.model", "tokenizer_config.json",
+)  # fmt: skip
+#: Heads that are kept; those of other tasks are left off, and hidden states are what is read.
+HEADS = ("ForCausalLM", "LMHeadModel", "ForSequenceClassification", "ForConditionalGeneration")
+
+
+def is_language_reference(reference: Any) -> bool:
+    """Whether a reference (`NAME=hf:…`, `gguf:…`) may name a language model."""
+    if not isinstance(reference, str):
+        return False
+    given = reference.rpartition("=")[2]
+    return given.partition(":")[0] in PREFIXES
+
+
+def open_text_models(
+    references: Sequence[str], *, allows_download: bool = False
+) -> list[TextModel]:
+    """The language models of all references, under names that differ.
+
+    **Raises:** what `open_text_model` raises.
+    """
+    models = [open_text_model(one, allows_download=allows_download) for one in references]
+    names = [m.name for m in models]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InvalidInput(
+            f"Two models are called '{twice[0]}'. Name them yourself: before={references[0]}."
+        )
+    return models
+
+
+def open_text_model(reference: str, *, allows_download: bool = False) -> TextModel:
+    """The language model of a reference, in evaluation mode on the CPU, in its own precision.
+
+    **Arguments:**
+
+    - `reference`: `hf:FOLDER`, `hf:NAME` (of a model that is on this machine, unless
+      `allows_download`) or `gguf:FILE`; `NAME=REFERENCE` gives it another name.
+
+    Nothing in a folder is executed: weights are read from safetensors, or as tensors alone.
+
+    **Raises:** `MissingExtra` without the transformers library; `InvalidInput` for a reference that
+    leads nowhere, a model without a tokenizer, or one of another kind; `CheckpointError` for
+    weights that cannot be read or do not fit.
+    """
+    name, _, given = reference.rpartition("=")
+    source, _, rest = given.partition(":")
+    if source not in PREFIXES or not rest:
+        raise InvalidInput(
+            f"'{given}' is no language model. Give hf:FOLDER, hf:NAME or gguf:FILE, or in Python a "
+            f"pair (model, tokenizer)."
+        )
+    with _quiet():
+        model = _of_gguf(rest) if source == "gguf" else _of_folder(rest, allows_download)
+    return replace(model, name=name) if name else model
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The library's reports and bars are not for whoever compares models; its errors are read."""
+    try:
+        from transformers.utils import logging
+    except ImportError:
+        raise MissingExtra(
+            "Language models need the extra 'language': pip install 'samemind[language]'."
+        ) from None
+    level, shows_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if shows_bars:
+            logging.enable_progress_bar()
+
+
+# -- folders and names
+
+
+def _of_folder(given: str, allows_download: bool) -> TextModel:
+    import transformers
+
+    path, is_local = Path(given), is_folder(given)
+    if not is_local and ("\\" in given or given.count("/") > 1 or given.startswith((".", "/"))):
+        raise InvalidInput(f"There is no folder {given}. Check the path.")
+    options = {"local_files_only": is_local or not allows_download, "trust_remote_code": False}
+    try:
+        config = transformers.AutoConfig.from_pretrained(given, **options)
+    except (OSError, ValueError, KeyError) as error:
+        raise InvalidInput(_why_no_config(given, is_local, allows_download, error)) from None
+    cls = _class_of(transformers, config, given)
+    tokenizer = _tokenizer_of(transformers, given, is_local, options)
+    try:
+        network, found = cls.from_pretrained(given, **options, output_loading_info=True)
+    except Exception as error:  # whatever a library makes of a file that is not what it says
+        raise CheckpointError(
+            f"The weights of hf:{given} cannot be read: {_first(error)}"
+        ) from None
+    network = network.eval()
+    lost, note = _lost(found, given)
+    sentence = _sentence_encoder(path) if is_local else _Sentence()
+    own = sentence.pooling
+    if own is None and lost:  # a pooler of random weights is nobody's
+        own = None
+        for body in (network, getattr(network, "base_model", network)):
+            if getattr(body, "pooler", None) is not None:
+                body.pooler = None
+    return described(
+        path.resolve().name if is_local else given,
+        f"hf:{given}",
+        network,
+        tokenizer,
+        own_pooling=own,
+        context=sentence.context,
+        note="; ".join(filter(None, [note, sentence.note])),
+    )
+
+
+def _why_no_config(given: str, is_local: bool, allows_download: bool, error: Exception) -> str:
+    if is_local:
+        return f"The folder {given} holds no model of Hugging Face's: {_first(error)}"
+    if not allows_download:
+        return (
+            f"There is no folder '{given}', and no model of this name is on this machine. Check "
+            f"the path, or allow the download with --download."
+        )
+    return f"No model '{given}' could be had: {_first(error)}"
+
+
+def _class_of(transformers: Any, config: Any, given: str) -> Any:
+    """The class of the network that was saved; without the heads that nothing is read of."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES
+
+    named = next(iter(getattr(config, "architectures", None) or ()), "")
+    is_vision = config.model_type in MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES
+    if is_vision and not getattr(config, "vocab_size", None):
+        raise InvalidInput(
+            f"hf:{given} reads images ({named or config.model_type}), not texts. Give images as "
+            f"inputs, or another model."
+        )
+    cls = getattr(transformers, named, None)
+    if cls is not None and (named.endswith((*HEADS, "EncoderModel"))):
+        return cls
+    return transformers.AutoModel
+
+
+def _tokenizer_of(transformers: Any, given: str, is_local: bool, options: dict[str, Any]) -> Any:
+    if is_local and not any(is_file(Path(given) / name) for name in TOKENIZERS):
+        raise InvalidInput(
+            f"The folder {given} holds a model without a tokenizer, so no text can be read. Save "
+            f"its tokenizer there (tokenizer.save_pretrained), or give (model, tokenizer)."
+        )
+    try:
+        return transformers.AutoTokenizer.from_pretrained(given, **options)
+    except Exception as error:
+        raise InvalidInput(f"The tokenizer of hf:{given} cannot be read: {_first(error)}") from None
+
+
+def _first(error: Exception) -> str:
+    """The first sentence of what a library says, on one line."""
+    said = " ".join(str(error).split())[:300] or type(error).__name__
+    return f"{said.split('. ')[0].rstrip('.')}."
+
+
+def _lost(found: dict[str, Any], given: str) -> tuple[bool, str]:
+    """Whether the pooler's weights are not in the file, and what to say of it.
+
+    **Raises:** `CheckpointError` where other weights are not: they would be random numbers.
+    """
+    missing = sorted(found.get("missing_keys") or ())
+    others = [name for name in missing if "pooler" not in name.split(".")]
+    wrong = sorted(str(one) for one in found.get("mismatched_keys") or ())
+    if others or wrong:
+        what = f"lack {others[0]}" if others else f"do not fit at {wrong[0]}"
+        raise CheckpointError(
+            f"The weights of hf:{given} {what} ({len(others) + len(wrong)} in all), which would be "
+            f"random numbers. Save the whole model, with the head that its config.json names."
+        )
+    return bool(missing), "its pooler has no weights in the file" if missing else ""
+
+
+# -- sentence encoders
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Sentence:
+    """What a folder of a sentence encoder says beside its network."""
+
+    pooling: OwnPooling | None = None
+    context: int | None = None
+    note: str = ""
+
+
+def _sentence_encoder(folder: Path) -> _Sentence:
+    """How a folder of the sentence-transformers library pools; nothing where it is no such one.
+
+    **Raises:** `InvalidInput` for a step that is not known: without it the vector is another one.
+    """
+    modules = folder / "modules.json"
+    if not is_file(modules):
+        return _Sentence()
+    modes: tuple[str, ...] = ()
+    dense: list[tuple[torch.Tensor, torch.Tensor | None, str]] = []
+    is_normalised = False
+    for step in read_json(modules):
+        kind, where = str(step.get("type", "")).rpartition(".")[2], folder / str(step.get("path"))
+        if kind == "Pooling":
+            modes = _pooling_modes(where / "config.json")
+        elif kind == "Dense":
+            dense.append(_dense(where))
+        elif kind == "Normalize":
+            is_normalised = True
+        elif kind not in ("Transformer", "Dropout"):
+            raise InvalidInput(
+                f"The sentence encoder in {folder} has a step '{shown(kind)}', which is not known, "
+                f"so its own pooling cannot be told. Give (model, tokenizer), and another reading."
+            )
+    limit = folder / "sentence_bert_config.json"
+    context = read_json(limit).get("max_seq_length") if is_file(limit) else None
+    said = folder / "config_sentence_transformers.json"
+    prompt = read_json(said).get("default_prompt_name") if is_file(said) else None
+    pooling = OwnPooling(modes=modes, dense=tuple(dense), is_normalised=is_normalised)
+    return _Sentence(
+        pooling=pooling if modes else None,
+        context=context if isinstance(context, int) else None,
+        note=f"its prompt '{shown(str(prompt))}' was not put before the texts" if prompt else "",
+    )
+
+
+def _pooling_modes(path: Path) -> tuple[str, ...]:
+    said = read_json(path)
+    mode = said.get("pooling_mode")
+    names = {
+        "cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max",
+        "mean_sqrt_len_tokens": "mean_sqrt_len", "lasttoken": "lasttoken",
+        "weightedmean_tokens": "weightedmean",
+    }  # fmt: skip
+    if isinstance(mode, str):
+        return (mode,) if mode in names.values() else ()
+    return tuple(name for key, name in names.items() if said.get(f"pooling_mode_{key}"))
+
+
+def _dense(folder: Path) -> tuple[torch.Tensor, torch.Tensor | None, str]:
+    from safetensors.torch import load_file
+
+    said = read_json(folder / "config.json")
+    activation = str(said.get("activation_function", "")).rpartition(".")[2]
+    file = folder / "model.safetensors"
+    if activation not in ("Identity", "Tanh", "ReLU", "GELU", "Sigmoid") or not is_file(file):
+        raise InvalidInput(
+            f"The dense layer in {folder} has the activation '{shown(activation)}' and "
+            f"{'its' if is_file(file) else 'no'} weights in safetensors; it cannot be read."
+        )
+    held = load_file(file)
+    return held["linear.weight"], held.get("linear.bias"), activation
+
+
+# -- GGUF
+
+
+def _of_gguf(given: str) -> TextModel:
+    import transformers
+
+    path = Path(given)
+    try:
+        with open_regular(path) as stream:
+            magic = stream.read(4)
+    except UnreadableFile as error:
+        raise InvalidInput(str(error)) from None
+    if magic != b"GGUF":
+        raise CheckpointError(f"{given} is no GGUF file: it begins with {magic!r}.")
+    options = {"gguf_file": path.name, "local_files_only": True}
+    folder = str(path.parent)
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, **options)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
+        network: nn.Module = transformers.AutoModelForCausalLM.from_pretrained(
+            folder, config=config, **options, dtype=torch.float32
+        ).eval()
+    except ImportError:
+        raise MissingExtra(
+            "GGUF files need the extra 'language': pip install 'samemind[language]'."
+        ) from None
+    except Exception as error:  # whatever a reader makes of a file that is not what it says
+        raise CheckpointError(
+            f"{given} cannot be read: {_first(error)} The transformers library reads GGUF files of "
+            f"some architectures; convert others to a folder of Hugging Face's."
+        ) from None
+    return described(
+        path.stem, f"gguf:{given}", network, tokenizer, note="dequantised from GGUF to float32"
+    )
