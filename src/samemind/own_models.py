@@ -15,6 +15,7 @@ from samemind.arrays import Array
 from samemind.comparison.fidelity import Fidelity, fidelity_of
 from samemind.comparison.flips import name_in, thumbnails
 from samemind.comparison.layer_maps import layer_map
+from samemind.comparison.texts import compare_texts
 from samemind.comparison.work import Asked, Work
 from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
@@ -37,6 +38,7 @@ from samemind.inputs.images import (
     refuse_no_pixels,
     sampled,
 )
+from samemind.inputs.texts import is_texts, texts_of
 from samemind.lazy import np, pd, torch
 from samemind.measures.choosing import check_kinds
 from samemind.measures.kinds import of_kind
@@ -44,6 +46,7 @@ from samemind.networks.lent import refuse_what_is_no_model, told_of
 from samemind.networks.model import Loading, Model
 from samemind.networks.normalising import better_normalisation
 from samemind.networks.opening import model_of, open_models
+from samemind.networks.opening_language import are_language, text_models
 from samemind.registry import did_you_mean
 from samemind.reporting.comparison import Comparison
 from samemind.results import GalleryItem
@@ -140,6 +143,13 @@ def _compare(
     from samemind.reporting.terminal import progress_bars
 
     named = _named(models)
+    if is_texts(inputs) or are_language(named):
+        columns = options["texts"] | {"labels": labels, "count": count}
+        downloads = bool(options["loading"].get("allows_download"))
+        opened = text_models(named, downloads)
+        texts = texts_of(inputs, asked.random_seed, **columns)
+        with progress_bars(is_shown=progress) as watch:
+            return compare_texts(opened, texts, asked, execution=execution, watch=watch)
     if inputs is None and named and all(isinstance(m, str) for m in named.values()):
         arrays = read_activations(list(named.values()), kind=asked.kind)
         return compare_activations(arrays, labels, asked)
@@ -244,6 +254,7 @@ def _options(further: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     of = {
         "asked": {f.name for f in fields(Asked)},
         "loading": {f.name for f in fields(Loading)} - {"dataset", "shape", "random_seed"},
+        "texts": {"text_column", "id_column", "label_column"},
     }
     # Under the names that `load_model` has for them.
     further = {_AS_LOADED.get(name, name): value for name, value in further.items()}

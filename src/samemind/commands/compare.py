@@ -29,14 +29,16 @@ class Options:
         typer.Argument(
             metavar="MODEL...",
             help="Checkpoint files (with --architecture), timm:NAME, torchvision:NAME or "
-            "python:MODULE:FUNCTION; with --activations, files of arrays. NAME=MODEL names one.",
+            "python:MODULE:FUNCTION; language models as hf:FOLDER, hf:NAME or gguf:FILE; with "
+            "--activations, files of arrays. NAME=MODEL names one.",
         ),
     ]
     inputs: Annotated[
         str | None,
         typer.Option(
             help="A dataset (cifar10, digits:train), a folder of images (class folders give "
-            "labels), or a .npy, .npz or .safetensors tensor (N, channels, H, W) in [0, 1]."
+            "labels), or a .npy, .npz or .safetensors tensor (N, channels, H, W) in [0, 1]; for "
+            "language models texts: .txt (one a line), .jsonl, .csv, .tsv or .parquet."
         ),
     ] = None
     activations: Annotated[
@@ -159,6 +161,32 @@ class Options:
     pooling: Annotated[
         str, typer.Option(help="Of layers: mean (over space or tokens) or flatten.")
     ] = "mean"
+    tokens: Annotated[
+        str | None,
+        typer.Option(
+            help="Of texts, what is read: mean, last, first, model (an encoder's own pooling), "
+            "words, all; several with commas between, mean+last for one of each model "
+            "[default: mean]."
+        ),
+    ] = None
+    special_tokens: Annotated[
+        bool,
+        typer.Option(
+            "--special-tokens/--no-special-tokens",
+            help="Whether those that tokenizers add take part in mean, last and first.",
+        ),
+    ] = True
+    max_length: Annotated[
+        int | None,
+        typer.Option(min=1, help="Tokens of a text that are read [default: the model's]."),
+    ] = None
+    text_column: Annotated[
+        str | None, typer.Option(help="Of a file of texts [default: text, sentence, …].")
+    ] = None
+    id_column: Annotated[str | None, typer.Option(help="What each text is called.")] = None
+    label_column: Annotated[
+        str | None, typer.Option(help="The class of each text: a number, or a name.")
+    ] = None
     layer_measure: Annotated[str, typer.Option(help="Which measure compares layers.")] = (
         "debiased_linear_cka"
     )
@@ -193,6 +221,9 @@ def _asked(given: Options) -> Asked:
         probe=given.probe,
         probe_inputs=given.probe_inputs,
         random_seed=given.random_seed,
+        tokens=given.tokens,
+        special_tokens=given.special_tokens,
+        max_length=given.max_length,
     )
 
 
@@ -215,6 +246,7 @@ def _of_arrays(given: Options, asked: Asked) -> Comparison:
 def _of_networks(given: Options, asked: Asked) -> Comparison:
     from samemind.execution.devices import Execution
     from samemind.inputs.images import open_images
+    from samemind.inputs.texts import is_texts
     from samemind.networks.opening import Loading, open_models
     from samemind.own_models import compare_models
     from samemind.reporting.terminal import progress_bars
@@ -224,6 +256,8 @@ def _of_networks(given: Options, asked: Asked) -> Comparison:
             "Models are compared on inputs: --inputs with a dataset, a folder of images or a "
             "tensor. For arrays that you have already, add --activations."
         )
+    if is_texts(given.inputs) or any("gguf:" in one for one in given.models):
+        return _of_texts(given, asked)
     seed = given.random_seed
     images = open_images(given.inputs, labels=given.labels, count=given.count, random_seed=seed)
     loading = Loading(
@@ -246,6 +280,28 @@ def _of_networks(given: Options, asked: Asked) -> Comparison:
     execution = Execution(device=given.device, batch_size=given.batch_size)
     with progress_bars(is_shown=not given.as_json) as watch:
         return compare_models(loaded, images, asked, execution=execution, watch=watch)
+
+
+def _of_texts(given: Options, asked: Asked) -> Comparison:
+    """Through the door that Python has: the names are of references alone."""
+    from dataclasses import asdict
+
+    from samemind.own_models import compare as compare_own
+
+    return compare_own(
+        given.models,
+        given.inputs,
+        labels=given.labels,
+        count=given.count,
+        batch_size=given.batch_size,
+        device=given.device,
+        progress=not given.as_json,
+        text_column=given.text_column,
+        id_column=given.id_column,
+        label_column=given.label_column,
+        download=given.download,
+        **asdict(asked),
+    )
 
 
 def split(text: str | None) -> list[str]:

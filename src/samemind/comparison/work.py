@@ -18,6 +18,7 @@ from samemind.lazy import pd
 from samemind.measures import measure
 from samemind.measures.choosing import chosen_measures, told_ties, usual_measures
 from samemind.measures.kinds import of_kind
+from samemind.networks.language import TextModel
 from samemind.networks.model import Model
 from samemind.reporting.comparison import Comparison
 from samemind.results import GalleryItem
@@ -40,6 +41,10 @@ class Asked:
     - `probe`: retrain heads, on half of the inputs, or on `probe_inputs`.
     - `kind`: what plain arrays hold: "representation", or of predictions "logits",
       "probabilities" or "decisions" (class numbers).
+    - `tokens`: of language models, the readings: "mean", "last", "first", "model" (the encoder's
+      own pooling), "words" or "all", each of all models, or one for each ("mean+last").
+    - `special_tokens`: whether those that tokenizers add take part in mean, last and first.
+    - `max_length`: tokens of a text that are read, where a model would read more.
     """
 
     measures: Sequence[str] | None = None
@@ -56,6 +61,9 @@ class Asked:
     probe_inputs: str | None = None
     random_seed: int = 0
     kind: str = "representation"
+    tokens: Sequence[Any] | str | None = None
+    special_tokens: bool = True
+    max_length: int | None = None
 
 
 class Work:
@@ -77,8 +85,9 @@ class Work:
         # Of arrays only their names are known.
         self.known = {name: (name, name, 0) for name in sides}
         self.n_inputs = next(iter(sides.values())).n_inputs if sides else 0
+        self.usual = usual_measures()
 
-    def add_models(self, models: Sequence[Model]) -> None:
+    def add_models(self, models: Sequence[Model] | Sequence[TextModel]) -> None:
         self.known = {m.name: (m.reference, m.architecture, m.n_parameters) for m in models}
 
     @property
@@ -102,7 +111,7 @@ class Work:
     def score(self) -> None:
         """All pairs, and all models together."""
         self.measures = chosen_measures(
-            self.asked.measures, self.sides, usual=usual_measures(), notes=self.notes
+            self.asked.measures, self.sides, usual=self.usual, notes=self.notes
         )
         self._add_left_out()
         place, of_pairs = self.place, of_kind("pair", self.measures)
@@ -112,6 +121,18 @@ class Work:
         self.notes += told_ties(self.sides, of_pairs)
         together = score_sets(self.sides, of_kind("set", self.measures))
         self.sets += [place.columns | row for row in together]
+
+    def score_reading(self, sides: Mapping[str, Side], reading: str) -> None:
+        """All pairs under one more reading of the representations, which the rows name."""
+        of_pairs = of_kind("pair", self.measures)
+        chosen = [name for name in of_pairs if measure(name).reads == "representation"]
+        n_inputs = next(iter(sides.values())).n_inputs
+        scored = score_pairs(sides, self.place.pairs(), chosen, **self._settings)
+        placed = replace(self.place, n_inputs=n_inputs).placed(self._further(scored, sides))
+        self.rows += [
+            row | {"layer": f"{row['layer']}, {reading}", "reading": reading} for row in placed
+        ]
+        self.notes += told_ties(sides, chosen)
 
     def _further(
         self, rows: Iterable[dict[str, Any]], sides: Mapping[str, Side]

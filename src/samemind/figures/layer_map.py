@@ -44,6 +44,8 @@ def layer_map(results: Results) -> matplotlib.figure.Figure:
         if "epsilon" in part:
             place = f"{place_label(*places)}, " if places and results.has_named_places else ""
             axis.set_title(f"{place}ε = {part['epsilon'].iloc[0]:g}")
+        elif "reading" in part:
+            axis.set_title(f"read as {part['reading'].iloc[0]}")
         axis.set_ylabel(str(a))
         axis.set_xlabel(str(b))
         for ticks, names in ((axis.set_yticks, layers_a), (axis.set_xticks, layers_b)):
@@ -74,7 +76,7 @@ def _first_pairs(layers: pd.DataFrame, count: int) -> pd.DataFrame:
 
 def _keys(layers: pd.DataFrame) -> list[str]:
     """What tells pairs apart; a comparison of one's own models has one set of inputs."""
-    places = ["dataset", "inputs_dataset"] if "dataset" in layers else []
+    places = [name for name in ("dataset", "inputs_dataset", "reading") if name in layers]
     return [*places, "model_a", "model_b"]
 
 

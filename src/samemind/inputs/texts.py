@@ -119,6 +119,45 @@ def _has_strings(inputs: Any) -> bool:
     )
 
 
+def texts_of(
+    inputs: Any,
+    random_seed: int = 0,
+    *,
+    labels: Any = None,
+    count: int | None = None,
+    text_column: str | None = None,
+    id_column: str | None = None,
+    label_column: str | None = None,
+) -> Texts:
+    """Whatever `is_texts` takes, as texts.
+
+    **Arguments:**
+
+    - `labels`: class numbers or names `(N,)`, or a file of class numbers.
+    - `text_column`, `id_column`, `label_column`: of a file, see `open_texts`.
+
+    **Raises:** `InvalidInput` for what are no texts.
+    """
+    if not is_texts(inputs):
+        raise InvalidInput(
+            f"Language models read texts. Give a list of strings, or a file of texts "
+            f"({', '.join(ENDINGS)}), as the inputs."
+        )
+    if isinstance(inputs, Texts):
+        found = inputs
+    elif isinstance(inputs, (str, Path)):
+        found = open_texts(inputs, column=text_column, ids=id_column, labels=label_column)
+    else:
+        found = given_texts(inputs)
+    if isinstance(labels, (str, Path)):
+        from samemind.inputs.images import read_labels
+
+        labels = read_labels(Path(labels))
+    if labels is not None:
+        found = labelled(found, list(labels), "labels")
+    return sampled(found, count, random_seed)
+
+
 def given_texts(texts: Any, labels: Any = None, ids: Sequence[Any] | None = None) -> Texts:
     """Texts that are in memory already, in their order.
 

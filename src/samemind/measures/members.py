@@ -245,8 +245,10 @@ class Measure:
 
     def _jackknife(self, pair: Pair) -> float | None:
         n = pair.n_inputs
-        if n < 2:
+        if pair.n_independent < 2:
             return None
+        if pair.groups is not None:
+            return self._grouped_jackknife(pair, pair.groups)
         if not self.takes_rows or n <= SAMPLED:
             influence = self.influence(pair)
             return (
@@ -260,6 +262,18 @@ class Measure:
         rest = squares[len(largest) :].mean() * (n - len(largest))
         return float((squares[: len(largest)].sum() + rest) / n / (n - 1)) ** 0.5
 
+    def _grouped_jackknife(self, pair: Pair, groups: Tensor) -> float | None:
+        """The error over groups of rows: what the rows of one group move together is one draw.
+
+        The linearisation variance of a cluster sample (Liang and Zeger, 1986, Biometrika 73).
+        """
+        influence = self.influence(pair)
+        if influence is None:
+            return None
+        n_groups = pair.n_independent
+        totals = torch.bincount(groups, weights=influence, minlength=n_groups) / pair.n_inputs
+        return float(totals.square().sum() * n_groups / (n_groups - 1)) ** 0.5
+
     def _why_unsettled(self, pair: Pair, error: float) -> str | None:
         """Why an error that the influences give says nothing; None where it does."""
         if self.is_without_sign and self.score(pair) <= 2 * error:
@@ -269,22 +283,24 @@ class Measure:
             )
         if self.unsettled is not None and (why := self.unsettled(pair, **self.settings)):
             return why
-        if pair.n_inputs <= FEW_INPUTS:
+        if pair.n_independent <= FEW_INPUTS:
             return self._why_too_few(pair, error)
         return None
 
     def _why_too_few(self, pair: Pair, error: float) -> str | None:
-        every, scores = torch.arange(pair.n_inputs), []
+        groups = torch.arange(pair.n_inputs) if pair.groups is None else pair.groups.cpu()
+        what = "inputs" if pair.groups is None else "groups of rows"
+        scores = []
         try:
-            for i in range(pair.n_inputs):
-                scores.append(self.score(pair.restricted(every[every != i])))
+            for i in range(pair.n_independent):
+                scores.append(self.score(pair.restricted((groups != i).nonzero().flatten())))
         except (UndefinedScore, InvalidInput):
-            return f"with one of the {pair.n_inputs} inputs less there may be no score"
+            return f"with one of the {pair.n_independent} {what} less there may be no score"
         n, mean = len(scores), sum(scores) / len(scores)
         left_out = ((n - 1) / n * sum((score - mean) ** 2 for score in scores)) ** 0.5
         if max(error, left_out) > MOST_APART * min(error, left_out) + ROUNDING:
             return (
-                f"{n} inputs are too few: by leaving each out the error is {left_out:.2g}, by "
+                f"{n} {what} are too few: by leaving each out the error is {left_out:.2g}, by "
                 f"influences {error:.2g}"
             )
         return None
@@ -306,12 +322,12 @@ class Measure:
         if error is None:
             return UNKNOWN
         score = self.score(pair)
-        if self.declared_interval is not None:
+        if self.declared_interval is not None and pair.groups is None:
             low, high = self.declared_interval(pair, score=score, error=error, **self.settings)
             # What is drawn around a score at its bound would leave the score itself out.
             return min(low, score), max(high, score)
         around = symmetric_interval if self.is_without_sign else score_interval
-        return around(score, error, pair.n_inputs, self.bounds)
+        return around(score, error, pair.n_independent, self.bounds)
 
     def grouped_standard_error(self, pair: Pair, groups: int = 20, random_seed: int = 0) -> float:
         """The standard error by leaving out a group of inputs at a time: for any measure.
@@ -352,8 +368,7 @@ class Measure:
             if self.shuffle is not None:
                 scores.append(self.score(self.shuffle(pair, generator)))
                 continue
-            order = torch.randperm(pair.n_inputs, generator=generator).to(pair.a.device)
-            scores.append(self.score(pair.permuted(order)))
+            scores.append(self.score(pair.permuted(pair.reordered(generator))))
         return scores
 
     def floor(self, pair: Pair, permutations: int = 20, random_seed: int = 0) -> Floor | None:
@@ -369,11 +384,13 @@ class Measure:
         if not self.matches_inputs:
             return None
         self.score(pair)
-        if self.closed_form_floor is not None:
+        # Closed forms are over all orders of the rows; groups stay together.
+        is_grouped = pair.groups is not None
+        if self.closed_form_floor is not None and not is_grouped:
             floor = self.closed_form_floor(pair, **self.settings)
             if floor is not None:
                 return self._within_bounds(floor)
-        if self._is_known_by_row:
+        if self._is_known_by_row and not is_grouped:
             assert self.per_input is not None
             return self._within_bounds(
                 paired_floor(

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Head = Literal["vocabulary", "classes"]
 #: A limit that a tokenizer gives where it knows none is larger than any context.
 NO_LIMIT = 10**9
+#: transformers keeps hooks for hidden states from the first time that they are asked for, and this
+#: mark that they are there. The hooks are taken off with all others, so the mark has to go as well.
+_CAPTURING = "_output_capturing_hooks_installed"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -143,9 +146,15 @@ def tokenizer_kept(tokenizer: Any) -> Iterator[None]:
 @contextmanager
 def running(model: TextModel, device: torch.device) -> Iterator[None]:
     """The network on a device in evaluation mode; it comes out as it went in."""
-    with unchanged(model.network), torch.no_grad():
-        model.network.to(device).eval()
-        yield
+    marked = {id(m) for m in model.network.modules() if _CAPTURING in vars(m)}
+    try:
+        with unchanged(model.network), torch.no_grad():
+            model.network.to(device).eval()
+            yield
+    finally:
+        for module in model.network.modules():
+            if id(module) not in marked:
+                vars(module).pop(_CAPTURING, None)
 
 
 def model_of_pair(name: str, network: Any, tokenizer: Any) -> TextModel:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from samemind.errors import CheckpointError, InvalidInput, MissingExtra, UnreadableFile
 from samemind.files.reading import is_file, is_folder, open_regular, read_json, shown
 from samemind.lazy import torch
-from samemind.networks.language import OwnPooling, TextModel, described
+from samemind.networks.language import OwnPooling, TextModel, described, model_of_pair
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,29 +28,39 @@ TOKENIZERS = (
 HEADS = ("ForCausalLM", "LMHeadModel", "ForSequenceClassification", "ForConditionalGeneration")
 
 
-def is_language_reference(reference: Any) -> bool:
-    """Whether a reference (`NAME=hf:…`, `gguf:…`) may name a language model."""
-    if not isinstance(reference, str):
-        return False
-    given = reference.rpartition("=")[2]
-    return given.partition(":")[0] in PREFIXES
+def are_language(models: Mapping[str, Any]) -> bool:
+    """Whether a model is certain to be one of language: a network with its tokenizer, or a GGUF."""
+    return any(
+        (isinstance(m, tuple) and len(m) == 2 and isinstance(m[0], torch.nn.Module))
+        or isinstance(m, TextModel)
+        or (isinstance(m, str) and m.rpartition("=")[2].startswith("gguf:"))
+        for m in models.values()
+    )
 
 
-def open_text_models(
-    references: Sequence[str], *, allows_download: bool = False
-) -> list[TextModel]:
-    """The language models of all references, under names that differ.
+def text_models(models: Mapping[str, Any], allows_download: bool = False) -> list[TextModel]:
+    """References, and pairs of a network with its tokenizer, as language models in their order.
 
-    **Raises:** what `open_text_model` raises.
+    **Raises:** `InvalidInput` for what is neither; what `open_text_model` raises.
     """
-    models = [open_text_model(one, allows_download=allows_download) for one in references]
-    names = [m.name for m in models]
+    found = []
+    for name, given in models.items():
+        if isinstance(given, TextModel):
+            found.append(replace(given, name=name))
+        elif isinstance(given, str):
+            found.append(open_text_model(given, allows_download=allows_download))
+        elif isinstance(given, tuple) and len(given) == 2:
+            found.append(model_of_pair(name, *given))
+        else:
+            raise InvalidInput(
+                f"'{name}' is {type(given).__name__}, a model without a tokenizer, so it reads no "
+                f"texts. Give hf:FOLDER, hf:NAME, gguf:FILE, or a pair (model, tokenizer)."
+            )
+    names = [m.name for m in found]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InvalidInput(
-            f"Two models are called '{twice[0]}'. Name them yourself: before={references[0]}."
-        )
-    return models
+        raise InvalidInput(f"Two models are called '{twice[0]}'. Name them: before=hf:{twice[0]}.")
+    return found
 
 
 def open_text_model(reference: str, *, allows_download: bool = False) -> TextModel:

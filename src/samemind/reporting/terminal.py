@@ -146,6 +146,8 @@ def _by_pair(
     last = None
     for row in scores.to_dict("records"):
         pair = f"{row['model_a']} – {row['model_b']}"
+        if row.get("reading"):
+            pair += f", read as {row['reading']}"
         if pair != last:
             table.add_row(pair, style="bold")
         last = pair
@@ -165,6 +167,9 @@ def _told(value: object) -> str:
 
 
 def _wide(scores: pd.DataFrame) -> Table:
+    if "reading" in scores:  # of several readings the first, which is that of figures
+        first = next((reading for reading in scores["reading"] if reading), "")
+        scores = scores[scores["reading"].isin(["", first])]
     measures = list(dict.fromkeys(scores["measure"]))
     table = _table("model", "and", *(m.replace("_", " ") for m in measures), left=2)
     by_pair = scores.pivot_table(
@@ -205,11 +210,14 @@ def _probes(found: Comparison) -> Table:
 
 def _layers(layers: pd.DataFrame) -> Table:
     table = _table("pair", "layers", "most alike", "score", left=3)
-    for (a, b), part in layers.groupby(["model_a", "model_b"], sort=False):
+    keys = ["model_a", "model_b", *(["reading"] if "reading" in layers else [])]
+    for key, part in layers.groupby(keys, sort=False):
+        a, b, *reading = map(str, key)  # pyright: ignore[reportArgumentType]
         best = part.iloc[int(part["score"].argmax())]
         size = f"{part['layer_a'].nunique()} × {part['layer_b'].nunique()}"
         pair = f"{best['layer_a']} – {best['layer_b']}"
-        table.add_row(f"{a} – {b}", size, pair, _number(best["score"]))
+        read_as = f", read as {reading[0]}" if reading else ""
+        table.add_row(f"{a} – {b}{read_as}", size, pair, _number(best["score"]))
     return table
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from samemind.errors import InvalidInput
+from samemind.lazy import torch
 from samemind.sides import polar, preprocessing
 from samemind.sides.side import Prepared, Side
 from samemind.sides.streamed import StreamedSide
@@ -57,6 +58,28 @@ class Pair(Prepared):
     def labels(self) -> Tensor:
         """The correct classes, `(N,)`, from whichever side has them."""
         return (self.a if self.a._labels is not None else self.b).labels
+
+    @property
+    def groups(self) -> Tensor | None:
+        """The number of the group that each row is of, from 0 up, `(N,)`; None where each is alone.
+
+        From whichever side has them.
+        """
+        side = self.a if self.a.groups is not None else self.b
+        return self.once(
+            "groups",
+            lambda: None if side.groups is None else side.groups.unique(return_inverse=True)[1],
+        )
+
+    @property
+    def n_independent(self) -> int:
+        """How many rows, or groups of rows, were drawn independently of one another."""
+        return self.n_inputs if self.groups is None else int(self.groups.max()) + 1
+
+    def reordered(self, generator: torch.Generator) -> Tensor:
+        """An order `(N,)` in which rows meet those of other inputs; whole groups move, not rows."""
+        order = torch.randperm(self.n_independent, generator=generator).to(self.a.device)
+        return order if self.groups is None else order[self.groups].argsort(stable=True)
 
     @property
     def cross_covariance(self) -> Tensor:

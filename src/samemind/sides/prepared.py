@@ -47,6 +47,7 @@ class Given(Prepared):
         labels: Array | None = None,
         precision: torch.dtype | None = None,
         kind: str | None = None,
+        groups: Array | None = None,
     ) -> None:
         super().__init__()
         self._representation = (
@@ -57,6 +58,7 @@ class Given(Prepared):
         read = Predictions(None, None) if logits is None else read_predictions(logits, kind)
         self._logits, self._decisions, self.note = read
         self._labels = None if labels is None else checked_labels(labels, self._known_classes)
+        self._groups = None if groups is None else checked_labels(groups, None)
         self._precision = precision
         self._parent: Self | None = None
         self._order: Tensor | None = None
@@ -67,6 +69,7 @@ class Given(Prepared):
                 ("logits", self._logits),
                 ("decisions", self._decisions),
                 ("labels", self._labels),
+                ("groups", self._groups),
             )
             if values is not None
         }
@@ -111,6 +114,7 @@ class Given(Prepared):
         twin = self._twin(rows)
         twin.n_inputs = len(rows)
         twin._labels = None if self._labels is None else self._labels.to(rows.device)[rows]
+        twin._groups = None if self._groups is None else self._groups.to(rows.device)[rows]
         return twin
 
     def restricted(self, rows: Tensor) -> Self:
@@ -119,6 +123,7 @@ class Given(Prepared):
             "representation": self.representation[rows] if self.has_representation else None,
             "logits": self._said[rows] if self.has_logits else None,
             "labels": None if self._labels is None else self._labels[rows],
+            "groups": None if self._groups is None else self._groups.to(rows.device)[rows],
         }
         return type(self)(**arrays, precision=self._precision, kind=self._kind)
 
@@ -153,7 +158,8 @@ class Given(Prepared):
         Prepared.__init__(twin)
         twin._representation = twin._logits = twin._decisions = None
         twin.note = self.note
-        twin._labels = self._labels  # a label belongs to the input, not to the model's answer
+        # A label belongs to the input, not to the model's answer, and so does its group.
+        twin._labels, twin._groups = self._labels, self._groups
         twin._precision = self._precision
         twin._parent, twin._order = self, order
         twin.n_inputs = self.n_inputs
@@ -168,6 +174,7 @@ class Given(Prepared):
             labels=self._labels,
             precision=torch.float64,
             kind=root._kind,
+            groups=self._groups,
         )
         return exact if self._order is None else exact.permuted(self._order)
 
@@ -251,6 +258,11 @@ class Given(Prepared):
                 "Give the logits too, or choose a measure that reads the representation."
             )
         return self._logits
+
+    @property
+    def groups(self) -> Tensor | None:
+        """Which rows belong together, such as the words of one text, `(N,)`; None for none."""
+        return None if self._groups is None else self._groups.to(self.device)
 
     @property
     def labels(self) -> Tensor:

@@ -57,6 +57,7 @@ class StreamedSide(Side):
         rows_at_once: int = 4096,
         device: str = "cpu",
         kind: str | None = None,
+        groups: Array | None = None,
     ) -> None:
         if rows_at_once < 1:
             raise InvalidInput(f"Chunks of {rows_at_once} rows were asked for. Give 1 or more.")
@@ -64,7 +65,12 @@ class StreamedSide(Side):
         # The parts that do not read the representation are those of any other side.
         stand_in = torch.zeros(len(chunks), 1)
         super().__init__(
-            representation=stand_in, logits=logits, labels=labels, precision=precision, kind=kind
+            representation=stand_in,
+            logits=logits,
+            labels=labels,
+            precision=precision,
+            kind=kind,
+            groups=groups,
         )
         self._chunks = chunks
         self.rows_at_once = rows_at_once
@@ -99,6 +105,7 @@ class StreamedSide(Side):
             labels=self._labels,
             precision=torch.float64,
             kind=self._kind,
+            groups=self._groups,
             rows_at_once=self.rows_at_once,
             device=str(self.device),
         )
