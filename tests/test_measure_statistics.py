@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from measure_examples import generator, pair_for, related, related_logits
-from samemind.errors import UndefinedScore
+from samemind.errors import InvalidInput, UndefinedScore
 from samemind.measures import MEASURES, Measure, Pair, shuffling
 from samemind.measures.shuffling import (
     GraphCounts,
@@ -220,7 +220,7 @@ def test_calibrated_scores_are_those_of_the_package_that_proposed_them() -> None
     for seed in range(3):
         first, second = related(60, (8, 6), seed=seed)
         second = second if seed else second[torch.randperm(60, generator=generator(2))]
-        found = member.calibrated(member.pair(first, second), permutations=99, random_seed=5)
+        found = member.calibrated(first, second, permutations=99, random_seed=5, from_shuffles=True)
         assert found is not None
         shuffles = torch.Generator().manual_seed(5)
         theirs = calibrate(first, second, member, K=99, generator=shuffles)
@@ -235,14 +235,50 @@ def test_unrelated_models_calibrate_to_zero_and_identical_ones_to_one() -> None:
         member = MEASURES[name]
         first, _ = arrays(member, 80)
         unrelated = first[torch.randperm(80, generator=generator(2))]
-        same = member.calibrated(member.pair(first, first), permutations=50)
-        apart = member.calibrated(member.pair(first, unrelated), permutations=50)
+        same = member.calibrated(first, first, permutations=50, from_shuffles=True)
+        apart = member.calibrated(first, unrelated, permutations=50, from_shuffles=True)
         assert same is not None
         assert apart is not None
         assert same.score == pytest.approx(1)
         assert same.p_value == pytest.approx(1 / 51)
         assert apart.score < 0.05
         assert apart.p_value > 0.05
+
+
+@pytest.mark.parametrize("name", ["linear_cka", "debiased_linear_cka", "agreement", "knn_jaccard"])
+def test_the_closed_form_calibrates_as_many_shuffles_do(name: str) -> None:
+    member = MEASURES[name]
+    p_values = []
+    for seed in (0, 2, 3):
+        first, second = arrays(member, 60, seed=seed)
+        # Some correspond, others not.
+        others = 8 + torch.randperm(52, generator=generator(3, seed))
+        order = torch.cat([torch.arange(8), others])
+        second = second[order]
+        closed = member.calibrated(first, second)
+        shuffled = member.calibrated(first, second, permutations=400, from_shuffles=True)
+        assert closed is not None
+        assert shuffled is not None
+        assert (closed.permutations, shuffled.permutations) == (0, 400)
+        step = 1 / 60 if name == "agreement" else 0.01  # agreement comes in steps of an input
+        assert closed.threshold == pytest.approx(shuffled.threshold, abs=step + 0.01)
+        p_values.append((closed.p_value, shuffled.p_value))
+    for closed, shuffled in p_values:
+        error = (max(shuffled, 1 / 401) / 401) ** 0.5
+        assert abs(closed - shuffled) < 4 * error + (0.12 if name == "agreement" else 0.01)
+
+
+def test_methods_take_two_arrays_as_a_measure_does() -> None:
+    member = MEASURES["linear_cka"]
+    first, second = arrays(member, 30)
+    pair = member.pair(first, second)
+    assert member.score(first, second) == member(first, second)
+    assert member.floor(first, second) == member.floor(pair)
+    assert member.standard_error(first, second) == member.standard_error(pair)
+    assert member.interval(first, second) == member.interval(pair)
+    assert torch.equal(member.contributions(first, second), member.contributions(pair))
+    with pytest.raises(InvalidInput, match="compares two"):
+        member.floor(first)
 
 
 def unrelated(member: Measure, n: int, seed: int, scale: float = 1.0) -> Pair:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from samemind.comparison.differences import difference as difference
     from samemind.errors import SamemindError as SamemindError
     from samemind.measures import Side as Side
     from samemind.measures import measure as measure
@@ -25,6 +26,7 @@ _PUBLIC = {
     "Study": "samemind.study",
     "Comparison": "samemind.reporting.comparison",
     "compare": "samemind.own_models",
+    "difference": "samemind.comparison.differences",
     "fidelity": "samemind.own_models",
     "load_model": "samemind.networks.opening",
     "measure": "samemind.measures",
@@ -38,6 +40,7 @@ __all__ = [
     "Study",
     "compare",
     "dataset",
+    "difference",
     "fidelity",
     "load_model",
     "measure",

@@ -118,6 +118,11 @@ PARTS = (
         columns=("model_a", "model_b", "layer_a", "layer_b", "typical", "floor", "departs"),
         keys=("model_a", "model_b", "layer_a"),
     ),
+    Part(
+        name="differences",
+        columns=("model_a", "model_b", "other_a", "other_b", "measure", "difference", "p_holm"),
+        keys=("model_a", "model_b", "other_a", "other_b", "measure"),
+    ),
     Part(name="readings", columns=("model", "representation"), keys=("model",)),
 )  # fmt: skip
 
@@ -207,6 +212,7 @@ class Results:
       (C, H, W) in [0, 1] of some, by `input`.
     - `fidelity`: whether the first model and each other one are still the same network;
       `fidelity_layers` how far their layers are apart, beside what rounding makes of them.
+    - `differences`: the score of a pair less that of another one, on the same inputs.
     - `readings`: a row per model: what was read of it, and how its inputs were prepared.
 
     **Raises:** `InvalidInput` when a table lacks a column.
@@ -230,6 +236,7 @@ class Results:
     flips_by_class: pd.DataFrame | None = None
     fidelity: pd.DataFrame | None = None
     fidelity_layers: pd.DataFrame | None = None
+    differences: pd.DataFrame | None = None
     readings: pd.DataFrame | None = None
     flip_images: Mapping[int, np.ndarray] = field(default_factory=dict)
     is_joint: bool = False

@@ -79,6 +79,12 @@ class Options:
         bool,
         typer.Option("--extrapolate", help="Scores at N/4 and N/2 inputs: do they still move?"),
     ] = False
+    differences: Annotated[
+        bool,
+        typer.Option(
+            "--differences", help="Which pairs are more alike than others: paired, with a ranking."
+        ),
+    ] = False
     tolerance: Annotated[
         float,
         typer.Option(min=0, max=1, help="Share of inputs that may turn from right to wrong."),
@@ -213,6 +219,7 @@ def _asked(given: Options) -> Asked:
         permutations=given.permutations,
         calibrate=given.calibrate,
         extrapolate=given.extrapolate,
+        differences=given.differences,
         layers=_layers(given.layers),
         layer_measure=given.layer_measure,
         pooling=given.pooling,

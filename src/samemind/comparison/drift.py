@@ -15,7 +15,7 @@ from samemind.measures.base import Measure, Pair, Side
 #: Random partitions of the inputs into quarters, over which scores of fewer inputs are averaged.
 PARTITIONS = 4
 FEWEST_INPUTS = 16
-#: Shuffles of a calibrated score: the smallest p-value is then 1 in 200.
+#: Shuffles of a calibrated score that has no closed form: the smallest p-value is then 1 in 200.
 CALIBRATIONS = 199
 
 
@@ -129,7 +129,7 @@ def with_calibration(
         if not row["reason"]:
             pair, chosen = _of(row, sides)
             try:
-                found = chosen.calibrated(pair, CALIBRATIONS, random_seed)
+                found = chosen.calibrated(pair, permutations=CALIBRATIONS, random_seed=random_seed)
             except UndefinedScore:
                 found = None
         yield {

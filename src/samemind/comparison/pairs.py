@@ -132,7 +132,7 @@ def _scored(
     except UndefinedScore as error:
         return UNDEFINED._replace(reason=str(error))
     deviation = chosen.standard_error(pair) if errors else None
-    lower, upper = chosen.interval(pair, deviation) if errors else UNKNOWN
+    lower, upper = chosen.interval(pair, error=deviation) if errors else UNKNOWN
     floor = None
     if permutations:
         floor = chosen.floor(pair, permutations=permutations, random_seed=random_seed)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from samemind.comparison.differences import Differences
 from samemind.comparison.drift import with_calibration, with_drift
 from samemind.comparison.fidelity import Fidelity, fidelity_tables
 from samemind.comparison.flips import flip_tables, replacements
@@ -35,6 +36,7 @@ class Asked:
       form; 0 leaves the floors out.
     - `calibrate`: scores from chance (0) to identity (1) beside the plain ones, with a p-value.
     - `extrapolate`: scores at N/4 and N/2 inputs, and whether they still move.
+    - `differences`: every pair's score less every other's, with paired errors, and a ranking.
     - `layers`: 'all', or names and relative depths (0.5), compared by `layer_measure` after
       `pooling` (mean or flatten).
     - `invert`: so many inverted images of each model, `invert_steps` of descent for each.
@@ -52,6 +54,7 @@ class Asked:
     permutations: int = 20
     calibrate: bool = False
     extrapolate: bool = False
+    differences: bool = False
     layers: Sequence[str | float] | str | None = None
     layer_measure: str = "debiased_linear_cka"
     pooling: str = "mean"
@@ -115,9 +118,19 @@ class Work:
         )
         self._add_left_out()
         place, of_pairs = self.place, of_kind("pair", self.measures)
-        scored = score_pairs(self.sides, place.pairs(), of_pairs, **self._settings)
+        gathered = Differences(of_pairs) if self.asked.differences else None
+        scored = score_pairs(
+            self.sides,
+            place.pairs(),
+            of_pairs,
+            then=None if gathered is None else gathered.look,
+            **self._settings,
+        )
         scored = self._further(scored, self.sides)
         self.rows += replace(place, accuracies=accuracies_of(self.sides)).placed(scored)
+        if gathered is not None:
+            self.parts["differences"] = gathered.table()
+            self.notes += gathered.notes()
         self.notes += told_ties(self.sides, of_pairs)
         together = score_sets(self.sides, of_kind("set", self.measures))
         self.sets += [place.columns | row for row in together]

@@ -94,7 +94,7 @@ def _influence(pair: Pair, *, k: int) -> Tensor:
     scale, lean = n / (totals[0] * totals[1]) ** 0.5, float(shares.mean()) * n / 2
     leans = lean / totals[0], lean / totals[1]
     own = shares - norms[0] * leans[0] - norms[1] * leans[1]
-    entered, (first, second) = Entered(n, own.device), lists_of(pair, k)
+    entered, (first, second) = Entered(pair), lists_of(pair, k)
     sets = pair.a.neighbours(k), pair.b.neighbours(k)
     is_whole = torch.ones(n, 1, dtype=torch.float64, device=own.device)
     for rows in tied_in_either(*sets):

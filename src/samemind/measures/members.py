@@ -104,15 +104,32 @@ class Measure:
         return self.score(self.pair(first, second, labels=labels, kind=kind))
 
     def pair(
-        self, first: Array, second: Array, *, labels: Array | None = None, kind: str | None = None
+        self,
+        first: Array | Side,
+        second: Array | Side,
+        *,
+        labels: Array | None = None,
+        kind: str | None = None,
     ) -> Pair:
-        """The two arrays as a pair of sides, for `score`, `floor` and the other methods."""
+        """Two arrays, or sides, as a pair of sides, for `score`, `floor` and the other methods."""
+        return Pair(*(self._side(given, labels, kind) for given in (first, second)))
+
+    def _given(self, pair: Pair | Array, second: Array | None, **of_arrays: Any) -> Pair:
+        """The pair that was given, or that two arrays make."""
+        if isinstance(pair, Pair):
+            return pair
+        if second is None:
+            raise InvalidInput(
+                f"{self.name} compares two: give two arrays, or what `{self.name}.pair(A, B)` made."
+            )
+        return self.pair(pair, second, **of_arrays)
+
+    def _side(self, given: Array | Side, labels: Array | None, kind: str | None) -> Side:
+        if isinstance(given, Side):
+            return given if labels is None else given.labelled(labels)
         if self.reads == "logits":
-            a, b = (Side(logits=given, labels=labels, kind=kind) for given in (first, second))
-            return Pair(a, b)
-        return Pair(
-            Side(representation=first, labels=labels), Side(representation=second, labels=labels)
-        )
+            return Side(logits=given, labels=labels, kind=kind)
+        return Side(representation=given, labels=labels)
 
     def at(self, value: object) -> Measure:
         """The same measure at another value of its parameter, named `name@value`."""
@@ -142,11 +159,14 @@ class Measure:
             pair.check_classes()
         return self.compute(pair, **self.settings)
 
-    def score(self, pair: Pair) -> float:
+    def score(self, pair: Pair | Array, second: Array | None = None, **of_arrays: Any) -> float:
         """The score: finite and within its bounds.
+
+        Like the methods below it takes a `Pair`, or two arrays as a measure itself does.
 
         **Raises:** `UndefinedScore`, which says why there is none.
         """
+        pair = self._given(pair, second, **of_arrays)
         return self.checked(self.raw(pair), pair)
 
     def checked(self, raw: Score, pair: Pair) -> float:
@@ -184,12 +204,15 @@ class Measure:
 
     # --- what stands beside a score ---------------------------------------------------------
 
-    def contributions(self, pair: Pair) -> Tensor | None:
+    def contributions(
+        self, pair: Pair | Array, second: Array | None = None, **of_arrays: Any
+    ) -> Tensor | None:
         """The part of each input in the score, `(N,)` in float64; their mean is the score.
 
         Of a score that is no mean over inputs, the score plus the influence of each input: what
         the jackknife calls pseudo-values. None where there is no influence either.
         """
+        pair = self._given(pair, second, **of_arrays)
         if self.per_input is None:
             influence = self.influence(pair)
             return None if influence is None else self.score(pair) + influence
@@ -217,13 +240,36 @@ class Measure:
         contributions = self.per_input(pair, **self.settings).double()
         return (contributions - contributions.mean())[chosen]
 
+    def settled_influence(self, pair: Pair) -> Tensor | str:
+        """The influence of every input, `(N,)`, or why no standard error rests on it.
+
+        For what goes beyond one score, such as the difference of two: always from all inputs.
+
+        **Cost:** that of the influences, also of more inputs than `standard_error` looks at.
+        """
+        if self.no_standard_error:
+            return self.no_standard_error
+        n = pair.n_inputs
+        found = self.influence(pair) if n > 1 else None
+        if found is None:
+            return "the score has no slope here, so an input has no first-order share"
+        why = self._why_unsettled(pair, float(found.square().sum() / n / (n - 1)) ** 0.5)
+        return why or found
+
+    @property
+    def is_plain_mean(self) -> bool:
+        """Whether the score is the mean of independent values, one per input."""
+        return self.per_input is not None and self.influence_of_inputs is None
+
     @property
     def takes_rows(self) -> bool:
         """Whether the influence of some inputs costs less than that of all."""
         declared = self.influence_of_inputs
         return declared is not None and "rows" in inspect.signature(declared).parameters
 
-    def standard_error(self, pair: Pair) -> float | None:
+    def standard_error(
+        self, pair: Pair | Array, second: Array | None = None, **of_arrays: Any
+    ) -> float | None:
         """The standard error over inputs, by the infinitesimal jackknife; None if it has none.
 
         The root of the summed squares of the influences over N (N − 1). Bandwidths, matches of
@@ -231,6 +277,7 @@ class Measure:
         own and there are more than `SAMPLED` inputs, it is from those of the largest norm and a
         random sample of the others. `why_no_standard_error` says why there is none.
         """
+        pair = self._given(pair, second, **of_arrays)
         error = self._jackknife(pair)
         return None if error is None or self._why_unsettled(pair, error) else error
 
@@ -305,7 +352,14 @@ class Measure:
             )
         return None
 
-    def interval(self, pair: Pair, error: float | None = None) -> Interval:
+    def interval(
+        self,
+        pair: Pair | Array,
+        second: Array | None = None,
+        *,
+        error: float | None = None,
+        **of_arrays: Any,
+    ) -> Interval:
         """The lower and upper end of a 95 % interval of the score; NaN where there is none.
 
         It says where the mean over many draws of as many inputs lies, and stays within the bounds.
@@ -316,6 +370,7 @@ class Measure:
 
         **Cost:** that of the standard error.
         """
+        pair = self._given(pair, second, **of_arrays)
         keeps_its_own = self.is_without_sign or self.declared_interval is not None
         if error is None:
             error = self._jackknife(pair) if keeps_its_own else self.standard_error(pair)
@@ -371,7 +426,15 @@ class Measure:
             scores.append(self.score(pair.permuted(pair.reordered(generator))))
         return scores
 
-    def floor(self, pair: Pair, permutations: int = 20, random_seed: int = 0) -> Floor | None:
+    def floor(
+        self,
+        pair: Pair | Array,
+        second: Array | None = None,
+        *,
+        permutations: int = 20,
+        random_seed: int = 0,
+        **of_arrays: Any,
+    ) -> Floor | None:
         """The score when nothing corresponds; in closed form where there is one.
 
         None for a measure that ignores which input is which, and where shuffling makes the score
@@ -381,6 +444,7 @@ class Measure:
         **Cost:** next to nothing in closed form or in the limit, two scores from pairs of rows,
         else `permutations` times that of the part of the score that depends on the pair.
         """
+        pair = self._given(pair, second, **of_arrays)
         if not self.matches_inputs:
             return None
         self.score(pair)
@@ -411,34 +475,39 @@ class Measure:
         )
 
     def calibrated(
-        self, pair: Pair, permutations: int = 200, random_seed: int = 0
+        self,
+        pair: Pair | Array,
+        second: Array | None = None,
+        *,
+        permutations: int = 200,
+        random_seed: int = 0,
+        from_shuffles: bool = False,
+        **of_arrays: Any,
     ) -> Calibrated | None:
         """The score on a scale from the 95th percentile of shuffled scores (0) to identity (1).
 
         Groeger et al. (2026), "Revisiting the Platonic Representation Hypothesis: An Aristotelian
-        View". None for a measure that has no floor, or no score of identical models.
+        View". Threshold and p-value are those of the closed form where there is one and it is exact
+        (see `Floor`); `from_shuffles` takes shuffles all the same, as a check. None for a measure
+        that has no floor, or no score of identical models.
+
+        **Cost:** that of the floor in closed form, else of `permutations` scores.
         """
-        if self.identical is None or not self.matches_inputs:
-            return None
-        score = self.score(pair)
-        scores = self.shuffled(pair, permutations, random_seed)
-        threshold = self._threshold([score, *scores])
-        way = self.identical - threshold
-        share = (score - threshold) / way if way else float(score == self.identical)
-        sign = 1 if self.larger_is_more_similar else -1
-        n_beyond = sum(sign * shuffled >= sign * score for shuffled in scores)
-        return Calibrated(
-            score=max(share, 0.0),
-            p_value=(1 + n_beyond) / (1 + permutations),
-            threshold=threshold,
+        pair = self._given(pair, second, **of_arrays)
+        from samemind.measures.calibrating import calibrated
+
+        return calibrated(
+            self,
+            pair,
             permutations=permutations,
+            random_seed=random_seed,
+            from_shuffles=from_shuffles,
         )
 
     @property
     def _is_known_by_row(self) -> bool:
         """Whether the score is a mean of values that depend on one row of either side alone."""
-        is_mean = self.per_input is not None and self.influence_of_inputs is None
-        return is_mean and self.reads == "logits" and not self.needs_labels
+        return self.is_plain_mean and self.reads == "logits" and not self.needs_labels
 
     def _within_bounds(self, floor: Floor) -> Floor | None:
         if not isfinite(floor.mean):
@@ -456,10 +525,6 @@ class Measure:
             return nan
         ascending = sorted(shuffled, reverse=not self.larger_is_more_similar)
         return ascending[ceil(0.95 * (len(shuffled) + 1)) - 1]
-
-    def _threshold(self, scores: list[float]) -> float:
-        ascending = sorted(scores, reverse=not self.larger_is_more_similar)
-        return ascending[ceil(0.95 * len(scores)) - 1]
 
     @property
     def has_standard_error(self) -> bool:

@@ -112,7 +112,7 @@ def _joint_influence(pair: Pair, *, k: int) -> Tensor | None:
 def _influence_of_ranks(pair: Pair, k: int, own: Tensor, *, is_joint: bool) -> Tensor | None:
     if not has_few_ties(pair, k):
         return None  # one input less would move all that share a rank
-    entered, n = Entered(pair.n_inputs, own.device), pair.n_inputs
+    entered, n = Entered(pair), pair.n_inputs
     first, second = (nearest_first(side, k).lists for side in (pair.a, pair.b))
     are_twice = is_listed(second, first)
     at_once = max(1, AT_ONCE // (2 * k * (k + 1)))
@@ -224,7 +224,7 @@ def _make_second_order(pair: Pair, k: int) -> _SecondOrder:
 def _second_order_influence(pair: Pair, *, k: int) -> Tensor:
     values, ones, others = (part[:, None] for part in _parts_of_second_order(pair, k))
     scale = 1 / (ones * others).sqrt()
-    entered, (first, second) = Entered(pair.n_inputs, values.device), lists_of(pair, k)
+    entered, (first, second) = Entered(pair), lists_of(pair, k)
     sets = pair.a.neighbours(k), pair.b.neighbours(k)
 
     def gain(a: Tensor, b: Tensor, rows: Tensor | slice = slice(None)) -> Tensor:

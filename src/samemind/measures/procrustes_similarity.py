@@ -49,7 +49,7 @@ def floor_of(function: Callable[[Pair, float], float]) -> Callable[[Pair], Floor
         if found is None:
             return None
         mean, p95 = (function(pair, min(value, 1.0)) for value in (found.mean, found.p95))
-        return replace(found, mean=mean, p95=p95)
+        return replace(found, mean=mean, p95=p95, deviation=nan)
 
     return floor
 

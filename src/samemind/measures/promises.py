@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from math import nan
+
+#: Below this skewness a gamma distribution is the normal one.
+NEARLY_NORMAL = 1e-3
+SMALLEST_CHANCE = 1e-6
 
 
 class Invariance(StrEnum):
@@ -33,6 +38,9 @@ class Floor:
       is given, and `p95` follows from a bound on their variance, so it lies on the high side; or
     - `n_pairs` pairs of an input of the one side with any of the other, drawn at random: `error`
       is the standard error of the mean. With all pairs it is zero.
+
+    `deviation` and `skewness` are those of the shuffled scores where they are known: of a normal
+    distribution, or of a shifted gamma distribution.
     """
 
     mean: float
@@ -42,15 +50,38 @@ class Floor:
     is_limit: bool = False
     n_pairs: int = 0
     error: float = 0.0
+    deviation: float = nan
+    skewness: float = 0.0
+
+    @property
+    def has_tail(self) -> bool:
+        """Whether the chance of any score is known."""
+        return self.deviation > 0
+
+    def chance_beyond(self, score: float, *, larger_is_more_similar: bool = True) -> float:
+        """The chance that a shuffled score is at least as alike; NaN where it is not known.
+
+        Never below one in a million: so far out no distribution is known to hold.
+        """
+        if not self.has_tail:
+            return nan
+        from scipy.special import gammaincc, ndtr  # scipy.stats takes seconds to import
+
+        reach = (score - self.mean) / self.deviation * (1 if larger_is_more_similar else -1)
+        if self.skewness <= NEARLY_NORMAL:
+            return max(float(ndtr(-reach)), SMALLEST_CHANCE)
+        shape = 4 / self.skewness**2
+        return max(float(gammaincc(shape, max(shape + 2 * reach / self.skewness, 0.0))),
+                   SMALLEST_CHANCE)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibrated:
     """A score as a share of the way from chance to identity, with its p-value.
 
-    0 up to the 95th percentile of the shuffled scores and the score itself (`threshold`), 1 for
-    identical models.
-    `p_value` is (1 + shuffles at least as alike) / (1 + shuffles).
+    0 up to the 95th percentile of the shuffled scores (`threshold`), 1 for identical models. With
+    `permutations` of 0 both are those of the closed form. Else the score itself counts among the
+    shuffled ones, and `p_value` is (1 + shuffles at least as alike) / (1 + shuffles).
     """
 
     score: float

@@ -8,7 +8,7 @@ from math import lgamma, pi, sqrt
 from typing import TYPE_CHECKING
 
 from samemind.lazy import np, torch
-from samemind.measures.promises import Floor
+from samemind.measures.promises import NEARLY_NORMAL, Floor
 from samemind.sides import preprocessing
 from samemind.sides.pair import Pair, Side
 
@@ -20,12 +20,14 @@ _ONE_SIDED = 1.6448536269514722  # 95 % of a normal distribution lies below this
 
 def normal_floor(mean: float, variance: float, *, larger_is_more_similar: bool = True) -> Floor:
     """The floor of a mean over many inputs: the normal distribution's 95th percentile."""
-    reach = _ONE_SIDED * sqrt(max(variance, 0.0))
+    deviation = sqrt(max(variance, 0.0))
+    reach = _ONE_SIDED * deviation
     return Floor(
         mean=mean,
         p95=mean + reach if larger_is_more_similar else mean - reach,
         permutations=0,
         is_closed_form=True,
+        deviation=deviation,
     )
 
 
@@ -34,11 +36,18 @@ def skewed_floor(mean: float, variance: float, skewness: float) -> Floor:
     from scipy.special import gammaincinv  # scipy.stats takes seconds to import
 
     deviations = _ONE_SIDED
-    if skewness > 1e-3:  # below, the gamma distribution is the normal one
+    if skewness > NEARLY_NORMAL:
         shape = 4 / skewness**2
         deviations = (float(gammaincinv(shape, 0.95)) - shape) * skewness / 2
-    reach = deviations * sqrt(max(variance, 0.0))
-    return Floor(mean=mean, p95=mean + reach, permutations=0, is_closed_form=True)
+    deviation = sqrt(max(variance, 0.0))
+    return Floor(
+        mean=mean,
+        p95=mean + deviations * deviation,
+        permutations=0,
+        is_closed_form=True,
+        deviation=deviation,
+        skewness=skewness,
+    )
 
 
 #: The gamma and the normal distribution hold while rows of large norm add no more than this share

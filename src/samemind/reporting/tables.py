@@ -12,6 +12,7 @@ from typing import Any
 from samemind.figures.base import Results, weak_note
 from samemind.figures.evidence import trend_table
 from samemind.lazy import pd
+from samemind.reporting.ranking import ranking
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,7 @@ def tables_of(results: Results) -> list[Table]:
         fidelity(results),
         fidelity_layers(results),
         readings(results),
+        *differences(results),
     ]
     found += flips(results)
     note = weak_note(results)
@@ -283,6 +285,33 @@ def layers(results: Results) -> Table:
         pd.DataFrame(rows),
         {"epsilon": "g", "mean": ".4f", "floor": ".4f"},
     )
+
+
+def differences(results: Results) -> list[Table]:
+    """Which pairs are more alike than others: a ranking with groups, and every difference."""
+    if results.differences is None or not len(results.differences):
+        return []
+    digits = dict.fromkeys(["difference", "standard_error", "lower", "upper"], ".4f")
+    return [
+        Table(
+            "ranking",
+            "Ranking of pairs",
+            "Pairs of models by score, the most alike first. Pairs that share a letter are not "
+            "told apart: paired differences on the same inputs, all of one measure together at 5 % "
+            "(Holm).",
+            ranking(results.scores, results.differences),
+            {"score": ".4f", "standard_error": ".4f"},
+        ),
+        Table(
+            "differences",
+            "Differences of pairs",
+            "The score of a pair less that of another one on the same inputs, with its paired "
+            "standard error, 95 % interval and p-value; p (Holm) is corrected for the number of "
+            "differences of the measure.",
+            results.differences,
+            digits | {"p_value": "p", "p_holm": "p"},
+        ),
+    ]
 
 
 def readings(results: Results) -> Table:

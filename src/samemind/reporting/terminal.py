@@ -14,6 +14,7 @@ from rich.table import Table
 from samemind.lazy import pd
 from samemind.measures.kinds import of_kind
 from samemind.printing import Terminal
+from samemind.reporting.ranking import ranking
 from samemind.statistics.bounds import agreement_bounds
 from samemind.statistics.swaps import LOST, POWER, WON
 
@@ -53,6 +54,9 @@ def show(found: Comparison, console: Console, *, tolerance: float) -> None:
             if (beyond := _beyond(rows)) is not None:
                 console.print("\nAgainst chance, and with other numbers of inputs:")
                 console.print(beyond)
+    if found.differences is not None and len(found.differences):
+        console.print("\nRanking of pairs; those that share a letter are not told apart (Holm):")
+        console.print(_ranking(found))
     if found.sets is not None:
         console.print("\nAll models together:")
         console.print(_sets(found.sets))
@@ -179,6 +183,20 @@ def _wide(scores: pd.DataFrame) -> Table:
         table.add_row(str(a), str(b), *(_number(row.get(m)) for m in measures))
     floors = scores.groupby("measure")["floor"].mean()
     table.add_row("mean floor", "", *(_number(floors.get(m)) for m in measures), style="dim")
+    return table
+
+
+def _ranking(found: Comparison) -> Table:
+    table = _table("pair and measure", "score", "± s.e.", "group")
+    last = None
+    for row in ranking(found.scores, found.differences).to_dict("records"):
+        if row["measure"] != last:
+            table.add_row(row["measure"], style="bold")
+        last = row["measure"]
+        table.add_row(
+            f"  {row['model_a']} – {row['model_b']}",
+            *(_number(row[c]) for c in ("score", "standard_error")), row["groups"],
+        )  # fmt: skip
     return table
 
 

@@ -28,17 +28,32 @@ if TYPE_CHECKING:
 LEAST_LEFT = 0.25
 
 
+class Edges(NamedTuple):
+    """What single inputs bring to the rows of others, and the influence that it is a part of.
+
+    - `influence`: `(N,)`, with what is counted twice. `means`: of each row over all others, `(N,)`.
+    - `places`: row times N plus input, `(edges,)`; `values`: what the input brings to the row.
+    """
+
+    influence: Tensor
+    means: Tensor
+    places: Tensor
+    values: Tensor
+
+
 class Entered:
     """What being a neighbour of others does to a sum over inputs, gathered list by list.
 
     Of every row of lists the mean over all inputs is taken off, so that what is left sums to zero.
+    Where the pair expects edges, it is left with them.
     """
 
-    def __init__(self, n_inputs: int, device: torch.device) -> None:
-        self.n_inputs = n_inputs
-        self.by_input = torch.zeros(n_inputs, dtype=torch.float64, device=device)
+    def __init__(self, pair: Pair) -> None:
+        self.pair, self.n_inputs = pair, pair.n_inputs
+        self.by_input = torch.zeros(pair.n_inputs, dtype=torch.float64, device=pair.a.device)
         self.rows = torch.zeros_like(self.by_input)
         self.squares = torch.zeros_like(self.by_input)
+        self._edges: list[tuple[Tensor, Tensor]] = []
 
     def add(self, lists: Tensor, values: Tensor, rows: slice = slice(None)) -> None:
         """What the inputs of lists `(rows, k)` bring to each row; -1 is nobody."""
@@ -48,12 +63,22 @@ class Entered:
         )
         self.rows[rows] += values.sum(1)
         self.squares[rows] += values.square().sum(1)
+        if self.pair.expects_edges:
+            here = torch.arange(self.n_inputs, device=lists.device)[rows]
+            self._keep(here[:, None] * self.n_inputs + lists.clamp_min(0), values)
 
     def add_rows(self, rows: Tensor, values: Tensor) -> None:
         """What every input brings to some rows, `(rows, N)`."""
         self.by_input += values.sum(0)
         self.rows[rows] += values.sum(1)
         self.squares[rows] += values.square().sum(1)
+        if self.pair.expects_edges:
+            every = torch.arange(self.n_inputs, device=rows.device)
+            self._keep(rows[:, None] * self.n_inputs + every, values)
+
+    def _keep(self, places: Tensor, values: Tensor) -> None:
+        is_there = values != 0
+        self._edges.append((places[is_there], values[is_there]))
 
     def with_own(self, own: Tensor) -> Tensor:
         """The influence `(N,)`, from that of each input's own row, whose squares are right."""
@@ -61,6 +86,9 @@ class Entered:
         means = self.rows / others
         entered = self.by_input - (means.sum() - means)
         influence = own - own.mean() + entered - entered.mean()
+        if self.pair.expects_edges:
+            places, values = (torch.cat(part) for part in zip(*self._edges, strict=True))
+            self.pair.edges = Edges(influence, means, places, values)
         total = influence.square().sum()
         twice = self.squares.sum() - others * means.square().sum()
         left = torch.where(total > 0, 1 - twice / total, 1.0).clamp(LEAST_LEFT, 1.0)
@@ -126,7 +154,7 @@ def influence_of_overlaps(pair: Pair, k: int, values: Tensor, slopes: Tensor) ->
 
     **Cost:** O(N k) per pair, and once per model and k the lists, which are N k numbers.
     """
-    entered = Entered(pair.n_inputs, values.device)
+    entered = Entered(pair)
     first, second = lists_of(pair, k)
     sets = pair.a.neighbours(k), pair.b.neighbours(k)
     here = slopes.clone()

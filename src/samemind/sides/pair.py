@@ -18,6 +18,8 @@ from samemind.sides.streamed import StreamedSide
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from samemind.sides.entering import Edges
+
 __all__ = ["Pair", "Prepared", "Side", "StreamedSide"]
 
 
@@ -40,6 +42,9 @@ class Pair(Prepared):
         self.n_inputs = a.n_inputs
         #: Whether singular vectors will be asked for: then the values come with them.
         self.expects_vectors = False
+        #: Whether what single neighbours bring is kept as `edges`, for the difference of two pairs.
+        self.expects_edges = False
+        self.edges: Edges | None = None
 
     def permuted(self, order: Tensor) -> Pair:
         """The pair with the rows of the second side in another order."""
