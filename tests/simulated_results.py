@@ -20,7 +20,7 @@ FLOORS = {
     "procrustes_similarity": 0.3,
     "knn_jaccard": 0.01,
 }
-PREDICTIONS = ("agreement", "jensen_shannon_similarity")
+PREDICTIONS = ("agreement", "jensen_shannon_similarity", "jeffreys_similarity")
 ARCHITECTURES = ("residual", "deep_residual", "wide_residual", "aggregated", "dense", "vgg", "vit")
 
 

@@ -122,15 +122,17 @@ def equations() -> list[tuple[str, str, str, str]]:
     list_measures, run = "`samemind list measures`", "`samemind run STUDY`"
     return [
         ("Equation 1, attacks", "`samemind.attacks`", run, "nothing: L2 balls in pixels of [0, 1]"),
-        ("Equation 2, JSD", measures_here("jensen_shannon_similarity", "jeffreys_divergence"),
+        ("Equation 2, JSD", measures_here("jensen_shannon_similarity", "jeffreys_similarity"),
          list_measures, "the figures' JSDSim is Jensen–Shannon through the mixture; the printed "
-         "formula cannot be scaled to [0, 1]"),
+         "formula cannot be scaled to [0, 1]; `convention` picks"),
         ("Equation 3, agreement", measures_here("agreement"), list_measures, "nothing"),
         ("Equation 4, CKA", measures_here("linear_cka", "debiased_linear_cka"), list_measures,
-         "figures and verdict take the debiased estimator, which the authors ran"),
+         "figures and verdict take the debiased estimator, which the authors ran, unless "
+         "`convention` says otherwise"),
         ("Equation 5, Procrustes",
          measures_here("procrustes_similarity", "procrustes_similarity_root"), list_measures,
-         "the figures' one is of the squared distance, which the authors ran; the root is printed"),
+         "the figures' one is of the squared distance, which the authors ran; the root is printed; "
+         "`convention` picks"),
         ("Equation 6, Jaccard", measures_here("knn_jaccard"), list_measures,
          "an input is not its own neighbour; the authors set that similarity to 0 instead"),
         ("Equation 7, inversion", "`samemind.inversion`", run,

@@ -197,6 +197,8 @@ class Results:
     - `classes`: how many classes each dataset has, for the bounds that accuracies impose.
     - `recipes`: which recipes (names in the store) a number rests on, by what they made.
     - `is_joint`: several studies are drawn together, so every panel names its dataset.
+    - `convention`: which reading of CKA, Procrustes and JSD figures and the verdict use, a name of
+      `samemind.measures.conventions`.
     - `notes`: what a reader must know: labels not used, measures left out, random weights.
 
     The optional tables are declared in `PARTS`:
@@ -240,6 +242,7 @@ class Results:
     readings: pd.DataFrame | None = None
     flip_images: Mapping[int, np.ndarray] = field(default_factory=dict)
     is_joint: bool = False
+    convention: str = "recommended"
 
     def __post_init__(self) -> None:
         tables = [("scores", self.scores, SCORE_COLUMNS), ("models", self.models, MODEL_COLUMNS)]

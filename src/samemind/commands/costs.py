@@ -47,8 +47,7 @@ def verdict_ahead(study: Study) -> list[str]:
 
     **Cost:** none: it looks at the grid alone.
     """
-    from samemind.figures.needs import representation_measures
-    from samemind.measures.choosing import usual_predictions
+    from samemind.figures.needs import prediction_measures, representation_measures
     from samemind.statistics.trends import FEWEST_UNITS, findable_change
     from samemind.statistics.verdict import too_few
 
@@ -65,8 +64,9 @@ def verdict_ahead(study: Study) -> list[str]:
     if lacks:
         return [f"There will be no verdict: the study would need {' and '.join(lacks)}."]
     measures = study.comparison.of_kind("pair")
-    chosen = len(representation_measures(measures)) or len(
-        [m for m in usual_predictions() if m in measures]
+    convention = study.comparison.convention
+    chosen = len(representation_measures(measures, convention)) or len(
+        prediction_measures(measures, convention)
     )
     what = "architectures" if len(architectures) >= 3 else "models"
     found = [

@@ -61,6 +61,7 @@ def figure(
     results = together([collect(study, Store(store)) for study in read])
     if measure:
         results = of_measures(results, measure)
+    readings = member.readings(results)
     path = out or Path("runs") / "+".join(study.name for study in read) / name
     path.parent.mkdir(parents=True, exist_ok=True)
     drawn = single_variants(member, results)
@@ -69,6 +70,8 @@ def figure(
         file = path if len(drawn) == 1 and (out or measure) else path.with_name(path.name + ending)
         save(member, chosen, file)
         console.print(f"The figure is in {file}.pdf and {file}.png", soft_wrap=True)
+    if readings:
+        console.print(readings, soft_wrap=True)
 
 
 def of_measures(results: Results, names: list[str]) -> Results:

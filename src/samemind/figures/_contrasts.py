@@ -75,7 +75,7 @@ def _of_size(results: Results, largest: str, other: str, inputs: str) -> Verdict
     aspect = f"Training on {dataset_label(other)} instead of {dataset_label(largest)}"
     rows = results.defined
     rows = rows[(rows["dataset"] == other) & (rows["inputs"] == inputs)]
-    wanted = representation_measures(list(dict.fromkeys(rows["measure"])))
+    wanted = representation_measures(list(dict.fromkeys(rows["measure"])), results.convention)
     contrasts = _between(results, (largest, largest, inputs), (other, other, inputs), wanted)
     missing = []
     if not contrasts:

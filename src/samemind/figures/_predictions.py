@@ -30,7 +30,7 @@ def draw_predictions(
     results: Results, inputs: str, *, has_bounds: bool
 ) -> matplotlib.figure.Figure:
     """Agreement and JSDSim of all pairs on one kind of input, a panel for each."""
-    rows = on_predictions(results.defined, inputs)
+    rows = on_predictions(results, inputs)
     measures = measures_in(rows)
     drawing, axes = box_panels(rows, most=2, height=2.4)
     handles = legend_handles(rows)

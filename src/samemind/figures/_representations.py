@@ -8,11 +8,10 @@ from samemind.figures.boxes import (
     Group,
     box_panels,
     draw_groups,
-    groups_of,
     legend_handles,
     measures_in,
 )
-from samemind.figures.evidence import representation_measures
+from samemind.figures.needs import representation_measures
 from samemind.figures.style import legend_below, letter, measure_label
 
 if TYPE_CHECKING:
@@ -24,10 +23,11 @@ if TYPE_CHECKING:
 
 def draw_representations(
     rows: pd.DataFrame,
-    groups: Callable[[pd.DataFrame], list[Group]] = groups_of,
+    groups: Callable[[pd.DataFrame], list[Group]],
+    convention: str,
 ) -> matplotlib.figure.Figure:
     """A panel for each of the paper's measures on representations, datasets side by side."""
-    measures = representation_measures(measures_in(rows)) or measures_in(rows)
+    measures = representation_measures(measures_in(rows), convention) or measures_in(rows)
     rows = rows[rows["measure"].isin(measures)]
     drawing, axes = box_panels(rows)
     for axis, measure in zip(axes, measures, strict=True):

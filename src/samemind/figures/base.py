@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from samemind.errors import InvalidInput
 from samemind.figures.needs import NEEDS, NEEDS_ANOTHER_STUDY
 from samemind.figures.style import dataset_label
+from samemind.measures.conventions import RECOMMENDED, reading_of, said
 from samemind.registry import Registry
 from samemind.results import (
     PAIR_COLUMNS,
@@ -79,6 +80,8 @@ class Figure:
       every ε says something else whenever the models change.
     - `per_measure`: "also" for a figure of all measures that is drawn once for each as well,
       "only" for one that shows a single measure.
+    - `quantities`: "jsd", "cka" and "procrustes" as far as it shows the reading of each that the
+      convention picks; its caption says which.
     """
 
     name: str
@@ -90,6 +93,7 @@ class Figure:
     studies: str = "STUDY"
     is_by_epsilon: bool = False
     per_measure: PerMeasure = ""
+    quantities: tuple[str, ...] = ()
 
     def missing(self, results: Results) -> list[str]:
         """What the results lack for this figure, in words; empty when it can be drawn."""
@@ -114,9 +118,22 @@ class Figure:
         with house_style():
             drawing = self.draw(results)
             note = weak_note(results)
+            if results.convention != RECOMMENDED:
+                note = f"{self.readings(results)} {note}".strip()
             if note:
                 note_above(drawing, note)
             return drawing
+
+    def readings(self, results: Results) -> str:
+        """Which readings of CKA, Procrustes and JSD it shows, as a sentence; '' for none."""
+        held = results.defined["measure"].unique()
+        return said(
+            [reading_of(q, held, results.convention) for q in self.quantities], results.convention
+        )
+
+    def caption(self, results: Results) -> str:
+        """What it shows, and in which readings."""
+        return f"{self.shows} {self.readings(results)}".rstrip()
 
     def remedy(self, results: Results) -> str:
         """What to do where the results lack something."""
@@ -154,6 +171,7 @@ def figure(
     studies: str = "STUDY",
     is_by_epsilon: bool = False,
     per_measure: PerMeasure = "",
+    quantities: Sequence[str] = (),
 ) -> Callable[[Draw], Figure]:
     """Registers the function below as a figure. `shows` is also its text for who cannot see it."""
     unknown = [need for need in needs if need not in NEEDS]
@@ -165,7 +183,16 @@ def figure(
 
     def register(draw: Draw) -> Figure:
         member = Figure(
-            name, title, shows, draw, tuple(needs), paper, studies, is_by_epsilon, per_measure
+            name,
+            title,
+            shows,
+            draw,
+            tuple(needs),
+            paper,
+            studies,
+            is_by_epsilon,
+            per_measure,
+            tuple(quantities),
         )
         return FIGURES.register(name, member)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from samemind.figures.base import Contributions, Results, figure, pair_keys
-from samemind.figures.evidence import representation_measures
+from samemind.figures.needs import representation_measures
 from samemind.figures.style import TWO_COLUMNS, as_picture, measure_label, new_figure, place_label
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def least_similar_pair(results: Results) -> pd.DataFrame:
     assert results.contributions is not None
     table = results.contributions.table
     measures = [str(name) for name in table["measure"].unique()]
-    chosen = (representation_measures(measures) or measures)[0]
+    chosen = (representation_measures(measures, results.convention) or measures)[0]
     table = table[table["measure"] == chosen]
     table = table[table["epsilon"] == table["epsilon"].max()]
     scores = dict(zip(pair_keys(results.defined), results.defined["score"], strict=True))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     paper="Figure 5",
     studies="imagenet1k imagenet100 imagenet50",
     is_by_epsilon=True,
+    quantities=("cka", "procrustes"),
 )
 def dataset_size(results: Results) -> matplotlib.figure.Figure:
     """Three measures on inverted inputs, datasets in the order of their number of classes."""
@@ -36,4 +37,6 @@ def dataset_size(results: Results) -> matplotlib.figure.Figure:
             key=lambda group: -results.classes.get(str(group.rows["dataset"].iloc[0]), 0),
         )
 
-    return draw_representations(rows[rows["dataset"].isin(members)], largest_first)
+    return draw_representations(
+        rows[rows["dataset"].isin(members)], largest_first, results.convention
+    )

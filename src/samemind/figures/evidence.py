@@ -24,10 +24,10 @@ from samemind.figures._trend_table import (
 )
 from samemind.figures.base import Results
 from samemind.figures.boxes import across_architectures
-from samemind.figures.needs import representation_measures
+from samemind.figures.needs import prediction_measures, representation_measures
 from samemind.figures.style import dataset_label, measure_label
 from samemind.lazy import pd
-from samemind.measures.choosing import usual_predictions
+from samemind.measures.conventions import QUANTITIES, reading_of, said
 
 if TYPE_CHECKING:
     from samemind.statistics import Evidence, Verdict
@@ -78,6 +78,12 @@ def verdicts(results: Results) -> list[tuple[str, Verdict]]:
     return found + by_training_set(results)
 
 
+def readings_of_verdict(results: Results) -> str:
+    """Which readings of CKA, Procrustes and JSD the verdict rests on, as a sentence."""
+    held = results.defined["measure"].unique()
+    return said([reading_of(q, held, results.convention) for q in QUANTITIES], results.convention)
+
+
 def _places(table: pd.DataFrame, dataset: str) -> list[str]:
     """The datasets whose images, natural or inverted, models of `dataset` were compared on."""
     if not len(table):
@@ -91,7 +97,7 @@ def _verdict(results: Results, dataset: str, inputs_dataset: str, aspect: str) -
 
     inputs, kind = ASPECTS[aspect]
     rows = _chosen(trend_table(results), dataset, inputs_dataset, inputs)
-    wanted = _measures(rows, kind)
+    wanted = _measures(results, rows, kind)
     evidence = _evidence(results, rows, wanted, (dataset, inputs_dataset, inputs))
     missing = [] if len(rows) else [f"scores on {inputs} inputs"]
     labels = [measure_label(name) for name in wanted]
@@ -106,12 +112,11 @@ def _verdict(results: Results, dataset: str, inputs_dataset: str, aspect: str) -
     return replace(judge(name, evidence, labels, missing, note), contrasts=contrasts)
 
 
-def _measures(rows: pd.DataFrame, kind: str) -> list[str]:
+def _measures(results: Results, rows: pd.DataFrame, kind: str) -> list[str]:
     """The measures that the verdict looks at, as far as the rows have them."""
     measures = rows["measure"].tolist() if len(rows) else []
-    if kind == "predictions":
-        return [name for name in usual_predictions() if name in measures]
-    return representation_measures(measures)
+    choose = prediction_measures if kind == "predictions" else representation_measures
+    return choose(measures, results.convention)
 
 
 def _evidence(

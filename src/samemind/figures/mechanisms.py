@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     paper="Figure 4",
     studies="imagenet1k cifar10",
     is_by_epsilon=True,
+    quantities=("cka", "procrustes"),
 )
 def mechanisms(results: Results) -> matplotlib.figure.Figure:
     """Three measures on inverted inputs of the models' own dataset."""
     is_named = results.has_named_places
     return draw_representations(
-        on_inverted(results.defined), lambda rows: groups_of(rows, is_named=is_named)
+        on_inverted(results.defined),
+        lambda rows: groups_of(rows, is_named=is_named),
+        results.convention,
     )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from samemind.figures.style import dataset_label
 from samemind.lazy import pd
 from samemind.measures.base import MEASURES
-from samemind.measures.choosing import usual_measures, usual_predictions
+from samemind.measures.choosing import usual_measures
+from samemind.measures.conventions import QUANTITIES, RECOMMENDED, reading_of
 from samemind.results import PARTS
 
 if TYPE_CHECKING:
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 NEEDS: dict[str, tuple[Callable[[Results], bool], str]] = {
     "scores": (lambda r: len(r.defined) > 0, "no pair has a score"),
     "natural_predictions": (
-        lambda r: len(on_predictions(r.defined, "natural")) > 0,
+        lambda r: len(on_predictions(r, "natural")) > 0,
         "no agreement or JSDSim on natural inputs",
     ),
     "inverted_predictions": (
-        lambda r: len(on_predictions(r.defined, "inverted")) > 0,
+        lambda r: len(on_predictions(r, "inverted")) > 0,
         "no agreement or JSDSim on inverted inputs",
     ),
     "inverted_representations": (
@@ -66,9 +67,11 @@ NEEDS: dict[str, tuple[Callable[[Results], bool], str]] = {
 NEEDS_ANOTHER_STUDY = ("dataset_family", "out_of_distribution")
 
 
-def on_predictions(rows: pd.DataFrame, inputs: str) -> pd.DataFrame:
+def on_predictions(results: Results, inputs: str) -> pd.DataFrame:
     """Agreement and JSDSim on one kind of input; on the models' own dataset where that is there."""
-    rows = rows[rows["measure"].isin(usual_predictions()) & (rows["inputs"] == inputs)]
+    rows = results.defined
+    wanted = prediction_measures(rows["measure"].unique(), results.convention)
+    rows = rows[rows["measure"].isin(wanted) & (rows["inputs"] == inputs)]
     own = rows[rows["inputs_dataset"] == rows["dataset"]]
     return own if len(own) else rows
 
@@ -85,22 +88,34 @@ def on_inverted(rows: pd.DataFrame, *, is_foreign: bool | None = None) -> pd.Dat
     return rows[~is_own if is_foreign else is_own]
 
 
-def representation_measures(measures: Sequence[str]) -> list[str]:
+def representation_measures(measures: Sequence[str], convention: str = RECOMMENDED) -> list[str]:
     """The paper's three measures on representations, as far as they are among `measures`.
 
-    Of the two estimators of linear CKA the debiased one, which is also the one that the paper's
-    authors ran: the other has a floor that grows with the width of the representation.
+    `convention` picks the reading of CKA and of Procrustes, see `samemind.measures.conventions`.
     """
+    return _read("representation", measures, convention)
+
+
+def prediction_measures(measures: Sequence[str], convention: str = RECOMMENDED) -> list[str]:
+    """The paper's two measures on predictions, as far as they are among `measures`."""
+    return _read("logits", measures, convention)
+
+
+def _read(reads: str, measures: Sequence[str], convention: str) -> list[str]:
     found: dict[str, str] = {}
     for name in usual_measures():
         member = MEASURES[name]
-        if member.reads != "representation":
+        if member.reads != reads:
             continue
-        # Of one family the later one stands for it, at the setting that there is.
-        settings = [m for m in measures if member.parameter and m.startswith(name)]
-        here = name if name in measures else next(iter(settings), None)
+        quantity = next((q for q, readings in QUANTITIES.items() if name in readings), None)
+        if quantity is not None:
+            here = reading_of(quantity, measures, convention)
+        else:
+            # At the setting that there is.
+            settings = [m for m in measures if member.parameter and m.startswith(name)]
+            here = name if name in measures else next(iter(settings), None)
         if here is not None:
-            found[member.family] = here
+            found[quantity or name] = here
     return list(found.values())
 
 

@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     paper="Figure 6",
     studies="imagenet1k imagenet1k-sat6 cifar10 cifar10-sat6",
     is_by_epsilon=True,
+    quantities=("cka", "procrustes"),
 )
 def out_of_distribution(results: Results) -> matplotlib.figure.Figure:
     """Three measures on inverted inputs of a foreign dataset."""
     own, away = (on_inverted(results.defined, is_foreign=kind) for kind in (False, True))
     beside = own[own["dataset"].isin(away["dataset"])]
-    return draw_representations(pd.concat([beside, away]), _by_dataset)
+    return draw_representations(pd.concat([beside, away]), _by_dataset, results.convention)
 
 
 def _by_dataset(rows: pd.DataFrame) -> list[Group]:

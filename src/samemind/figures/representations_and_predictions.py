@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from samemind.figures.base import Results, figure
 from samemind.figures.boxes import measures_in, weak_handles
-from samemind.figures.evidence import representation_measures
+from samemind.figures.needs import prediction_measures, representation_measures
 from samemind.figures.style import (
     COLOUR,
     MARKERS,
@@ -17,7 +17,6 @@ from samemind.figures.style import (
     panels,
     place_label,
 )
-from samemind.measures.choosing import usual_predictions
 from samemind.statistics import rank_correlations
 
 if TYPE_CHECKING:
@@ -36,14 +35,15 @@ PAIR = ["dataset", "inputs_dataset", "inputs", "epsilon", "model_a", "model_b", 
     "correlation over pairs of all ε.",
     needs=("predictions", "representations"),
     is_by_epsilon=True,
+    quantities=("cka", "procrustes"),
 )
 def representations_and_predictions(results: Results) -> matplotlib.figure.Figure:
     """Scatter plots of the paper's measures on representations against one on predictions."""
     rows = results.defined
     on_logits = measures_in(rows[rows["layer"] == "logits"])
-    prediction = next((name for name in usual_predictions() if name in on_logits), on_logits[0])
+    prediction = (prediction_measures(on_logits, results.convention) or on_logits)[0]
     others = measures_in(rows[rows["layer"] != "logits"])
-    measures = representation_measures(others) or others[:3]
+    measures = representation_measures(others, results.convention) or others[:3]
     table = rows.pivot_table(index=PAIR, columns="measure", values="score", aggfunc="mean")
     table = table.reset_index()
     places = list(table.groupby(["dataset", "inputs_dataset"], sort=False))

@@ -1,8 +1,12 @@
-"""The Jeffreys divergence of two models' predictions: equation 2 of the paper as printed."""
+"""The Jeffreys divergence of two models' predictions: equation 2 of the paper as printed.
+
+With it comes the similarity that the paper's scaling would make of it.
+"""
 
 from __future__ import annotations
 
-from math import inf
+from dataclasses import replace
+from math import inf, log
 from typing import TYPE_CHECKING
 
 from samemind.lazy import torch
@@ -57,15 +61,29 @@ def _floor(pair: Pair) -> Floor:
     return normal_floor(mean, variance, larger_is_more_similar=False)
 
 
+def _similarities(pair: Pair) -> Tensor:
+    return 1 - _divergences(pair) / log(2)
+
+
+def _floor_of_similarity(pair: Pair) -> Floor:
+    found = _floor(pair)
+    return replace(found, mean=1 - found.mean / log(2), p95=1 - found.p95 / log(2))
+
+
+_INVARIANCES = {Invariance.INPUT_CONSTANT, Invariance.CLASS_PERMUTATION}
+_REFERENCE = "Jeffreys (1946), doi:10.1098/rspa.1946.0056"
+_COST = "O(N C) per pair, after one softmax per model"
+
+
 @measure(
     reads="logits",
     family="soft predictions",
     bounds=(0.0, inf),
     identical=0.0,
     larger_is_more_similar=False,
-    invariances={Invariance.INPUT_CONSTANT, Invariance.CLASS_PERMUTATION},
-    reference="Jeffreys (1946), doi:10.1098/rspa.1946.0056",
-    cost="O(N C) per pair, after one softmax per model",
+    invariances=_INVARIANCES,
+    reference=_REFERENCE,
+    cost=_COST,
     per_input=_divergences,
     floor=_floor,
     label="Jeffreys divergence",
@@ -84,3 +102,29 @@ def jeffreys_divergence(pair: Pair) -> Tensor:
     0.4621
     """
     return _divergences(pair).mean()
+
+
+@measure(
+    reads="logits",
+    family="soft predictions",
+    bounds=(-inf, 1.0),
+    identical=1.0,
+    invariances=_INVARIANCES,
+    reference=_REFERENCE,
+    cost=_COST,
+    per_input=_similarities,
+    floor=_floor_of_similarity,
+    label="JSDSim (as printed)",
+)
+def jeffreys_similarity(pair: Pair) -> Tensor:
+    r"""Equation 2 as printed, scaled as the paper scales it: at most 1, with no lower bound.
+
+    $$1 - \frac{1}{\ln 2} \cdot \frac1N \sum_i \tfrac12 KL(p_i \| q_i) + \tfrac12 KL(q_i \| p_i)$$
+
+    `jensen_shannon_similarity` is the one of the paper's figures, which lies in [0, 1]. Where one
+    model finds a class impossible that the other does not, this has no value.
+
+    >>> round(jeffreys_similarity([[0.0, 1.0]], [[1.0, 0.0]]), 4)
+    0.3333
+    """
+    return _similarities(pair).mean()

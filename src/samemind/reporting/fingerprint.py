@@ -40,7 +40,7 @@ def fingerprint_of(study: Results) -> str:
         facts = [item.model, item.epsilon, item.architecture, item.seed_label, item.target_label]
         _add(found, facts, item.seed, item.target, item.inverted)
     plain = [study.name, study.study_text, dict(study.environment), dict(study.classes)]
-    _add(found, [*plain, dict(study.recipes), list(study.notes)])
+    _add(found, [*plain, dict(study.recipes), list(study.notes), study.convention])
     return found.hexdigest()
 
 

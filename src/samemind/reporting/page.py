@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from samemind import __version__
 from samemind.figures.base import FIGURES, Results
-from samemind.figures.evidence import verdicts
+from samemind.figures.evidence import readings_of_verdict, verdicts
 from samemind.figures.style import measure_label
 from samemind.files.pictures import open_picture
 from samemind.reporting.embedded import embedded
@@ -82,6 +82,7 @@ def page_of(
             (dataset, [verdict for _, verdict in found])
             for dataset, found in groupby(verdicts(study), key=lambda item: item[0])
         ],
+        readings=readings_of_verdict(study),
         rules={
             "change": SMALLEST_CHANGE,
             "level": UNIVERSAL_LEVEL,

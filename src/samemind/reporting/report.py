@@ -17,6 +17,7 @@ from samemind.figures.boxes import measures_in
 from samemind.figures.evidence import verdicts
 from samemind.figures.style import place_label
 from samemind.lazy import pd
+from samemind.reporting.conventions import by_convention
 from samemind.reporting.fingerprint import (
     MADE_FILE,
     contents_of,
@@ -108,11 +109,14 @@ def _fill(
     draft: Path, study: Results, on_progress: Callable[[int, int, str], None], executor: Executor
 ) -> None:
     write_data(draft, study)
-    tables = tables_of(study)
+    tables = [*tables_of(study), *filter(lambda table: len(table.frame), [by_convention(study)])]
     for table in tables:
         write_table(table, draft / "tables")
     drawn, undrawn = draw_all(study, draft / "figures", on_progress, executor)
-    described = [{"dataset": dataset} | verdict.as_record() for dataset, verdict in verdicts(study)]
+    stated = {"convention": study.convention}
+    described = [
+        {"dataset": dataset} | stated | verdict.as_record() for dataset, verdict in verdicts(study)
+    ]
     write_json(draft / "verdict.json", without_nan(described))
     page = page_of(study, tables, drawn, undrawn, draft / "figures")
     (draft / "index.html").write_text(page, encoding="utf-8")
@@ -203,7 +207,9 @@ def variants(member: Figure, study: Results) -> list[tuple[Figure, Results, Draw
     """
 
     def entry(file: str, variant: str = "", measure: str = "") -> Drawn:
-        return Drawn(member.name, member.title, member.shows, member.paper, file, variant, measure)
+        return Drawn(
+            member.name, member.title, member.caption(study), member.paper, file, variant, measure
+        )
 
     found = [] if member.per_measure == "only" else [(member, study, entry(member.name))]
     if member.per_measure == "also":

@@ -18,12 +18,20 @@ def together(studies: Sequence[Results]) -> Results:
     in-distribution one) are kept once. Where two studies have other models under the same
     dataset and name, the dataset is renamed to `dataset (study)` so that no box mixes them.
 
-    **Raises:** `InvalidInput` when there is nothing to draw.
+    **Raises:** `InvalidInput` when there is nothing to draw, or the studies have different
+    conventions.
     """
     if not studies:
         raise InvalidInput("A report needs the results of one study or more; none were given.")
     if len(studies) == 1:
         return studies[0]
+    conventions = {study.convention: study.name for study in studies}
+    if len(conventions) > 1:
+        told = " and ".join(f"'{name}' as '{key}'" for key, name in conventions.items())
+        raise InvalidInput(
+            f"These studies read CKA, Procrustes and JSD differently: {told}. Drawn together they "
+            f"need one reading: give all of them the same [comparison] convention."
+        )
     studies = _told_apart(studies)
     models = pd.concat([study.models for study in studies], ignore_index=True)
     scores = pd.concat([study.scores for study in studies], ignore_index=True)
@@ -45,6 +53,7 @@ def together(studies: Sequence[Results]) -> Results:
         recipes={study.name: dict(study.recipes) for study in studies},
         notes=[note for study in studies for note in study.notes],
         is_joint=True,
+        convention=studies[0].convention,
     )
 
 

@@ -52,6 +52,7 @@ def collect(study: Study, store: Store) -> Results:
     models = table_of_models(study, store)
     return Results(
         name=study.name,
+        convention=study.comparison.convention,
         scores=pd.concat(
             [store.open(s).table(SCORES_FILE) for s in (*finished, *mechanisms, *layerwise)],
             ignore_index=True,

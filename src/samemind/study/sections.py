@@ -14,6 +14,7 @@ from samemind.errors import SamemindError, UnknownName
 from samemind.inversion import Descent, Until
 from samemind.measures import MEASURES
 from samemind.measures.choosing import usual_measures
+from samemind.measures.conventions import CONVENTIONS, RECOMMENDED, convention_of, lacking
 from samemind.measures.kinds import Kind, of_kind
 from samemind.training import Schedule, preset_of
 from samemind.training.augmentation import augmentation_of
@@ -311,12 +312,15 @@ LAYERS_MAY_BE = (
 class Comparison(Section):
     """Which measures, and how many permutations for their floors.
 
+    - `convention`: which reading of CKA, Procrustes and JSD figures and the verdict use:
+      "recommended", "as_printed" or "authors_code". It changes no score, and no artifact.
     - `errors`: whether scores have standard errors and intervals; without them they cost a third.
     - `layers`: inside the networks, beside the penultimate one: "all", names, relative depths, or
       a list for each architecture. `pooling` is how each becomes one row per input.
     - `layer_measure`: of the map of all layers of two models; `layer_inputs`: on which inputs.
     """
 
+    convention: str = RECOMMENDED
     measures: tuple[str, ...] = Field(default_factory=usual_measures)
     errors: bool = True
     permutations: Annotated[int, Field(ge=0)] = 20
@@ -329,6 +333,31 @@ class Comparison(Section):
     layer_inputs: Annotated[tuple[Literal["natural", "inverted"], ...], Field(min_length=1)] = (
         "natural",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _measures_unless_said(cls, given: Any) -> Any:
+        """Beside the usual measures those that the convention reads."""
+        if not isinstance(given, dict) or "measures" in given:
+            return given
+        name = given.get("convention")
+        own = CONVENTIONS[name].measures if isinstance(name, str) and name in CONVENTIONS else ()
+        return given | {"measures": tuple(dict.fromkeys((*usual_measures(), *own)))}
+
+    @field_validator("convention")
+    @classmethod
+    def _known_convention(cls, name: str) -> str:
+        return convention_of(name).name
+
+    @model_validator(mode="after")
+    def _has_what_the_convention_reads(self) -> Comparison:
+        missing = lacking(self.measures, self.convention)
+        if missing:
+            raise ValueError(
+                f"convention = '{self.convention}' reads {', '.join(missing)}, which `measures` "
+                f"does not list; add {'it' if len(missing) == 1 else 'them'} there"
+            )
+        return self
 
     @field_validator("layers", mode="before")
     @classmethod

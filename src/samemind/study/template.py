@@ -112,6 +112,8 @@ steps = {steps}  # the paper's code takes 1000; 0 leaves inversion out
 [comparison]
 # measures = [{measures}]
 #   "knn_jaccard@100" is it at k = 100, not 10: NAME@VALUE sets a measure's parameter
+# convention = "recommended"  # or "as_printed", "authors_code": which CKA, Procrustes and JSD the
+#   figures and the verdict take
 # errors = true  # standard errors and intervals of scores
 # permutations = 20  # shuffles for the floor of each score; 0 leaves floors out
 # random_seed = 0
