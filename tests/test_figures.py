@@ -128,6 +128,22 @@ def test_nothing_written_is_cut_off_or_covers_another_text(name, as_in_the_paper
     assert covering == []
 
 
+@pytest.mark.parametrize("levels", [(0.0,), (0.0, 1.0)])
+@pytest.mark.parametrize("name", ["out_of_distribution", "mechanisms"])
+def test_names_of_narrow_groups_do_not_cover_one_another(name, levels):
+    measures = ("agreement", "debiased_linear_cka", "procrustes_similarity", "knn_jaccard")
+    places = (("imagenet1k", None), ("imagenet1k", "sat6-224"), ("cifar10", None),
+              ("cifar10", "sat6-32"), ("imagenet100", None))  # fmt: skip
+    drawing = FIGURES[name](together([
+        simulated(dataset=own, inputs_dataset=away, epsilons=levels, measures=measures,
+                  name=f"{own} {away}")
+        for own, away in places
+    ]))  # fmt: skip
+    texts = [(text, box.padded(-0.5)) for text, box in texts_of(drawing) if text not in LETTERS]
+    pairs = itertools.combinations(texts, 2)
+    assert [(a, b) for (a, one), (b, other) in pairs if one.overlaps(other)] == []
+
+
 @pytest.mark.slow
 def test_box_plots_of_several_groups_name_epsilon(as_in_the_paper):
     for name in ("similarity_by_epsilon", "mechanisms", "predictions_natural"):

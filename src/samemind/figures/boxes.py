@@ -113,18 +113,50 @@ def draw_groups(axis: Axes, groups: Sequence[Group]) -> None:
             "ε", (0, 0), xycoords="axes fraction", xytext=(-3, -5), textcoords="offset points",
             ha="right", va="top", fontsize=7.5, annotation_clip=False,
         )  # fmt: skip
-        for centre, label in centres:
-            axis.annotate(
-                label,
-                (centre, 0),
-                xycoords=("data", "axes fraction"),
-                xytext=(0, -26 if is_crowded else -16),
-                textcoords="offset points",
-                ha="center",
-                va="top",
-                fontsize=6 if is_crowded else 7,
-                annotation_clip=False,
-            )
+        _label_groups(axis, centres, first=26 if is_crowded else 16, size=6 if is_crowded else 7)
+
+
+def _label_groups(
+    axis: Axes, centres: Sequence[tuple[float, str]], *, first: int, size: float
+) -> None:
+    """Names the groups below the numbers, in as many lines as keep neighbours apart.
+
+    - `first`: points from the axis to the first line. `size`: of the letters, in points.
+    """
+    lines = _lines_needed(axis, centres, size)
+    rows = [[label.count("\n") + 1 for _, label in centres[i::lines]] for i in range(lines)]
+    above = [1.3 * size * sum(map(max, rows[:i])) for i in range(lines)]
+    for number, (centre, label) in enumerate(centres):
+        axis.annotate(
+            label,
+            (centre, 0),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, -first - above[number % lines]),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            fontsize=size,
+            annotation_clip=False,
+        )
+
+
+def _lines_needed(axis: Axes, centres: Sequence[tuple[float, str]], size: float) -> int:
+    """The fewest lines over which the labels of groups can be dealt without touching."""
+    figure = axis.figure
+    grid = axis.get_gridspec()
+    columns = grid.ncols if grid is not None else 1
+    left, right = axis.get_xlim()
+    # Points for one box; numbers and margins beside a panel take about 40.
+    step = (72 * figure.get_figwidth() / columns - 40) / (right - left)  # pyright: ignore
+    widths = [0.6 * size * max(map(len, label.split("\n"))) for _, label in centres]
+    for lines in range(1, len(centres)):
+        gaps = (
+            (centres[i + lines][0] - centres[i][0]) * step - (widths[i] + widths[i + lines]) / 2
+            for i in range(len(centres) - lines)
+        )
+        if min(gaps) > size / 2:
+            return lines
+    return max(1, len(centres))
 
 
 def _levels(rows: pd.DataFrame) -> Iterator[tuple[float, pd.DataFrame]]:
