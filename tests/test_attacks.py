@@ -14,6 +14,7 @@ from samemind.attacks import (
     frozen_for_attack,
     norms,
     projected_gradient_descent,
+    random_starts,
 )
 from samemind.errors import InvalidInput
 
@@ -141,3 +142,94 @@ def test_the_module_is_restored_after_an_attack():
 def test_impossible_balls_are_refused_with_advice(norm: str, epsilon: float, words: str):
     with pytest.raises(InvalidInput, match=words):
         ball_of(norm, epsilon)
+
+
+# -- where an attack starts
+
+
+def test_random_starts_fill_the_ball_evenly():
+    """In d dimensions a share of r^d of all starts lies within r of the centre, in radii."""
+    centres, generator = torch.full((4000, 1, 1, 3), 0.5), torch.Generator().manual_seed(0)
+    reached = distance(L2Ball(0.2), L2Ball(0.2).random_start(centres, generator), centres) / 0.2
+    shares = torch.sort(reached).values ** 3
+    even = (torch.arange(4000) + 0.5) / 4000
+    assert (shares - even).abs().max() < 0.04  # Kolmogorov and Smirnov: 0.031 in 1 of 1,000
+    start = LinfBall(0.2).random_start(centres, generator) - centres
+    even = torch.linspace(-0.2, 0.2, start.numel())
+    assert (torch.sort(start.flatten()).values - even).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("ball", [L2Ball(3.0), LinfBall(0.6)])
+def test_an_attack_never_looks_at_pixels_outside_of_0_and_1(ball):
+    """Not at its random start either, which a network would see outside of what it was made for."""
+    seen = []
+
+    def loss(x: torch.Tensor) -> torch.Tensor:
+        seen.append(x.detach().clone())
+        return x.flatten(1).sum(1)
+
+    for attack in (Attack(random_start=True), Attack(random_start=True, restarts=3)):
+        generator = torch.Generator().manual_seed(0)
+        projected_gradient_descent(loss, images(0), ball, attack, generator=generator)
+    assert min(x.min() for x in seen) >= 0
+    assert max(x.max() for x in seen) <= 1
+    starts = random_starts(ball, images(0), range(4))
+    assert starts.min() == 0
+    assert starts.max() == 1
+
+
+def test_each_image_has_the_start_of_its_own_seed():
+    ball = L2Ball(0.1)
+    together = random_starts(ball, images(0), [7, 8, 7, 9])
+    for i, seed in enumerate([7, 8, 7, 9]):
+        alone = random_starts(ball, images(0)[i : i + 1], [seed])
+        assert torch.equal(together[i : i + 1], alone)
+    assert together.shape == images(0).shape
+    moved = together - images(0)
+    inner = ((images(0) > 0.2) & (images(0) < 0.8))[[0, 2]].all(0)
+    torch.testing.assert_close(moved[0][inner], moved[2][inner], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("ball", [L2Ball(0.5), L2Ball(1.0), LinfBall(1.0)])
+def test_a_step_is_that_share_of_the_radius(ball):
+    centres = torch.full((3, 1, 4, 4), 0.5)
+    attack = Attack(steps=1, relative_step=0.25)
+    found = projected_gradient_descent(lambda x: x.flatten(1).sum(1), centres, ball, attack)
+    moved = distance(ball, found, centres)
+    torch.testing.assert_close(moved, torch.full((3,), 0.25 * ball.epsilon))
+
+
+def test_balls_of_every_radius_that_makes_sense():
+    assert ball_of("L2", 0).epsilon == 0
+    assert ball_of("L2", 0.5) == L2Ball(0.5)
+    assert ball_of("L2", 3) == L2Ball(3.0)
+    assert ball_of("Linf", 1) == LinfBall(1.0)
+    for norm, epsilon in (("L2", -1e-9), ("Linf", 1.001), ("Linf", 1.5), ("Linf", 8)):
+        with pytest.raises(InvalidInput):
+            ball_of(norm, epsilon)
+
+
+def test_of_several_restarts_the_best_is_kept_also_where_iterates_are_not():
+    """A loss with two tops: starts on either side end on their own."""
+
+    def loss(x: torch.Tensor) -> torch.Tensor:
+        y = x.flatten(1)[:, 0] - 0.5
+        return torch.where(y > 0, y, -2 * y)
+
+    centres = torch.full((64, 1, 1, 1), 0.5)
+    for restarts in (2, 8):
+        attack = Attack(random_start=True, restarts=restarts, keep_best=False)
+        generator = torch.Generator().manual_seed(0)
+        found = loss(
+            projected_gradient_descent(loss, centres, LinfBall(0.25), attack, generator=generator)
+        )
+        share = (found > 0.4).double().mean()
+        assert abs(share - (1 - 0.5**restarts)) < 0.15
+        assert ((found > 0.4) | (found > 0.2)).all()
+
+
+def test_an_attack_says_what_it_is():
+    assert Attack().summary == "PGD-3, step 0.667 ε"
+    assert Attack(steps=20, relative_step=0.1, restarts=2).summary == (
+        "PGD-20, step 0.1 ε, 2 restarts"
+    )

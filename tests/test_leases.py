@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -122,11 +123,43 @@ def test_a_lease_says_whose_it_is_and_is_given_back(held):
     assert before <= record["since"] <= time.time()
     text = file_of(held).read_text()
     assert re.fullmatch(r"0{12}\n\{.*\}\n", text)
+    umask = os.umask(0)
+    os.umask(umask)
+    assert file_of(held).stat().st_mode & 0o777 == 0o666 & ~umask
+    threads, files = threading.active_count(), open_files()
     with lease:
         assert held.take(NAME) is None
         assert held.take("things/blue-0123") is not None
+    until(lambda: threading.active_count() == threads)
+    assert open_files() == files
     assert held.is_free(NAME)
     assert [f.name for f in held.folder.iterdir()] == ["things-blue-0123"]
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else 0  # noqa: PTH208
+
+
+def test_a_process_ends_that_gives_no_lease_back(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from samemind.store.leases import Leases\n"
+        "Leases(Path(sys.argv[1])).take('a/b').__enter__()"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=60)
+    assert Leases(tmp_path).take("a/b") is not None
+
+
+def test_an_unread_lease_that_changed_since_it_was_looked_at_is_left(held):
+    held.folder.mkdir()
+    path = held.folder / NAME.replace("/", "-")
+    path.mkdir()
+    seen = held._read(path)
+    assert seen is not None
+    assert held._break(path, seen + "0")
+    assert path.is_dir()
+    assert held._break(path, seen)
+    assert not path.exists()
+    assert held._break(path, seen)
 
 
 # -- patience
@@ -269,7 +302,7 @@ def test_a_lease_whose_writer_died_in_the_middle_ends_by_silence(held, clock):
     "changes",
     [
         {"process": 0}, {"process": -1}, {"process": "1"}, {"place": 3}, {"host": None},
-        {"born": 1}, {"name": 3}, {"since": "now"}, {"since": -1}, {"since": 2**41},
+        {"born": 1}, {"name": 3}, {"since": "now"}, {"since": -1}, {"since": 2**40},
     ],
 )  # fmt: skip
 def test_strange_words_in_a_lease_are_nobody(held, changes, clock):
@@ -296,8 +329,10 @@ def test_a_folder_of_leases_that_is_kept_from_others_is_named(held):
     held.folder.chmod(0o000)
     code = (
         "import os, sys; from pathlib import Path; from samemind.store.leases import Leases; "
-        "from samemind.errors import StoreError\n"
+        "from samemind.errors import StoreError; "
+        "from samemind.store.leases import is_alive\n"
         "os.setuid(65534)\n"
+        "assert is_alive(1)\n"
         "try: Leases(Path(sys.argv[1])).in_work()\n"
         "except StoreError as error: print(error)"
     )
