@@ -322,6 +322,14 @@ class Results:
         weak = self.models[self.models["is_weak"].astype(bool)]
         return frozenset(zip(weak["dataset"], weak["model"], strict=True))
 
+    @cached_property
+    def imported_models(self) -> frozenset[tuple[str, str]]:
+        """(dataset, model) of the models that were imported, not trained by the study."""
+        if "is_imported" not in self.models.columns:
+            return frozenset()
+        imported = self.models[self.models["is_imported"].fillna(False).astype(bool)]
+        return frozenset(zip(imported["dataset"], imported["model"], strict=True))
+
     def only(self, **conditions: Any) -> Results:
         """The same results with those rows of `scores` only; a condition is a value or a list."""
         rows = self.scores

@@ -1,4 +1,4 @@
-"""Unpickles one file whose source is trusted, and writes only its tensors.
+"""Unpickles one file whose source is trusted, and writes its tensors, numbers and short texts.
 
 Run as a script, in a process of its own: `python _trusted.py FILE OUT [plain]`. Unpickling may
 execute whatever the file asks for, so this must not happen in the process that does the research.
@@ -8,6 +8,7 @@ Classes that are not installed (dill's, a training library's) are replaced by em
 import json
 import pickle
 import sys
+from argparse import Namespace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -107,6 +108,22 @@ def tolerant_pickle():
     return module
 
 
+LONGEST_TEXT = 80
+MOST_VALUES = 1000  # numbers and texts of a dictionary; some hold the loss of every step
+
+
+def plain_value(held: Any) -> Any:
+    """A number or a short text as plain JSON; else None."""
+    import numpy as np
+
+    if isinstance(held, np.generic) and held.dtype.kind in "biuf":
+        held = held.item()
+    is_plain = isinstance(held, (int, float)) or (isinstance(held, str) and held.isprintable())
+    if not is_plain or len(str(held)) > LONGEST_TEXT:
+        return None
+    return None if held != held or held in (float("inf"), -float("inf")) else held
+
+
 def tensors_of(held: Any, found: dict[str, Any], seen: set[int]):
     """What an object holds as plain JSON, with tensors (kept in `found`) by number."""
     import numpy as np
@@ -125,9 +142,16 @@ def tensors_of(held: Any, found: dict[str, Any], seen: set[int]):
     seen.add(id(held))
     if is_module(held):
         return tensors_of(state_of(held), found, seen)
+    if isinstance(held, (Namespace, SimpleNamespace)):
+        held = vars(held)  # the options of a training script
     if isinstance(held, dict):
-        items = [(str(k), tensors_of(v, found, seen)) for k, v in held.items()]
-        return {"dict": [(k, v) for k, v in items if v is not None]}
+        items, n_values = [], 0
+        for k, v in held.items():
+            value = plain_value(v) if n_values < MOST_VALUES else None
+            n_values += value is not None
+            item = tensors_of(v, found, seen) if value is None else {"value": value}
+            items += [(str(k), item)] if item is not None else []
+        return {"dict": items}
     if isinstance(held, (list, tuple)):
         return {"list": [tensors_of(v, found, seen) for v in held]}
     return None

@@ -7,8 +7,14 @@ what is known or measured. Files are not believed: what they say is shown beside
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
+
+from samemind.checkpoints.kinds import INDEX
+from samemind.errors import UnreadableFile
+from samemind.files.reading import is_folder, read_json
 
 CLEAN, ADVERSARIAL = "clean_accuracy", "adversarial_accuracy"
 KEYS = {
@@ -41,8 +47,11 @@ def metadata_in(held: Any) -> dict[str, float | str]:
     found: dict[str, float | str] = {}
     for fact, names in KEYS.items():
         stated = (place[name] for name in names for place in places if name in place)
-        value = next((v for v in map(_plain, stated) if v is not None), None)
-        if value is None or isinstance(value, str) is not (fact == "architecture"):
+        is_name = fact == "architecture"
+        value = next(
+            (v for v in map(_plain if is_name else _number, stated) if v is not None), None
+        )
+        if value is None or isinstance(value, str) is not is_name:
             continue
         if fact in (CLEAN, ADVERSARIAL):
             assert isinstance(value, float)
@@ -72,6 +81,33 @@ def _plain(value: Any) -> float | str | None:
     return number if math.isfinite(number) else None
 
 
+def _number(value: Any) -> float | None:
+    """A number, also one that is written as text: headers of safetensors hold nothing else."""
+    found = _plain(value)
+    if isinstance(found, str):
+        try:
+            found = float(found)
+        except ValueError:
+            return None
+    return found if found is not None and math.isfinite(found) else None
+
+
+def said_beside(path: Path) -> dict[str, Any]:
+    """What the files beside shards say: the index of the shards, and config.json.
+
+    - `path`: the folder, or the index.
+    """
+    folder = path if is_folder(path) else path.parent
+    found: dict[str, Any] = {}
+    indexes = sorted(folder.glob(f"*{INDEX}")) if is_folder(path) else [path]
+    for file in (*indexes, folder / "config.json"):
+        try:
+            found = metadata_in(read_json(file)) | found
+        except (UnreadableFile, OSError):
+            continue
+    return found
+
+
 def sentence(metadata: Mapping[str, Any]) -> str:
     """What the file says, for a reader; '' where it says nothing."""
     words = {
@@ -91,7 +127,8 @@ def contradictions(
     """A sentence for each thing that a file says and that is otherwise.
 
     - `epsilon`: what the study says that the model was trained at.
-    - `measured`: `clean_accuracy`, `adversarial_accuracy` and `n_test`, as evaluated.
+    - `measured`: `clean_accuracy`, `adversarial_accuracy` and `n_test`, as evaluated, and
+      `architecture`, as the weights were read.
 
     Accuracies contradict each other where they differ by more than 2 points (adversarial ones by
     5: attacks differ) and by more than three standard errors of what was measured.
@@ -103,6 +140,11 @@ def contradictions(
         math.isclose(e, epsilon, rel_tol=1e-3, abs_tol=1e-6) for e in (stated, stated / 255)
     ):
         found.append(f"{name}: its file says ε = {stated:g}, the study ε = {epsilon:g}.")
+    said, read_as = metadata.get("architecture"), measured.get("architecture")
+    # One's own function may have any name.
+    is_own = read_as is None or re.search(r"::|\.py|/", read_as)
+    if said is not None and read_as is not None and not is_own and _bare(said) != _bare(read_as):
+        found.append(f"{name}: its file says architecture {said}, it was read as {read_as}.")
     tolerances = {CLEAN: CLEAN_TOLERANCE, ADVERSARIAL: ADVERSARIAL_TOLERANCE}
     for fact, tolerance in tolerances.items():
         said, seen = metadata.get(fact), measured.get(fact)
@@ -113,3 +155,14 @@ def contradictions(
             word = fact.replace("_", " ")
             found.append(f"{name}: its file says {word} {said:.2%}, measured were {seen:.2%}.")
     return found
+
+
+# What a name of an architecture may have before or behind it and stay the same network.
+_AROUND = re.compile(r"^(cifar10|cifar|imagenet|digits|tv|timm|torchvision)_|_imagenet_stem$")
+
+
+def _bare(architecture: str) -> str:
+    """The name without spelling: 'cifar_resnet18', 'ResNet-18' and 'resnet18.a1_in1k' are one."""
+    name = architecture.rpartition("::")[2].rpartition(":")[2].partition(".")[0].lower()
+    name = _AROUND.sub("", _AROUND.sub("", re.sub(r"[^a-z0-9]+", "_", name)))
+    return name.replace("_", "").replace("wrn", "wideresnet")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samemind.checkpoints.kinds import kind_of, what_to_do
-from samemind.checkpoints.metadata import metadata_in
+from samemind.checkpoints.metadata import metadata_in, said_beside
 from samemind.checkpoints.parts import Part, chosen, parts_in
 from samemind.checkpoints.sharded import check_alone, files_of, is_sharded
 from samemind.errors import CheckpointError, InvalidInput
@@ -30,7 +30,8 @@ class Contents:
     """The networks of one checkpoint file, read; `choose` takes one.
 
     `is_unpickled` is True where code of the file may have run, in a separate process; then only
-    tensors come back, and `metadata` is empty: see `samemind.checkpoints.metadata`.
+    tensors, numbers and short texts come back. `metadata` is what the file says of itself, and of
+    shards their index and the config.json beside it: see `samemind.checkpoints.metadata`.
     """
 
     path: Path
@@ -62,7 +63,7 @@ def read_file(path: Path, *, is_trusted: bool = False) -> Contents:
 
     - `path`: the file; or the folder or the index of shards, as Hugging Face writes them.
     - `is_trusted`: a file that holds more than tensors is unpickled, which may run code from it,
-      in a separate process; only tensors come back.
+      in a separate process; only tensors, numbers and short texts come back.
 
     **Raises:** `CheckpointError` where the file is missing, damaged, of another kind, holds no
     weights, or holds more than tensors and is not trusted.
@@ -72,6 +73,7 @@ def read_file(path: Path, *, is_trusted: bool = False) -> Contents:
     if is_sharded(path):
         weights: dict[str, Tensor] = {}
         is_unpickled = False
+        metadata = said_beside(path)
         for file in files_of(path):
             held, ran = _held(file, is_trusted)
             found = chosen(parts_in(held), None, str(file)).weights
@@ -79,7 +81,8 @@ def read_file(path: Path, *, is_trusted: bool = False) -> Contents:
             _check_room(found, file)
             weights |= found
             is_unpickled |= ran
-        return Contents(path, (Part("", weights),), is_unpickled)
+            metadata |= _said(file, held)
+        return Contents(path, (Part("", weights),), is_unpickled, metadata)
     check_alone(path)
     held, is_unpickled = _held(path, is_trusted)
     parts = parts_in(held)
@@ -88,7 +91,7 @@ def read_file(path: Path, *, is_trusted: bool = False) -> Contents:
             f"{path} holds no weights: no tensors by name were found in it. Save the network's "
             f"state_dict() in it."
         )
-    return Contents(path, tuple(parts), is_unpickled, metadata_in(held))
+    return Contents(path, tuple(parts), is_unpickled, _said(path, held))
 
 
 def read_weights(
@@ -130,6 +133,16 @@ def _check_room(weights: dict[str, Tensor], path: Path) -> None:
         check_size(sum(v.numel() * v.element_size() for v in weights.values()), path)
     except InvalidInput as error:
         raise CheckpointError(str(error)) from None
+
+
+def _said(path: Path, held: Any) -> dict[str, Any]:
+    """What a file says of itself: beside the weights, or in the header of safetensors."""
+    if kind_of(path) != "safetensors":
+        return metadata_in(held)
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return metadata_in(file.metadata() or {})
 
 
 def _held(path: Path, is_trusted: bool) -> tuple[Any, bool]:
@@ -177,7 +190,7 @@ def _held(path: Path, is_trusted: bool) -> tuple[Any, bool]:
 
 TRUST = (
     "If you trust its source, --trust (in Python, trust=True) reads it in a separate process, from "
-    "which only tensors come back."
+    "which only tensors, numbers and short texts come back."
 )
 
 
@@ -268,6 +281,8 @@ def _in_separate_process(path: Path, *more: str) -> Any:
 def _rebuilt(item: Any, file: Any) -> Any:
     if item is None:
         return None
+    if "value" in item:
+        return item["value"]
     if "tensor" in item:
         return file.get_tensor(item["tensor"])
     if "dict" in item:

@@ -64,7 +64,7 @@ class Options:
         typer.Option(
             "--trust",
             help="Read files that hold more than tensors, which may run code from them, in a "
-            "process of its own from which only tensors come back.",
+            "process of its own from which only tensors, numbers and short texts come back.",
         ),
     ] = False
     part: Annotated[
@@ -115,7 +115,9 @@ def import_(given: Options) -> None:
         for step in steps:
             console.print(f"#   {step}", soft_wrap=True, markup=False)
         stated = stated_by(recipe, artifacts)
-        notes = contradictions(recipe.model, stated, recipe.epsilon, {})
+        notes = contradictions(
+            recipe.model, stated, recipe.epsilon, {"architecture": recipe.architecture}
+        )
         for line in (sentence(stated), *(f"Note: {note}" for note in notes)):
             if line:
                 console.print(f"#   {line}", soft_wrap=True, markup=False)

@@ -52,7 +52,21 @@ def accuracies(results: Results) -> matplotlib.figure.Figure:
             is_plain = len(datasets) == 1 and not results.is_joint
             axis.set_title(title if is_plain else f"{title}: {dataset_label(dataset)}")
         axes[2 * place].set_ylabel("per cent")
-    handles = [Line2D([], [], **look, markersize=3.5, label=name) for name, look in looks.items()]
+    imported = _imported(results)
+    handles = [
+        Line2D([], [], **look, markersize=3.5, label=name + "†" * (name in imported))
+        for name, look in looks.items()
+    ]
     letter(axes)
     legend_below(drawing, handles)
     return drawing
+
+
+def _imported(results: Results) -> set[str]:
+    """Architectures with imported models, where not all models are that."""
+    if len(results.imported_models) == len(results.models):
+        return set()
+    models = results.models
+    own = zip(models["dataset"], models["model"], strict=True)
+    is_imported = [model in results.imported_models for model in own]
+    return set(models["architecture"][is_imported].astype(str))

@@ -7,7 +7,7 @@ figure is not there. Nothing here imports matplotlib or pandas before a figure i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -49,24 +49,44 @@ MOST_NAMED = 4  # weak models, in a note
 
 def weak_note(results: Results) -> str:
     """What every table and figure says where some of its models are weak; else nothing."""
-    weak = results.weak_models
-    pairs = results.scores
-    if len(pairs):
-        shown = {
-            *zip(pairs["dataset"], pairs["model_a"], strict=True),
-            *zip(pairs["dataset"], pairs["model_b"], strict=True),
-        }
-        weak = weak & shown
+    weak = _shown(results, results.weak_models)
     if not weak:
         return ""
     stated = sorted({f"{100 * value:.3g} %" for value in results.weak_below.values()})
     below = f" (clean accuracy below {', '.join(stated)})" if stated else ""
+    return f"Includes weak models{below}: {_named(results, weak)}."
+
+
+def imported_note(results: Results) -> str:
+    """What every figure says where some of its models were imported; else nothing."""
+    imported = _shown(results, results.imported_models)
+    if not imported:
+        return ""
+    if len(imported) == len(results.models):
+        return "All models were imported."
+    return f"Imported, not trained here (†): {_named(results, imported)}."
+
+
+def _shown(
+    results: Results, models: frozenset[tuple[str, str]]
+) -> frozenset[tuple[str, str]] | set[tuple[str, str]]:
+    """Those of the models that some pair has; all of them where there are no pairs."""
+    pairs = results.scores
+    if not models or not len(pairs):
+        return models
+    return models & {
+        *zip(pairs["dataset"], pairs["model_a"], strict=True),
+        *zip(pairs["dataset"], pairs["model_b"], strict=True),
+    }
+
+
+def _named(results: Results, models: Iterable[tuple[str, str]]) -> str:
     several = results.models["dataset"].nunique() > 1
     names = sorted(
-        f"{name} ({dataset_label(dataset)})" if several else name for dataset, name in weak
+        f"{name} ({dataset_label(dataset)})" if several else name for dataset, name in models
     )
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return f"Includes weak models{below}: {', '.join(names[:MOST_NAMED])}{more}."
+    return f"{', '.join(names[:MOST_NAMED])}{more}"
 
 
 @dataclass(frozen=True)
@@ -117,7 +137,7 @@ class Figure:
 
         with house_style():
             drawing = self.draw(results)
-            note = weak_note(results)
+            note = f"{weak_note(results)} {imported_note(results)}".strip()
             if results.convention != RECOMMENDED:
                 note = f"{self.readings(results)} {note}".strip()
             if note:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from samemind.figures.base import Results, figure
 from samemind.figures.matrices import (
     has_several_seeds,
+    imported_names,
     matrix_of,
     rows_of_one_place,
     short_names,
@@ -30,7 +31,8 @@ MOST_CELLS_WITH_NUMBERS = 150
     "Heat maps of pairs",
     shows="One measure for every pair of models at each ε, models ordered so that alike ones "
     "stand together (one order for all panels). On inverted inputs the column is the model whose "
-    "inverted images both saw. A star names the ε at which a model is weak.",
+    "inverted images both saw. A star names the ε at which a model is weak; a dagger marks an "
+    "imported one.",
     needs=("scores", "several_models"),
     per_measure="only",
 )
@@ -57,6 +59,7 @@ def heat_maps(results: Results) -> matplotlib.figure.Figure:
     scale = {"vmin": float(min(0, finite.min())), "vmax": float(max(1, finite.max()))}
     has_numbers = finite.size <= MOST_CELLS_WITH_NUMBERS
     weak = weak_names(results, rows, has_seeds=has_seeds)
+    imported = imported_names(results, rows, has_seeds=has_seeds)
     picture = None
     for row, kind in enumerate(kinds):
         for column, level in enumerate(levels):
@@ -65,7 +68,9 @@ def heat_maps(results: Results) -> matplotlib.figure.Figure:
             picture = axis.imshow(shown, cmap="cividis", **scale)
             # Names stand at the outer panels for all levels: a star says at which they are weak.
             labels = [
-                names[i] + "".join(f" *{e:g}" for e in levels if (names[i], float(e)) in weak)
+                names[i]
+                + "†" * (names[i] in imported)
+                + "".join(f" *{e:g}" for e in levels if (names[i], float(e)) in weak)
                 for i in order
             ]
             _label(axis, shown, labels, scale, has_numbers)

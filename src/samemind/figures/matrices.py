@@ -33,6 +33,21 @@ def weak_names(results: Results, rows: pd.DataFrame, *, has_seeds: bool) -> set[
     return found
 
 
+def imported_names(results: Results, rows: pd.DataFrame, *, has_seeds: bool) -> set[str]:
+    """Short names of the imported models of the rows, where not all models are that."""
+    if len(results.imported_models) == len(results.models):
+        return set()
+    return {
+        name
+        for side in "ab"
+        for name, dataset, model in zip(
+            short_names(rows, side, has_seeds=has_seeds), rows["dataset"], rows[f"model_{side}"],
+            strict=True,
+        )
+        if (dataset, model) in results.imported_models
+    }  # fmt: skip
+
+
 def has_several_seeds(rows: pd.DataFrame) -> bool:
     """Whether one architecture occurs with more than one random seed."""
     return len({*rows["random_seed_a"], *rows["random_seed_b"]}) > 1

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from samemind.figures.base import Results, figure
 from samemind.figures.matrices import (
     has_several_seeds,
+    imported_names,
     matrix_of,
     rows_of_one_place,
     short_names,
@@ -71,8 +72,9 @@ def model_map(results: Results) -> matplotlib.figure.Figure:
         axis.set_box_aspect(1)
         axis.label_outer()
     axes[0].set_ylabel(f"{measure_label(str(rows['measure'].iloc[0]))}\n{kind} inputs")
+    imported = imported_names(results, rows, has_seeds=False)
     handles = [
-        Line2D([], [], linestyle="", **look, markersize=4, label=name)
+        Line2D([], [], linestyle="", **look, markersize=4, label=name + "†" * (name in imported))
         for name, look in looks.items()
         if name in there
     ]

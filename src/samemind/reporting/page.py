@@ -183,6 +183,7 @@ def counts_of(study: Results) -> dict[str, Any]:
         "scores": len(scores),
         "undefined": len(undefined),
         "reasons": list(reasons.items()),
+        "imported": sorted(study.imported_models),
         "weak": sorted(study.weak_models),
         "lead": f"{len(study.models)} models trained on {datasets} at ε = {levels}; "
         f"{pairs} ordered pairs, {measures} measures, {len(scores)} scores.",
