@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from samemind.reporting.comparison import Comparison as Comparison
     from samemind.study import Study as Study
     from samemind.study import read_study as read_study
+    from samemind.trajectories import trajectory as trajectory
 
 _PUBLIC = {
     "SamemindError": "samemind.errors",
@@ -31,6 +32,7 @@ _PUBLIC = {
     "load_model": "samemind.networks.opening",
     "measure": "samemind.measures",
     "read_study": "samemind.study",
+    "trajectory": "samemind.trajectories",
 }
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "load_model",
     "measure",
     "read_study",
+    "trajectory",
 ]
 
 

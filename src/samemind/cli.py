@@ -28,6 +28,7 @@ from samemind.commands.options import options_of
 from samemind.commands.rows import print_rows
 from samemind.commands.store import app as store_commands
 from samemind.commands.terminal import console, forget_stdout, prepare_streams, printable
+from samemind.commands.trajectory import trajectory
 from samemind.errors import DamagedArtifact, InvalidInput, SamemindError
 from samemind.execution.devices import Execution, check_compiler
 from samemind.files.reading import shown
@@ -345,6 +346,7 @@ def _progress_rows(study: Study, store: Store) -> list[_Progress]:
 
 
 app.command()(compare)
+app.command()(trajectory)
 app.command()(figure)
 app.command()(init)
 app.command(name="list")(list_members)

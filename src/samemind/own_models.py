@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from samemind.arrays import Array
 from samemind.comparison.fidelity import Fidelity, fidelity_of
@@ -115,7 +115,7 @@ def compare(
     **Cost:** one forward pass per model and image, plus that of the measures; one pass back and
     forth per image and step where images are inverted.
     """
-    options = _options(further)
+    options = options_of_compare(further)
     asked = Asked(
         measures=[measures] if isinstance(measures, str) else measures,
         errors=errors,
@@ -249,7 +249,7 @@ def _classes_of(side: Side) -> int:
 _AS_LOADED = {"trust": "is_trusted", "download": "allows_download"}
 
 
-def _options(further: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def options_of_compare(further: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The further options by what they are of."""
     of = {
         "asked": {f.name for f in fields(Asked)},
@@ -319,6 +319,63 @@ def _opened(
             refuse_what_is_no_model(name, given)
             found[name] = given
     return found
+
+
+class Seen(NamedTuple):
+    """What was seen of models that were opened one after the other.
+
+    - `known`: reference, architecture and number of parameters of each network. `readings`: what
+      was read of it. `notes`: what a reader must know.
+    """
+
+    sides: dict[str, Side]
+    name: str
+    known: dict[str, tuple[str, str, int]]
+    readings: list[dict[str, Any]]
+    notes: list[str]
+
+
+def look_in_turn(
+    named: Mapping[str, Any],
+    inputs: Array | str | None,
+    asked: Asked,
+    *,
+    labels: Array | str | None,
+    count: int | None,
+    options: Mapping[str, Any],
+    execution: Execution,
+    watch: Watch | None,
+) -> Seen:
+    """The sides of models of any kind by name, with no more than one network in memory.
+
+    **Arguments:**
+
+    - `options`: the fields of `Loading` that are not of the inputs.
+
+    **Raises:** as `compare`.
+    """
+    classes = read_labels(Path(labels)) if isinstance(labels, (str, Path)) else labels
+    if inputs is None and all(isinstance(m, str) for m in named.values()):
+        given = [f"{name}={reference}" for name, reference in named.items()]
+        arrays = read_activations(given, kind=asked.kind)
+        return Seen({n: _side_of(a, classes) for n, a in arrays.items()}, "activations", {}, [], [])
+    images = None if inputs is None else _images(inputs, labels, count, asked.random_seed)
+    seen = Seen({}, "activations" if images is None else images.name, {}, [], [])
+    about = {} if images is None else {"dataset": images.dataset, "shape": images.shape}
+    loading = Loading(random_seed=asked.random_seed, **about, **options)
+    for name, one in named.items():
+        referred = f"{name}={one}" if isinstance(one, str) else one
+        (opened,) = _opened({name: referred}, images, loading).values()
+        if not isinstance(opened, Model):
+            seen.sides[name] = _as_side(name, opened, classes, asked.kind)
+            continue
+        assert images is not None
+        seen.sides.update(look([opened], images, execution, watch))
+        seen.known[name] = (opened.reference, opened.architecture, opened.n_parameters)
+        seen.readings.append(opened.reading)
+        if opened.note:
+            seen.notes.append(f"{name}: {opened.note}.")
+    return seen
 
 
 # -- one's own networks

@@ -124,6 +124,19 @@ PARTS = (
         keys=("model_a", "model_b", "other_a", "other_b", "measure"),
     ),
     Part(name="readings", columns=("model", "representation"), keys=("model",)),
+    Part(
+        name="trajectory",
+        columns=("step", "model", "relation", "other", "measure", "score", "standard_error",
+                 "lower", "upper", "floor"),
+        keys=("model", "relation", "measure"),
+        absent="no checkpoints along one training",
+    ),
+    Part(
+        name="phases",
+        columns=("measure", "first_step", "last_step", "ratio", "lower", "upper"),
+        keys=("measure", "first_step"),
+    ),
+    Part(name="integrity", columns=("step", "model", "kind", "reason"), keys=("model",)),
 )  # fmt: skip
 
 
@@ -216,6 +229,9 @@ class Results:
       `fidelity_layers` how far their layers are apart, beside what rounding makes of them.
     - `differences`: the score of a pair less that of another one, on the same inputs.
     - `readings`: a row per model: what was read of it, and how its inputs were prepared.
+    - `trajectory`: of checkpoints along one training, how like the last, the first and the one
+      before each is; `phases` where it changes fastest; `integrity` which checkpoints are not what
+      their place says.
 
     **Raises:** `InvalidInput` when a table lacks a column.
     """
@@ -240,6 +256,9 @@ class Results:
     fidelity_layers: pd.DataFrame | None = None
     differences: pd.DataFrame | None = None
     readings: pd.DataFrame | None = None
+    trajectory: pd.DataFrame | None = None
+    phases: pd.DataFrame | None = None
+    integrity: pd.DataFrame | None = None
     flip_images: Mapping[int, np.ndarray] = field(default_factory=dict)
     is_joint: bool = False
     convention: str = "recommended"

@@ -70,16 +70,23 @@ class Asked:
 
 
 class Work:
-    """A comparison on its way."""
+    """A comparison on its way: of all pairs of models, or of some."""
 
-    def __init__(self, *, asked: Asked, sides: dict[str, Side], name: str) -> None:
-        self.asked, self.sides, self.name = asked, sides, name
+    def __init__(
+        self,
+        *,
+        asked: Asked,
+        sides: dict[str, Side],
+        name: str,
+        pairs: Sequence[tuple[str, str]] | None = None,
+    ) -> None:
+        self.asked, self.sides, self.name, self.pairs = asked, sides, name, pairs
         self.notes = [f"{name}: {side.note}." for name, side in sides.items() if side.note]
         self.gallery: list[GalleryItem] = []
         self.parts: dict[str, Any] = {}
         self.class_names: Sequence[str] = ()
         self.input_classes: Sequence[str] = ()
-        self.replacements = replacements(sides)
+        self.replacements = replacements(sides) if pairs is None else []
         self.fidelities: list[Fidelity] = []
         self.probe_accuracies: dict[str, float] = {}
         self.measures: list[str] = []
@@ -121,7 +128,7 @@ class Work:
         gathered = Differences(of_pairs) if self.asked.differences else None
         scored = score_pairs(
             self.sides,
-            place.pairs(),
+            place.pairs() if self.pairs is None else self.pairs,
             of_pairs,
             then=None if gathered is None else gathered.look,
             **self._settings,

@@ -117,6 +117,8 @@ class Figure:
 
     def missing(self, results: Results) -> list[str]:
         """What the results lack for this figure, in words; empty when it can be drawn."""
+        if results.trajectory is not None and "trajectory" not in self.needs:
+            return ["the models are checkpoints of one training, which are no sample of models"]
         return [NEEDS[need][1] for need in self.needs if not NEEDS[need][0](results)]
 
     def __call__(self, results: Results) -> matplotlib.figure.Figure:

@@ -287,3 +287,14 @@ def _unreadable(path: str | os.PathLike[str], error: OSError | ValueError) -> Un
     if isinstance(error, OSError) and error.strerror:
         return UnreadableFile(shown(path), error.strerror)
     return UnreadableFile(shown(path), str(error))
+
+
+def split_name(reference: str) -> tuple[str, str]:
+    """The name that NAME=REFERENCE gives, or none, and the reference.
+
+    A file whose own name has an = in it is that file: `epoch=3-step=300.ckpt`.
+    """
+    if is_file(reference):
+        return "", reference
+    name, found, rest = reference.partition("=")
+    return (name, rest) if found else ("", reference)

@@ -10,7 +10,7 @@ import numpy as np
 from samemind.errors import InvalidInput, MissingExtra
 from samemind.files.archives import check_held, check_zip
 from samemind.files.hdf5 import hdf5_arrays, mat_arrays
-from samemind.files.reading import is_file
+from samemind.files.reading import is_file, split_name
 
 REPRESENTATION_NAMES = (
     "representation", "representations", "features", "activations", "embeddings", "x",
@@ -107,7 +107,7 @@ def read_activations(
     """
     found: dict[str, dict[str, np.ndarray]] = {}
     for reference in references:
-        name, _, given = reference.rpartition("=")
+        name, given = split_name(reference)
         file, _, array = given.partition("::")
         name = name or (f"{Path(file).stem}::{array}" if array else Path(file).stem)
         if name in found:

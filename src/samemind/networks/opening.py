@@ -14,7 +14,7 @@ from samemind.checkpoints.published import looks_published, published_file
 from samemind.checkpoints.reading import split_part
 from samemind.datasets.base import NORMALISATIONS
 from samemind.errors import InvalidInput, SamemindError
-from samemind.files.reading import is_file, is_folder
+from samemind.files.reading import is_file, is_folder, split_name
 from samemind.lazy import torch
 from samemind.networks.lent import unreadable, usable, with_head
 from samemind.networks.libraries import from_timm, from_torchvision, timm_preprocessing
@@ -171,7 +171,7 @@ def open_model(reference: str, loading: Loading | None = None) -> Model:
     `CheckpointError` for a file that cannot be read safely or does not fit.
     """
     loading = loading or Loading()
-    name, _, given = reference.rpartition("=")
+    name, given = split_name(reference)
     source, _, rest = given.partition(":")
     file, part = split_part(given)
     if source == "timm" and rest:

@@ -59,6 +59,7 @@ def tables_of(results: Results) -> list[Table]:
         *differences(results),
     ]
     found += flips(results)
+    found += along_a_training(results)
     note = weak_note(results)
     if note:
         found = [replace(table, caption=f"{table.caption} {note}") for table in found]
@@ -351,6 +352,39 @@ def fidelity_layers(results: Results) -> Table:
         pd.DataFrame() if results.fidelity_layers is None else results.fidelity_layers,
         {"typical": ".2g", "largest": ".2g", "floor": ".2g"},
     )
+
+
+_DIGITS = dict.fromkeys(["score", "standard_error", "lower", "upper", "floor"], ".4f")
+_ALONG = {
+    "trajectory": (
+        "Along the training",
+        "How like the last, the first and the one before it each checkpoint is.",
+        {"step": "g"} | _DIGITS,
+    ),
+    "phases": (
+        "Changes of phase",
+        "Where the network changes at least twice as fast as before and after: its speed in terms "
+        "of the faster side's, with a 95 % interval over inputs.",
+        {"first_step": "g", "last_step": "g"}
+        | dict.fromkeys(["ratio", "lower", "upper"], ".2f"),
+    ),
+    "integrity": (
+        "Integrity",
+        "Checkpoints that are not what their place says: copies of another, those that lie between "
+        "others than those they stand between, and those of another training.",
+        {"step": "g"},
+    ),
+}  # fmt: skip
+
+
+def along_a_training(results: Results) -> list[Table]:
+    """The tables of checkpoints along one training."""
+    held = {name: getattr(results, name) for name in _ALONG}
+    return [
+        Table(name, title, caption, held[name], formats)
+        for name, (title, caption, formats) in _ALONG.items()
+        if held[name] is not None
+    ]
 
 
 def trends(results: Results) -> Table:

@@ -14,6 +14,7 @@ from rich.table import Table
 from samemind.lazy import pd
 from samemind.measures.kinds import of_kind
 from samemind.printing import Terminal
+from samemind.reporting.along import show_along
 from samemind.reporting.ranking import ranking
 from samemind.statistics.bounds import agreement_bounds
 from samemind.statistics.swaps import LOST, POWER, WON
@@ -31,7 +32,12 @@ FLIPS_SHOWN = 5  # per direction
 
 
 def show(found: Comparison, console: Console, *, tolerance: float) -> None:
-    """Prints models, scores and, with labels, the answer to "can I swap A for B?"."""
+    """Prints models, scores and, with labels, the answer to "can I swap A for B?".
+
+    Of checkpoints along one training, what became of them.
+    """
+    if found.trajectory is not None:
+        return show_along(found, console)
     n_models, inputs = len(found.models), found.models["dataset"].iloc[0]
     console.print(f"{n_models} models on {found.n_inputs:,} inputs of {inputs}\n")
     console.print(_models(found))
