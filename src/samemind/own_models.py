@@ -199,7 +199,7 @@ def fidelity(
 
     **Cost:** a forward pass of every input through both, and about twenty of 32 inputs.
     """
-    options = _options(further)
+    options = options_of_compare(further)
     execution = Execution(device=device, batch_size=batch_size)
     with process_kept():
         images = _images(inputs, labels, count, options["asked"].get("random_seed", 0))
