@@ -25,7 +25,8 @@ from samemind.datasets.imagenet import imagenet_names
 from samemind.datasets.images import ImageSize, decoded
 from samemind.execution.on_slurm import OnSlurm
 from samemind.inputs.arrays import read_activations, read_arrays
-from samemind.inputs.images import open_images, read_labels
+from samemind.inputs.images import open_images
+from samemind.inputs.labels import read_labels
 from samemind.store.artifacts import Artifact, Recipe, Store
 from samemind.store.inventory import Inventory
 from samemind.store.resume import ResumeState

@@ -34,7 +34,8 @@ from samemind.files.reading import (
     shown,
 )
 from samemind.inputs.arrays import read_arrays
-from samemind.inputs.images import open_images, read_labels
+from samemind.inputs.images import open_images
+from samemind.inputs.labels import read_labels
 from samemind.study import read_study
 
 NESTED = st.recursive(

@@ -5,7 +5,8 @@ The command line and Python come here alike, with what is asked as one value.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from itertools import combinations
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from samemind.arrays import Array
 from samemind.comparison.fidelity import Fidelity, fidelity_of
 from samemind.comparison.flips import name_in, thumbnails
+from samemind.comparison.labelling import told_of_labels
 from samemind.comparison.layer_maps import layer_map
 from samemind.comparison.texts import compare_texts
 from samemind.comparison.work import Asked, Work
@@ -34,10 +36,10 @@ from samemind.inputs.images import (
     given_images,
     labelled,
     open_images,
-    read_labels,
     refuse_no_pixels,
     sampled,
 )
+from samemind.inputs.labels import read_labels
 from samemind.inputs.texts import is_texts, texts_of
 from samemind.lazy import np, pd, torch
 from samemind.measures.choosing import check_kinds
@@ -47,11 +49,13 @@ from samemind.networks.model import Loading, Model
 from samemind.networks.normalising import better_normalisation
 from samemind.networks.opening import model_of, open_models
 from samemind.networks.opening_language import are_language, text_models
+from samemind.networks.options import refuse_unused
 from samemind.registry import did_you_mean
 from samemind.reporting.comparison import Comparison
 from samemind.results import GalleryItem
 from samemind.sides.held import as_tensor
 from samemind.sides.predictions import KINDS as PREDICTIONS
+from samemind.sides.predictions import checked_labels
 from samemind.sides.side import Side
 
 if TYPE_CHECKING:
@@ -151,6 +155,7 @@ def _compare(
         with progress_bars(is_shown=progress) as watch:
             return compare_texts(opened, texts, asked, execution=execution, watch=watch)
     if inputs is None and named and all(isinstance(m, str) for m in named.values()):
+        refuse_unused(Loading(random_seed=asked.random_seed, **options["loading"]), ())
         arrays = read_activations(list(named.values()), kind=asked.kind)
         return compare_activations(arrays, labels, asked)
     images = None if inputs is None else _images(inputs, labels, count, asked.random_seed)
@@ -161,6 +166,12 @@ def _compare(
     )
     opened = _opened(named, images, loading)
     networks = [one for one in opened.values() if isinstance(one, Model)]
+    refuse_unused(loading, networks)
+    if images is None and count is not None:
+        raise InvalidInput(
+            f"count={count} is of inputs that networks look at, but arrays were given. Leave it "
+            f"out, or give the rows that you mean."
+        )
     if images is not None and any(one.reads_pixels for one in networks):
         refuse_no_pixels(images)
     if images is not None and len(networks) == len(opened):
@@ -272,7 +283,19 @@ def options_of_compare(further: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _named(models: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
-    """The models by name; references keep the names that they say."""
+    """The models by name; references keep the names that they say.
+
+    **Raises:** `InvalidInput` for what is neither a list nor a mapping.
+    """
+    if isinstance(models, str | bytes | Side | torch.nn.Module) or hasattr(models, "__array__"):
+        raise InvalidInput(
+            f"The models were given as one {type(models).__name__}. Give a list of two or more, or "
+            f"a mapping of names: samemind.compare([first, second], inputs)."
+        )
+    if not isinstance(models, Mapping) and not isinstance(models, Sequence):
+        raise InvalidInput(
+            f"The models were given as {type(models).__name__}. Give a list, or a mapping of names."
+        )
     if isinstance(models, Mapping):
         return {str(name): f"{name}={m}" if isinstance(m, str) else m for name, m in models.items()}
     return {m if isinstance(m, str) else f"model {i}": m for i, m in enumerate(models)}
@@ -283,13 +306,17 @@ def _images(
 ) -> Images:
     if isinstance(inputs, (str, Path)):
         if labels is not None and not isinstance(labels, (str, Path)):
-            found = labelled(open_images(str(inputs)), np.asarray(labels), "labels")
+            found = labelled(open_images(str(inputs)), _numbers(labels), "labels")
             return sampled(found, count, random_seed)
         where = None if labels is None else str(labels)
         return open_images(str(inputs), labels=where, count=count, random_seed=random_seed)
     if isinstance(labels, (str, Path)):
         labels = read_labels(Path(labels))
     return sampled(given_images(inputs, labels), count, random_seed)
+
+
+def _numbers(labels: Array) -> np.ndarray:
+    return checked_labels(labels, None).cpu().numpy()
 
 
 def _opened(
@@ -418,6 +445,7 @@ def compare_models(
         work.notes.append(f"No flips: the models have {counts} classes.")
     work.input_classes = images.classes
     work.score()
+    work.notes += told_of_labels(work.sides)
     if len(sizes) == 1:
         work.class_names = images.class_names(sizes.pop())
     work.add_flips(name_of=name_in(images))
@@ -548,7 +576,10 @@ def compare_activations(
     """
     if isinstance(labels, (str, Path)):
         labels = read_labels(Path(labels))
-    sides = {model: _side_of(held, labels) for model, held in arrays.items()}
+    sides = {}
+    for model, held in arrays.items():
+        with of_model(model):
+            sides[model] = _side_of(held, labels)
     return _compare_sides(sides, asked or Asked(), name)
 
 
@@ -569,7 +600,8 @@ def _compare_mixed(
         if isinstance(one, Model):
             sides[name] = seen[name]
         else:
-            sides[name] = _as_side(name, one, labels, asked.kind)
+            with of_model(name):
+                sides[name] = _as_side(one, labels, asked.kind)
     return _compare_sides(sides, asked, images.name if images is not None else "activations")
 
 
@@ -584,7 +616,16 @@ def _side_of(held: Mapping[str, Any], labels: Array | None) -> Side:
     )
 
 
-def _as_side(name: str, given: Any, labels: Array | None, kind: str) -> Side:
+@contextmanager
+def of_model(name: str) -> Iterator[None]:
+    """What is wrong with the arrays of a model is told with its name."""
+    try:
+        yield
+    except InvalidInput as error:
+        raise InvalidInput(f"{name}: {error}") from None
+
+
+def _as_side(given: Any, labels: Array | None, kind: str) -> Side:
     """A side as it is, with the labels of all where it has none; an array as what it holds."""
     if isinstance(given, Side):
         return given if labels is None else given.labelled(labels)
@@ -594,12 +635,11 @@ def _as_side(name: str, given: Any, labels: Array | None, kind: str) -> Side:
         raise InvalidInput(
             f"No kind of array is called '{kind}'. Known: representation, {', '.join(PREDICTIONS)}."
         )
-    values = as_tensor(given, f"representation of '{name}'")
+    values = as_tensor(given, "representation")
     if values.ndim < 2:
         raise InvalidInput(
-            f"The representation of '{name}' has the shape {tuple(values.shape)}, but a model "
-            f"gives a row per input, (N, D). Of class numbers say kind='decisions'; of one "
-            f"unit give (N, 1)."
+            f"The representation has the shape {tuple(values.shape)}, but a model gives a row per "
+            f"input, (N, D). Of class numbers say kind='decisions'; of one unit give (N, 1)."
         )
     # A row per input, whatever the shape of what one input gave.
     return Side(representation=values.reshape(len(values), -1), labels=labels)
@@ -616,6 +656,7 @@ def _compare_sides(sides: dict[str, Side], asked: Asked, name: str) -> Compariso
     check_kinds(asked.measures, {"mechanism": no_model})
     work = Work(asked=asked, sides=sides, name=name)
     work.score()
+    work.notes += told_of_labels(sides)
     work.add_flips()
     if asked.probe:
         work.add_probes()

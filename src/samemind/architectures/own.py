@@ -111,12 +111,18 @@ def _look_beside_the_caller() -> None:
         sys.path.insert(0, "")  # as `python -m` does
 
 
+def class_argument(function: Callable[..., Any]) -> str | None:
+    """What a function calls the number of classes; None where it takes none."""
+    try:
+        taken = signature(function).parameters
+    except (TypeError, ValueError):  # some built-in callables do not say
+        return None
+    return next((name for name in ("num_classes", "classes") if name in taken), None)
+
+
 def _build(function: Callable[..., nn.Module], classes: int, _image_size: int) -> nn.Module:
-    taken = signature(function).parameters
-    for argument in ("num_classes", "classes"):
-        if argument in taken:
-            return function(**{argument: classes})
-    return function()
+    argument = class_argument(function)
+    return function(**{argument: classes}) if argument else function()
 
 
 def shapes_for(

@@ -147,6 +147,12 @@ def _network(
         if n_classes > MANY_CLASSES:
             _check_head(found, architecture, n_classes, size)
         network = architecture.build(n_classes, size)
+    head: Any = network.get_submodule(architecture.head)
+    if classes and architecture.family == "own" and head.weight.shape[0] != classes:
+        raise CheckpointError(
+            f"{classes} classes were asked for, but '{architecture.name}' takes no num_classes and "
+            f"tells {head.weight.shape[0]} apart. Leave --classes out, or let the function take it."
+        )
     return network, n_classes
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,9 +56,12 @@ class Options:
         bool,
         typer.Option("--probabilities", help="Unnamed arrays are probabilities: rows add to 1."),
     ] = False
-    labels: Annotated[str | None, typer.Option(help="A file of class numbers, one per input.")] = (
-        None
-    )
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="A file of class numbers, one per input in their order, or of lines FILE,LABEL."
+        ),
+    ] = None
     count: Annotated[
         int | None, typer.Option(min=1, help="So many inputs at random [default: all].")
     ] = None
@@ -202,6 +205,14 @@ class Options:
     batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 64
 
 
+OF_ARRAYS = (
+    *("models", "activations", "logits", "probabilities", "labels", "measures", "permutations"),
+    *("errors", "calibrate", "extrapolate", "tolerance", "random_seed", "probe", "out", "as_json"),
+    *("device", "batch_size", "inputs", "invert", "layers", "probe_inputs"),
+)
+"""Options that have a use, or a message of their own, without any network."""
+
+
 @options_of(Options)
 def compare(given: Options) -> None:
     """Compare your own models on your own inputs, and say whether one can replace another."""
@@ -243,6 +254,13 @@ def _of_arrays(given: Options, asked: Asked) -> Comparison:
             "With --activations no model runs, so leave --inputs, --invert, --layers and "
             "--probe-inputs out."
         )
+    for field in fields(Options):
+        name = field.name
+        if name not in OF_ARRAYS and getattr(given, name) != field.default:
+            raise InvalidInput(
+                f"--{name.replace('_', '-')} is of networks, and with --activations none runs. "
+                f"Leave it out."
+            )
     if given.logits and given.probabilities:
         raise InvalidInput("Arrays are logits or probabilities. Leave one of the two out.")
     kind = "probabilities" if given.probabilities else "representation"
@@ -255,6 +273,7 @@ def _of_networks(given: Options, asked: Asked) -> Comparison:
     from samemind.inputs.images import open_images
     from samemind.inputs.texts import is_texts
     from samemind.networks.opening import Loading, open_models
+    from samemind.networks.options import refuse_unused
     from samemind.own_models import compare_models
     from samemind.reporting.terminal import progress_bars
 
@@ -283,7 +302,14 @@ def _of_networks(given: Options, asked: Asked) -> Comparison:
         allows_download=given.download,
         random_seed=seed,
     )
+    for name in ("logits", "probabilities"):
+        if getattr(given, name):
+            raise InvalidInput(
+                f"--{name} says what arrays hold, and networks were given. Leave it out, or add "
+                f"--activations."
+            )
     loaded = open_models(given.models, loading)
+    refuse_unused(loading, loaded)
     execution = Execution(device=given.device, batch_size=given.batch_size)
     with progress_bars(is_shown=not given.as_json) as watch:
         return compare_models(loaded, images, asked, execution=execution, watch=watch)

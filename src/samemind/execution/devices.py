@@ -59,6 +59,11 @@ class Execution:
         """
         if self.compiled:
             check_compiler()
+        if self.batch_size < 1:
+            raise InvalidInput(
+                f"A batch size of {self.batch_size} was asked for. Give 1 or more; it changes no "
+                f"result."
+            )
         torch.set_num_threads(self.threads)
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")

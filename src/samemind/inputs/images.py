@@ -13,10 +13,11 @@ import numpy as np
 from samemind.arrays import Array
 from samemind.datasets.base import DATASETS, Split
 from samemind.datasets.images import MOST_PIXELS, decoded
-from samemind.errors import DataError, InvalidInput, UnknownName, UnreadableFile
+from samemind.errors import DataError, InvalidInput, UnknownName
 from samemind.files.pictures import open_picture, peculiarities
-from samemind.files.reading import files_below, is_file, is_folder, read_text, shown
+from samemind.files.reading import files_below, is_file, is_folder, shown
 from samemind.inputs.arrays import read_arrays
+from samemind.inputs.labels import joined, named_labels, read_labels
 from samemind.lazy import torch
 from samemind.randomness import numpy_generator
 from samemind.registry import did_you_mean
@@ -203,7 +204,8 @@ def open_images(
 
     **Arguments:**
 
-    - `labels`: a file of class numbers, one per image in their order; instead of those known.
+    - `labels`: a file of class numbers, one per image in their order, or a table `file,label`
+      that names pictures of a folder; instead of those known.
     - `count`: so many at random, in their order; None for all.
     - `data`: the folder of known datasets, if not the usual one.
 
@@ -217,8 +219,32 @@ def open_images(
     else:
         found = _from_dataset(inputs, data)
     if labels is not None:
-        found = labelled(found, read_labels(Path(labels)), labels)
+        found = labelled_by(found, Path(labels))
     return sampled(found, count, random_seed)
+
+
+def labelled_by(images: Images, path: Path) -> Images:
+    """The images with the labels of a file: by the names in it, or a bare list in their order.
+
+    **Raises:** `InvalidInput` for images without a label, or another number of labels.
+    """
+    if images.is_folder and images.root is not None and (by_name := named_labels(path)):
+        files = [
+            images.source[int(i)].relative_to(images.root).as_posix()  # pyright: ignore[reportIndexIssue, reportAttributeAccessIssue]
+            for i in images.indices
+        ]
+        found = joined(by_name, files, path.name)
+        notes = (*images.notes, *found.notes)
+        return replace(images, labels=found.numbers, classes=found.classes, notes=notes)
+    found = labelled(images, read_labels(path), str(path))
+    if not images.is_folder or not len(images):
+        return found
+    first, last = (shown(images.source[int(images.indices[i])].name) for i in (0, -1))  # pyright: ignore[reportIndexIssue, reportAttributeAccessIssue]
+    said = (
+        f"The labels of {path.name} have no names, so they are taken to be in the order of the "
+        f"files, from {first} to {last}. A table file,label says which is whose."
+    )
+    return replace(found, notes=(*found.notes, said))
 
 
 def labelled(images: Images, labels: np.ndarray, where: str) -> Images:
@@ -329,6 +355,7 @@ def given_images(images: Array, labels: Array | None = None) -> Images:
     **Raises:** `InvalidInput` for another shape, values that are not finite, or labels that are
     not (N,) class numbers.
     """
+    _refuse_loaders(images)
     tensor = as_tensor(images, "images")
     if tensor.ndim != 4 or not len(tensor):
         raise InvalidInput(
@@ -350,6 +377,22 @@ def given_images(images: Array, labels: Array | None = None) -> Images:
         labels=numbers,
         notes=tuple(_told_of_pixels(tensor)),
     )
+
+
+def _refuse_loaders(images: Any) -> None:
+    """Raises `InvalidInput` for what gives images one by one instead of holding them."""
+    kind, how = type(images).__name__, ""
+    if isinstance(images, torch.utils.data.DataLoader):
+        how = "torch.cat([images for images, *_ in loader])"
+    elif isinstance(images, torch.utils.data.Dataset):
+        how = "torch.stack([images for images, *_ in dataset])"
+    elif isinstance(images, Iterator):
+        how = "torch.cat(list(batches))"
+    if how:
+        raise InvalidInput(
+            f"The images were given as {kind}, but they are one array (N, channels, H, W). Make "
+            f"it, in a fixed order: {how}."
+        )
 
 
 def _told_of_pixels(images: Tensor) -> Iterator[str]:
@@ -460,32 +503,6 @@ def _check_pixels(images: np.ndarray, path: Path) -> None:
             f"Images are pixels in [0, 1] (or uint8), but {path} goes from {low:g} to {high:g}. "
             f"{what}."
         )
-
-
-def read_labels(path: Path) -> np.ndarray:
-    """Class numbers `(N,)` from a .npy, .npz, .safetensors, .mat or HDF5 file, or a text file.
-
-    **Raises:** `InvalidInput` where the file has no such array.
-    """
-    if path.suffix not in TENSORS:
-        try:
-            lines = read_text(path).splitlines()
-            return np.loadtxt(lines, dtype=np.int64).reshape(-1)
-        except UnreadableFile:
-            raise
-        except (OSError, ValueError, OverflowError) as error:
-            raise InvalidInput(
-                f"{path} is no list of class numbers: {str(error).rstrip('.')}."
-            ) from None
-    arrays = read_arrays(path)
-    if not arrays:
-        raise InvalidInput(f"{path} holds no numbers. Save the class numbers (N,) in it.")
-    found = arrays.get("labels", next(iter(arrays.values())))
-    if found.size != max(found.shape, default=0) or not np.array_equal(
-        found, found.astype(np.int64)
-    ):
-        raise InvalidInput(f"{path} holds {found.dtype} {found.shape}, not class numbers (N,).")
-    return found.reshape(-1).astype(np.int64)
 
 
 def _imagenet_numbers() -> dict[str, int]:

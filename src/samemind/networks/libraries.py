@@ -9,6 +9,7 @@ from samemind.errors import CheckpointError, UnknownName
 from samemind.lazy import torch
 from samemind.networks.model import Loading, Model, classifier_of
 from samemind.networks.normalising import Normalised, stated
+from samemind.networks.options import LIBRARIES
 from samemind.registry import did_you_mean
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def from_timm(name: str, loading: Loading) -> Model:
         channels=channels,
         note=note,
         normalised=normalised,
+        kind=LIBRARIES,
     )
 
 
@@ -102,6 +104,7 @@ def from_torchvision(name: str, loading: Loading) -> Model:
         crop=size / presets.resize_size[0],
         note=note,
         normalised=normalised,
+        kind=LIBRARIES,
     )
 
 

@@ -24,6 +24,7 @@ class Model:
     - `note`: what a reader of the result must know, such as "random weights".
     - `normalised`: by what its images are, and where that is known from.
     - `is_in_training`: whether it was lent in training mode; it is read in evaluation mode.
+    - `kind`: of its source, one of `samemind.networks.options`; '' where it is none of them.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Model:
     note: str = ""
     normalised: Normalised | None = None
     is_in_training: bool = False
+    kind: str = ""
 
     @property
     def told(self) -> str:

@@ -7,7 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samemind.architectures.own import could_not_read, found_in, function_named, shapes_for
+from samemind.architectures.own import (
+    class_argument,
+    could_not_read,
+    found_in,
+    function_named,
+    shapes_for,
+)
 from samemind.arrays import as_pixels
 from samemind.checkpoints.kinds import INDEX
 from samemind.checkpoints.published import looks_published, published_file
@@ -20,6 +26,7 @@ from samemind.networks.lent import unreadable, usable, with_head
 from samemind.networks.libraries import from_timm, from_torchvision, timm_preprocessing
 from samemind.networks.model import Loading, Model, classifier_of, constants_of, n_channels
 from samemind.networks.normalising import Normalised, of_file, stated
+from samemind.networks.options import FILES, FUNCTIONS, OWN
 from samemind.networks.wrappers import unwrapped
 from samemind.registry import did_you_mean
 
@@ -96,6 +103,7 @@ def model_of(
         note=note,
         normalised=normalised,
         is_in_training=is_training,
+        kind=OWN,
     )
 
 
@@ -218,7 +226,10 @@ def _from_function(module: str, function: str, loading: Loading) -> Model:
     from samemind.classifier import Classifier
 
     made = found_in(module, function)
-    network = made() if callable(made) and not isinstance(made, torch.nn.Module) else made
+    network = made
+    if callable(made) and not isinstance(made, torch.nn.Module):
+        takes = class_argument(made) if loading.classes else None
+        network = made(**{takes: loading.classes}) if takes else made()
     if not isinstance(network, torch.nn.Module):
         raise InvalidInput(
             f"'{module}:{function}' returned {type(network).__name__}, but a model is a "
@@ -235,6 +246,7 @@ def _from_function(module: str, function: str, loading: Loading) -> Model:
             f"{module}:{function}", network, loading
         )
         channels = shape[0]
+        _check_classes(f"{module}:{function}", classifier, loading)
         if not any(isinstance(m, torch.nn.Conv2d) for m in network.modules()):
             size = shape[1]  # without convolutions, it can read images of this size only
     return Model(
@@ -248,7 +260,19 @@ def _from_function(module: str, function: str, loading: Loading) -> Model:
         normalised=normalised,
         # One that was made for this has been given to nobody else.
         is_in_training=is_training and network is made,
+        kind=FUNCTIONS,
     )
+
+
+def _check_classes(name: str, classifier: Classifier, loading: Loading) -> None:
+    """Raises `InvalidInput` for a function that does not heed the number of classes given."""
+    weight = getattr(classifier.head, "weight", None)
+    made = None if weight is None else weight.shape[0]
+    if loading.classes and made not in (None, loading.classes):
+        raise InvalidInput(
+            f"--classes {loading.classes} was given, but '{name}' takes no num_classes and its "
+            f"network tells {made} apart. Leave --classes out, or let the function take it."
+        )
 
 
 def _with_readable_images(
@@ -316,6 +340,7 @@ def _from_file(path: Path, loading: Loading, part: str | None) -> Model:
         channels=record.channels,
         note="; ".join(filter(None, [recognised, *loaded.steps, normalised.note])),
         normalised=normalised,
+        kind=FILES,
     )
 
 

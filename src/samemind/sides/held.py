@@ -28,7 +28,7 @@ def as_tensor(given: Any, what: str) -> Tensor:
         return _dense(given.detach(), what)
     if isinstance(given, str | bytes) or given is None or isinstance(given, dict | set):
         raise InvalidInput(
-            f"The {what} was given as {type(given).__name__}, which is no array. Give numbers: a "
+            f"As {what}, {type(given).__name__} was given, which is no array. Give numbers: a "
             f"NumPy array, a tensor, a DataFrame or nested lists."
         )
     if isinstance(given, list | tuple) and any(isinstance(v, torch.Tensor) for v in given):
@@ -49,8 +49,8 @@ def as_tensor(given: Any, what: str) -> Tensor:
 def _dense(tensor: Tensor, what: str) -> Tensor:
     if tensor.is_nested:
         raise InvalidInput(
-            f"The {what} is a nested tensor, whose rows may differ in length. Average each over "
-            f"its tokens, or pad them, so that every input has as many values."
+            f"As {what}, a nested tensor was given, whose rows may differ in length. Average each "
+            f"over its tokens, or pad them, so that every input has as many values."
         )
     if tensor.is_quantized:
         return tensor.dequantize()
@@ -68,8 +68,8 @@ def _stacked(tensors: list[Tensor], what: str) -> Tensor:
 
 def _unequal(what: str, found: str) -> InvalidInput:
     return InvalidInput(
-        f"The {what} has rows of unequal length ({found}). Average or pad them, so that every "
-        f"input has as many values."
+        f"What was given as {what} has rows of unequal length ({found}). Average or pad them, so "
+        f"that every input has as many values."
     )
 
 
@@ -81,8 +81,8 @@ def _of_table(values: Any, what: str) -> Any:
         if words:
             shown = ", ".join(words[:3]) + (" …" if len(words) > 3 else "")
             raise InvalidInput(
-                f"The {what} is a table with columns that hold no numbers ({shown}). Leave them "
-                f"out: `table.select_dtypes('number')`."
+                f"As {what}, a table was given with columns that hold no numbers ({shown}). Leave "
+                f"them out: `table.select_dtypes('number')`."
             )
     found = values.to_numpy()
     if found.dtype == object:  # pandas' own types of numbers that may be missing
@@ -97,8 +97,8 @@ def _array(values: Any, what: str) -> np.ndarray:
     if isinstance(values, np.ma.MaskedArray):
         if np.ma.is_masked(values):
             raise InvalidInput(
-                f"The {what} is a masked array with values that are missing. Leave those inputs "
-                f"out, on both sides."
+                f"As {what}, a masked array was given with values that are missing. Leave those "
+                f"inputs out, on both sides."
             )
         values = values.data
     try:
@@ -109,7 +109,7 @@ def _array(values: Any, what: str) -> np.ndarray:
         if "inhomogeneous" in str(error) or "broadcast" in str(error):
             raise _unequal(what, "as a list of lists") from None
         raise InvalidInput(
-            f"The {what} was given as {type(values).__name__}, which gives no array "
+            f"As {what}, {type(values).__name__} was given, which makes no array "
             f"({str(error).splitlines()[0][:120].rstrip('.')}). Give a NumPy array or a tensor."
         ) from None
 
@@ -133,7 +133,8 @@ def _of_numpy(array: np.ndarray, what: str) -> Tensor:
             kind = "S"
     if kind in "SUMmV":
         raise InvalidInput(
-            f"The {what} holds {array.dtype}, which are no numbers. Give numbers, a row per input."
+            f"What was given as {what} holds {named(array)}, and no numbers. Give numbers, a row "
+            f"per input."
         )
     if array.dtype.itemsize > 8 and kind == "f":
         array = array.astype(np.float64)  # long doubles
@@ -146,3 +147,13 @@ def _of_numpy(array: np.ndarray, what: str) -> Tensor:
         # A read-only array, such as a memory map, cannot be written to; nothing here does.
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return torch.from_numpy(np.asarray(array))
+
+
+def named(array: np.ndarray) -> str:
+    """What an array that holds no numbers holds instead."""
+    first = next(iter(array.flat), None) if array.dtype.kind == "O" else None
+    if first is not None:
+        return f"a {type(first).__name__}"
+    return {"S": "text", "U": "text", "M": "dates", "m": "durations"}.get(
+        array.dtype.kind, f"{array.dtype}"
+    )

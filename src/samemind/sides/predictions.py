@@ -110,8 +110,12 @@ def checked_labels(values: Any, n_classes: int | None) -> Tensor:
     """
     labels = as_tensor(values, "labels")
     if labels.ndim != 1:
-        how = "Take the arg-max of one-hot labels"
-        if labels.ndim == 2 and bool((labels.double().sum(1) != 1).any()):
+        how = "Give one number per input"
+        if labels.ndim == 2:
+            how = "Take the arg-max of one-hot labels"
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            how = "Leave the second axis out: labels[:, 0]"
+        elif labels.ndim == 2 and bool((labels.double().sum(1) != 1).any()):
             how = (
                 "With several labels per input, compare one label at a time: "
                 "Side(logits=logits[:, [j]], labels=labels[:, j])"

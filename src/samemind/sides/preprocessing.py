@@ -39,9 +39,12 @@ def as_matrix(values: Array, what: str) -> Tensor:
     """
     tensor = as_tensor(values, what)
     if tensor.ndim != 2:
+        how = "Flatten it, or average over space, so that each input has one row"
+        if tensor.ndim < 2:
+            how = "Of one value per input give (N, 1), a row for each: values.reshape(-1, 1)"
         raise InvalidInput(
             f"The {what} of a model has the shape (inputs, values), but {tuple(tensor.shape)} "
-            f"was found. Flatten it, or average over space, so that each input has one row."
+            f"was found. {how}."
         )
     if 0 in tensor.shape:
         raise InvalidInput(

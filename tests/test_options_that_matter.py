@@ -1,0 +1,177 @@
+"""An option that changes nothing is refused, as whoever gave it expects that it does."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from typer.testing import CliRunner
+
+import samemind
+from samemind.cli import app
+from samemind.errors import InvalidInput, SamemindError
+
+MODELS = """
+from torch import nn
+def fixed(): return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+def open_(num_classes=10): return nn.Sequential(nn.Flatten(), nn.Linear(64, num_classes))
+LENT = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, 10))
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    import sys
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "somemodels", raising=False)
+    (tmp_path / "somemodels.py").write_text(MODELS)
+    np.save("a.npy", np.random.default_rng(0).standard_normal((30, 4)))
+    np.save("b.npy", np.random.default_rng(1).standard_normal((30, 4)))
+    return tmp_path
+
+
+def said(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["compare", *arguments])
+    assert isinstance(result.exception, SamemindError), result.output
+    return str(result.exception)
+
+
+ON_DIGITS = ("--inputs", "digits", "--count", "20")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--count", "5"), ("--classes", "10"), ("--architecture", "digits_resnet"), ("--trust",),
+        ("--part", "ema"), ("--normalise", "none"), ("--mean", "0"), ("--std", "1"),
+        ("--head", "fc"), ("--image-size", "8"), ("--random-weights",), ("--download",),
+        ("--invert-steps", "5"), ("--pooling", "flatten"), ("--layer-measure", "linear_cka"),
+    ],
+    ids=lambda option: option[0],
+)  # fmt: skip
+def test_options_of_networks_are_refused_with_activations(option: tuple[str, ...], here) -> None:
+    assert f"{option[0]} is of networks" in said("--activations", "a.npy", "b.npy", *option)
+
+
+@pytest.mark.parametrize("option", ["--logits", "--probabilities"])
+def test_what_arrays_hold_is_not_said_of_networks(option: str, here) -> None:
+    found = said("somemodels:fixed", "b=somemodels:fixed", *ON_DIGITS, option)
+    assert "add --activations" in found
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (("--architecture", "digits_resnet"), "--architecture was given"),
+        (("--trust",), "--trust was given"),
+        (("--part", "ema"), "--part was given"),
+        (("--random-weights",), "--random-weights was given"),
+        (("--classes", "7"), "takes no num_classes and its network tells 10 apart"),
+    ],
+)
+def test_options_that_no_model_takes_are_refused(option, words, here) -> None:
+    assert words in said("somemodels:fixed", "b=somemodels:fixed", *ON_DIGITS, *option)
+
+
+def test_a_number_of_classes_reaches_a_function_that_takes_it(here) -> None:
+    models = ["somemodels:open_", "b=somemodels:open_"]
+    found = samemind.compare(models, "digits", count=20, classes=7, permutations=0)
+    assert list(found.models["classes"]) == [7, 7]
+    same = samemind.compare(["somemodels:fixed", *models[1:]], "digits", count=20, classes=10)
+    assert list(same.models["classes"]) == [10, 10]
+
+
+def test_a_number_of_classes_is_not_ignored_by_the_function_of_a_file(here) -> None:
+    torch.save(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).state_dict(), "w.pt")
+    options = ("--architecture", "somemodels:fixed", "--normalise", "none", *ON_DIGITS)
+    assert "takes no num_classes" in said("w.pt", "b=w.pt", "--classes", "7", *options)
+
+
+def test_a_network_that_a_module_holds_comes_out_in_the_mode_it_went_in(here) -> None:
+    import somemodels  # pyright: ignore[reportMissingImports]
+
+    assert somemodels.LENT.training
+    models = ["somemodels:LENT", "somemodels:fixed"]
+    found = samemind.compare(models, "digits", count=20, permutations=0)
+    assert somemodels.LENT.training
+    assert all(module.training for module in somemodels.LENT.modules())
+    assert any(note.startswith("LENT was given in training mode") for note in found.notes)
+
+
+PYTHON = {
+    "count of arrays": ({"count": 5}, "count=5"),
+    "classes of arrays": ({"classes": 5}, "--classes was given"),
+    "a misspelt option": ({"permutatoins": 5}, "no option"),
+}
+
+
+@pytest.mark.parametrize("kind", PYTHON)
+def test_options_of_networks_are_refused_for_arrays_in_python(kind: str) -> None:
+    options, words = PYTHON[kind]
+    arrays = [np.random.default_rng(i).standard_normal((30, 4)) for i in range(2)]
+    with pytest.raises(InvalidInput, match=words):
+        samemind.compare(arrays, **options)
+
+
+@pytest.mark.parametrize("option", [{"classes": 3}, {"normalise": "none"}, {"image_size": 8}])
+def test_options_of_references_are_refused_for_networks_of_ones_own(option) -> None:
+    pair = [nn.Sequential(nn.Flatten(), nn.Linear(64, 3)) for _ in range(2)]
+    with pytest.raises(InvalidInput, match="was given, but"):
+        samemind.compare(pair, torch.rand(9, 1, 8, 8), **option)
+    with pytest.raises(InvalidInput, match="batch size"):
+        samemind.compare(pair, torch.rand(9, 1, 8, 8), batch_size=0)
+
+
+ONE = {
+    "a network": nn.Linear(3, 3),
+    "an array": np.zeros((3, 4)),
+    "a word": "model.pt",
+    "a side": samemind.Side(representation=np.eye(3)),
+    "a number": 3,
+}
+
+
+@pytest.mark.parametrize("kind", ONE)
+def test_models_that_are_neither_listed_nor_named_are_refused(kind: str) -> None:
+    with pytest.raises(InvalidInput, match="list"):
+        samemind.compare(ONE[kind])
+
+
+def test_what_is_wrong_with_one_of_several_arrays_is_told_with_its_name(here) -> None:
+    good, bad = np.load("a.npy"), np.load("b.npy")
+    bad[2, 1] = np.nan
+    np.save("bad.npy", bad)
+    with pytest.raises(InvalidInput, match=r"^B: The representation has 1 value.*row 2, column 1"):
+        samemind.compare({"A": good, "B": bad})
+    assert said("--activations", "a.npy", "bad.npy").startswith("bad: The representation has 1")
+    with pytest.raises(InvalidInput, match=r"\(30,\) was found.*values\.reshape\(-1, 1\)"):
+        samemind.measure("linear_cka")(good[:, 0], good[:, 1])
+    column = good[:, 0].reshape(-1, 1)
+    assert samemind.measure("linear_cka")(column, column) == pytest.approx(1)
+
+
+LOADERS = {
+    "a loader": (
+        lambda held: torch.utils.data.DataLoader(held, batch_size=4),
+        lambda given: torch.cat([images for images, *_ in given]),
+    ),
+    "a data set": (lambda held: held, lambda given: torch.stack([im for im, *_ in given])),
+    "batches one by one": (
+        lambda held: iter(held.tensors[0].split(4)),
+        lambda given: torch.cat(list(given)),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LOADERS)
+def test_loaders_are_refused_with_the_line_that_makes_an_array_of_them(kind: str) -> None:
+    make, advice = LOADERS[kind]
+    images = torch.rand(12, 1, 8, 8)
+    held = torch.utils.data.TensorDataset(images, torch.zeros(12))
+    pair = [nn.Sequential(nn.Flatten(), nn.Linear(64, 3)) for _ in range(2)]
+    with pytest.raises(InvalidInput, match="Make it, in a fixed order"):
+        samemind.compare(pair, make(held))
+    assert torch.equal(advice(make(held)), images)
