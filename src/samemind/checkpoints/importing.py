@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samemind.architectures.base import ARCHITECTURES, Architecture
+from samemind.architectures.heads import found_head
 from samemind.attacks import ball_of
 from samemind.checkpoints.fitting import Loaded, fit_file
 from samemind.checkpoints.layouts import named
@@ -28,6 +29,7 @@ from samemind.errors import CheckpointError, InvalidInput
 from samemind.execution.devices import Execution
 from samemind.files.reading import is_file, is_folder
 from samemind.files.toml import toml_line
+from samemind.lazy import torch
 from samemind.store.artifacts import Store
 from samemind.training import WEIGHTS_FILE, Imported
 
@@ -45,6 +47,7 @@ class Claims:
     - `norm`, `epsilon`: of the attack in its training, in pixel units of [0, 1]; 0 is standard.
     - `mean`, `std`: its normalisation, for pixels in [0, 1] or in 0 … 255; unless given, what
       the file holds, else the dataset's.
+    - `head`: the layer that makes the logits, of a network that has several.
     - `is_trusted`, `part`: see `samemind.checkpoints.reading.read_weights`.
     """
 
@@ -57,6 +60,7 @@ class Claims:
     random_seed: int = 0
     is_trusted: bool = False
     part: str | int | None = None
+    head: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,7 @@ def read_checkpoint(source: str, claims: Claims) -> tuple[Imported, Loaded]:
     dataset, architecture = _known(source, claims, found, name)
     architecture.check_images(dataset.channels, dataset.image_size)
     _check_hash(source, found)
+    architecture = _with_head(architecture, claims.head, dataset)
     loaded = fit_file(found.contents, architecture, part=claims.part, image_size=dataset.image_size)
     _check_classes(source, loaded, dataset)
     (mean, std), steps = _constants(claims, loaded, found, dataset)
@@ -115,7 +120,12 @@ def read_checkpoint(source: str, claims: Claims) -> tuple[Imported, Loaded]:
         mean=mean,
         std=std,
         random_seed=claims.random_seed,
+        head=claims.head,
     )
+    if claims.head:
+        _check_head(recipe, loaded, dataset)
+    elif architecture.family == "own":
+        steps += _several_outputs(loaded, dataset)
     _check_normalisation(recipe, architecture)
     stated = found.contents.metadata
     return recipe, replace(loaded, steps=(*loaded.steps, *steps), metadata=stated)
@@ -150,6 +160,41 @@ def _known(
     if said or dataset is None or name is None:
         raise InvalidInput(f"{source} does not say {'; '.join(said)}. Add {'; '.join(add)}.")
     return DATASETS[dataset], ARCHITECTURES[name]
+
+
+def _with_head(architecture: Architecture, head: str, dataset: Dataset) -> Architecture:
+    """The architecture with another of its layers as its head.
+
+    **Raises:** `InvalidInput` for a name that no layer has.
+    """
+    if not head:
+        return architecture
+    from samemind.classifier import submodule
+
+    with torch.random.fork_rng(devices=[]):
+        submodule(architecture.build(len(dataset.classes), dataset.image_size), head)
+    return replace(architecture, head=head)
+
+
+def _check_head(recipe: Imported, loaded: Loaded, dataset: Dataset) -> None:
+    """Raises `InvalidInput` unless the head that was named makes logits of what it reads."""
+    from samemind.classifier import Classifier, OneHead, check_head
+
+    images = _two_images(dataset)
+    network = OneHead(loaded.network, recipe.head)
+    head = f"network.{recipe.head}"
+    check_head(Classifier(network, head=head, mean=recipe.mean, std=recipe.std), images)
+
+
+def _several_outputs(loaded: Loaded, dataset: Dataset) -> tuple[str, ...]:
+    """What is told of a network that returns several outputs."""
+    note = found_head(loaded.network, _two_images(dataset)).note
+    return (note,) if note else ()
+
+
+def _two_images(dataset: Dataset) -> Tensor:
+    shape = (2, dataset.channels, dataset.image_size, dataset.image_size)
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(0))
 
 
 def _is_known(weights: dict[str, Tensor]) -> bool:
@@ -337,6 +382,7 @@ def _claims_of(recipe: Imported) -> Claims:
         mean=recipe.mean,
         std=recipe.std,
         random_seed=recipe.random_seed,
+        head=recipe.head,
     )
 
 
@@ -376,6 +422,7 @@ def command_of(recipe: Imported, file: str = "") -> str:
         "std": ",".join(map(repr, recipe.std)),
         "random-seed": str(recipe.random_seed or ""),
         "part": part,
+        "head": recipe.head,
     }
     said = " ".join(f"--{key} {value}" for key, value in options.items() if value)
     return f"samemind import {shlex.quote(file or recipe.source)} {said}"
@@ -396,4 +443,6 @@ def section_of(recipe: Imported, file: Path | str | None = None) -> str:
         lines.append(toml_line("file", str(file)))
     if recipe.random_seed:
         lines.append(toml_line("random_seed", recipe.random_seed))
+    if recipe.head:
+        lines.append(toml_line("head", recipe.head))
     return "\n".join(lines)

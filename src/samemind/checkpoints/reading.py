@@ -8,10 +8,12 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from samemind.checkpoints._layout import shown
+from samemind.checkpoints.foreign import form_of, nameless, what_instead
 from samemind.checkpoints.kinds import kind_of, what_to_do
 from samemind.checkpoints.metadata import metadata_in, said_beside
 from samemind.checkpoints.parts import Part, chosen, parts_in
@@ -31,13 +33,15 @@ class Contents:
 
     `is_unpickled` is True where code of the file may have run, in a separate process; then only
     tensors, numbers and short texts come back. `metadata` is what the file says of itself, and of
-    shards their index and the config.json beside it: see `samemind.checkpoints.metadata`.
+    shards their index and the config.json beside it: see `samemind.checkpoints.metadata`. `left`
+    says what else was found and is no network.
     """
 
     path: Path
     parts: tuple[Part, ...]
     is_unpickled: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    left: tuple[str, ...] = ()
 
     def choose(
         self,
@@ -53,7 +57,9 @@ class Contents:
         _check_dense(found.weights, self.path)
         if is_file(self.path) and not is_sharded(self.path):
             _check_room(found.weights, self.path)
-        return found
+        if not self.left:
+            return found
+        return replace(found, steps=(*found.steps, f"not read: {shown(self.left)}"))
 
 
 def read_file(path: Path, *, is_trusted: bool = False) -> Contents:
@@ -85,13 +91,13 @@ def read_file(path: Path, *, is_trusted: bool = False) -> Contents:
         return Contents(path, (Part("", weights),), is_unpickled, metadata)
     check_alone(path)
     held, is_unpickled = _held(path, is_trusted)
-    parts = parts_in(held)
+    found, lists = parts_in(held), nameless(held)
+    parts = [part for part in found if not form_of(part.weights)]
     if not parts:
-        raise CheckpointError(
-            f"{path} holds no weights: no tensors by name were found in it. Save the network's "
-            f"state_dict() in it."
-        )
-    return Contents(path, tuple(parts), is_unpickled, _said(path, held))
+        said = form_of(found[0].weights) if found else what_instead(held, lists)
+        raise CheckpointError(f"{path} {said}.")
+    left = (f"'{name}', {count} tensors without names" for name, count in lists)
+    return Contents(path, tuple(parts), is_unpickled, _said(path, held), tuple(left))
 
 
 def read_weights(

@@ -74,6 +74,9 @@ class Options:
             "file of some, FILE::PART."
         ),
     ] = None
+    head: Annotated[
+        str, typer.Option(help="The layer that makes the logits, of several heads.")
+    ] = ""
     store: Annotated[
         Path, typer.Option(envvar="SAMEMIND_STORE", help="Folder of the finished artifacts.")
     ] = Path("runs/store")
@@ -103,6 +106,7 @@ def import_(given: Options) -> None:
         random_seed=given.random_seed,
         is_trusted=given.trust,
         part=given.part,
+        head=given.head,
     )
     artifacts = Store(given.store)
     artifacts.check_writable()

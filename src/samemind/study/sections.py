@@ -235,6 +235,7 @@ class ImportedModel(Section):
     std: tuple[Positive, ...]
     random_seed: int = 0
     file: str | None = None
+    head: str = ""
 
     @field_validator("architecture")
     @classmethod

@@ -184,7 +184,7 @@ def _looks(schedule: Schedule, held_out: Split | None) -> Looks | None:
 
 def load_checkpoint(recipe: Checkpoint, store: Store) -> Classifier:
     """The classifier of a checkpoint in the store, on the CPU, in evaluation mode."""
-    from samemind.classifier import Classifier
+    from samemind.classifier import Classifier, OneHead
 
     artifact = store.open(recipe)
     dataset, architecture = DATASETS[recipe.dataset], ARCHITECTURES[recipe.architecture]
@@ -194,7 +194,10 @@ def load_checkpoint(recipe: Checkpoint, store: Store) -> Classifier:
     weights = artifact.arrays(WEIGHTS_FILE)
     load_weights(network, {k: torch.from_numpy(v) for k, v in weights.items()})
     mean, std = _constants(recipe)
-    return Classifier(network, head=architecture.head, mean=mean, std=std).eval()
+    head = architecture.head
+    if isinstance(recipe, Imported) and recipe.head:
+        network, head = OneHead(network, recipe.head), f"network.{recipe.head}"
+    return Classifier(network, head=head, mean=mean, std=std).eval()
 
 
 def _constants(recipe: Checkpoint) -> tuple[tuple[float, ...], tuple[float, ...]]:

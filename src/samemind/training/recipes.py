@@ -168,6 +168,7 @@ class Imported(Recipe):
     - `source`: the file's name, or `timm:NAME` or `torchvision:NAME`.
     - `mean`, `std`: the normalisation that it was trained with.
     - `random_seed`: tells runs apart, where several of one kind are imported.
+    - `head`: the layer that makes the logits, of a network that has several; '' where it has one.
     """
 
     kind: ClassVar[str] = "checkpoints"
@@ -180,6 +181,7 @@ class Imported(Recipe):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     random_seed: int = 0
+    head: str = later("")
 
     def __post_init__(self) -> None:
         # 0 and 0.0 are the same constant, so they must be the same recipe.
@@ -193,7 +195,8 @@ class Imported(Recipe):
     @property
     def model(self) -> str:
         """The name of the model in tables and figures; the hash tells two files apart."""
-        return f"{self.architecture}-eps{self.epsilon:g}-{self.sha256[:8]}"
+        head = f"-{self.head}" if self.head else ""
+        return f"{self.architecture}-eps{self.epsilon:g}{head}-{self.sha256[:8]}"
 
     @property
     def label(self) -> str:
