@@ -46,7 +46,13 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     except (InvalidInput, MissingExtra):
         raise
     except Exception as error:
-        raise InvalidInput(f"{path} cannot be read as {path.suffix}: {error}.") from error
+        why = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        if "allow_pickle" in why or "pickle" in why:
+            why = (
+                "it holds Python objects, or is no such file. Save numbers, np.asarray(values, "
+                "float), with np.save"
+            )
+        raise InvalidInput(f"{path} cannot be read as {path.suffix}: {why[:300]}.") from error
 
 
 def _npy(path: Path) -> dict[str, np.ndarray]:

@@ -140,13 +140,14 @@ def classifier_of(
 
     The network stays in the mode that it is in: whoever looks puts it into evaluation mode.
     """
-    from samemind.classifier import Classifier, check_head
+    from samemind.classifier import Classifier, check_head, precision_of
     from samemind.networks.lent import with_head
 
     images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
     note = ""
     if head is None or loading.head:
-        network, head, note = with_head(network, images, loading.head)
+        few = images.to(precision_of(network) or images.dtype)
+        network, head, note = with_head(network, few, loading.head)
     mean, std = normalised.mean, normalised.std
     classifier = Classifier(network, head=head, mean=mean, std=std)
     classifier.note = note
