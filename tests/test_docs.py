@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 
 from samemind.architectures.base import ARCHITECTURES
 from samemind.cli import app
+from samemind.datasets import cifar10, imagenet, sat6
+from samemind.datasets._validation_labels import LABEL_FILES
 from samemind.datasets.base import DATASETS
 from samemind.figures.base import FIGURES
 from samemind.measures.base import MEASURES
@@ -224,3 +226,14 @@ def docstrings(file: Path) -> list[str]:
     tree = ast.parse(file.read_text(encoding="utf-8"))
     kinds = (ast.FunctionDef, ast.ClassDef, ast.Module)
     return [ast.get_docstring(n) or "" for n in ast.walk(tree) if isinstance(n, kinds)]
+
+
+def test_the_page_on_data_names_every_layout_that_is_read():
+    page = (DOCS / "data.md").read_text(encoding="utf-8")
+    members = [f"X_{split}_sat6.csv" for split in sat6.COUNTS] + [sat6.MAT_FILE]
+    members += [f"y_{split}_sat6.csv" for split in sat6.COUNTS]
+    members += [*LABEL_FILES, str(imagenet.CHALLENGE), cifar10.FOLDER]
+    members += [word for text in imagenet.PARTS.values() for word in text.split(" to ")]
+    members += [f"{split}/CLASS" for split in ("train", "val")]
+    assert [name for name in members if name not in page] == []
+    assert [name for name in DATASETS if f"`{name}`" not in page] == []
