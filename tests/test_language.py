@@ -182,3 +182,109 @@ def test_what_cannot_be_read_is_said_in_a_sentence() -> None:
     ]:
         with pytest.raises(InvalidInput, match="(?i)" + said):
             samemind.compare(models, texts, **options)
+
+
+def _next_by_hand(networks: list[Any], tokenizer: Any) -> dict[str, float]:
+    """Agreement, divergences and perplexities, one text at a time in float64."""
+    same, kl, ba, surprise = [], [], [], ([], [])
+    for text in TEXTS:
+        ids = torch.tensor([tokenizer(text)["input_ids"]])
+        with torch.no_grad():
+            a, b = (n(input_ids=ids).logits[0, :-1].double().log_softmax(1) for n in networks)
+        same += (a.argmax(1) == b.argmax(1)).tolist()
+        kl += (a.exp() * (a - b)).sum(1).tolist()
+        ba += (b.exp() * (b - a)).sum(1).tolist()
+        for held, said in zip(surprise, (a, b), strict=True):
+            held += (-said[torch.arange(len(said)), ids[0, 1:]]).tolist()
+    return {
+        "agreement": float(np.mean(same)), "kl_ab": float(np.mean(kl)), "kl_ba": float(np.mean(ba)),
+        "perplexity_a": float(np.exp(np.mean(surprise[0]))),
+        "perplexity_b": float(np.exp(np.mean(surprise[1]))), "tokens": len(same),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("batch", [1, 16])
+def test_next_tokens_are_what_a_plain_loop_gives(batch: int) -> None:
+    tokenizer = tiny.byte_level()
+    networks = [tiny.network(kind) for kind in ("gpt2", "llama")]
+    found = samemind.compare(
+        {n: (network, tokenizer) for n, network in zip("ab", networks, strict=True)},
+        TEXTS, batch_size=batch,
+    )  # fmt: skip
+    expected = _next_by_hand(networks, tokenizer)
+    assert found.next_tokens is not None
+    said = found.next_tokens.iloc[0]
+    for name in ("kl_ab", "kl_ba", "perplexity_a", "perplexity_b", "tokens"):
+        assert said[name] == pytest.approx(expected[name], rel=1e-5)
+    scores = found.scores.set_index("measure")
+    assert scores["score"]["agreement"] == pytest.approx(expected["agreement"])
+    assert scores["n_inputs"]["agreement"] == expected["tokens"]
+    assert {"top_k_agreement", "jensen_shannon_similarity"} <= set(scores.index)
+    # Unrelated networks agree no more on the tokens of one text than on those of two.
+    row = scores.loc["jensen_shannon_similarity"]
+    assert abs(row["score"] - row["floor"]) < 0.2
+    assert row["lower"] <= row["score"] <= row["upper"]
+    same = samemind.compare([(networks[0], tokenizer)] * 2, TEXTS, measures="agreement")
+    assert same.scores["score"].tolist() == [1.0]
+    assert same.next_tokens["kl_ab"].tolist() == [0.0]
+
+
+def test_vocabularies_that_differ_are_the_reason() -> None:
+    models = [
+        (tiny.network("gpt2"), tiny.byte_level(280)),
+        (tiny.network("gpt2"), tiny.byte_level(300)),
+    ]
+    found = samemind.compare(models, TEXTS, permutations=0)
+    assert "different vocabularies (280 and 300 tokens" in " ".join(found.notes)
+    with pytest.raises(InvalidInput, match="different vocabularies"):
+        samemind.compare(models, TEXTS, measures="agreement")
+
+
+def test_the_texts_that_drive_a_score_are_told_escaped() -> None:
+    texts = [*TEXTS, "<script>alert('x')</script> \x1b[31m " + "long " * 60]
+    models = [(tiny.network("bert", seed=i), tiny.wordpiece()) for i in range(2)]
+    found = samemind.compare(models, texts)
+    told = found.driving_texts
+    assert told is not None
+    assert set(told["which"]) == {"adds most", "adds least", "neighbours differ"}
+    assert (told["text"].str.len() <= 100).all()
+    assert not told["text"].str.contains("\x1b").any()
+    each = samemind.measure("debiased_linear_cka").contributions(
+        samemind.measure("linear_cka").pair(*(seen_of(m, texts) for m in models))
+    )
+    rows = told[told["measure"] == "debiased_linear_cka"]
+    most = rows[rows["which"] == "adds most"].iloc[0]
+    assert most["input"] == int(each.argmax())
+    assert most["contribution"] == pytest.approx(float(each.max()), abs=1e-4)
+
+
+def seen_of(pair: tuple[Any, Any], texts: list[str]) -> Any:
+    one = model_of_pair("one", *pair)
+    found, _ = read(one, encoded(one, given_texts(texts)), [Rows(tokens="mean")],
+                    execution=Execution(device="cpu"), kept=Kept())  # fmt: skip
+    return found[LAST][0]
+
+
+@pytest.mark.parametrize("kind", ["bert classifier", "gpt2 classifier"])
+def test_classifiers_are_compared_by_their_classes(kind: str) -> None:
+    """All measures of predictions, flips and the verdict, as for images."""
+    names = {"id2label": {0: "bad", 1: "good"}, "label2id": {"bad": 0, "good": 1}}
+    tokenizer = tiny.wordpiece() if "bert" in kind else tiny.byte_level()
+    networks = [tiny.network(kind, seed=i, **names) for i in range(2)]
+    labels = ["good", "bad"] * 5
+    pairs = {n: (network, tokenizer) for n, network in zip("ab", networks, strict=True)}
+    found = samemind.compare(pairs, TEXTS, labels=labels)
+    decided = []
+    for network in networks:
+        with torch.no_grad():
+            decided.append([
+                int(network(input_ids=torch.tensor([tokenizer(t)["input_ids"]])).logits.argmax())
+                for t in TEXTS
+            ])  # fmt: skip
+    scores = found.scores.set_index("measure")["score"]
+    agreement = np.mean(np.array(decided[0]) == np.array(decided[1]))
+    assert scores["agreement"] == pytest.approx(agreement)
+    truth = np.array([label == "good" for label in labels])
+    assert found.models["clean_accuracy"].tolist() == [np.mean(d == truth) for d in decided]
+    assert found.replacements[0].swap.churn == sum(a != b for a, b in zip(*decided, strict=True))
+    assert set(found.flips["label"]) <= {"good", "bad"}

@@ -69,10 +69,10 @@ SHOWN_TARGETS = 6
 
 def compare(
     models: Mapping[str, Any] | Sequence[Any],
-    inputs: Array | str | None = None,
+    inputs: Array | Sequence[str] | str | None = None,
     *,
     measures: Sequence[str] | str | None = None,
-    labels: Array | str | None = None,
+    labels: Array | Sequence[Any] | str | None = None,
     count: int | None = None,
     layers: Sequence[str | float] | str | None = None,
     invert: int = 0,
@@ -93,10 +93,12 @@ def compare(
       `NAME=REFERENCE`); a `torch.nn.Module` that maps images to logits (N, C), whose
       representation is what its last linear layer reads (found and verified); its representation
       (N, …) as an array, NumPy or torch, which needs no model; or a
-      `samemind.Side(representation=..., logits=...)` for both. Files of arrays are read where no
+      `samemind.Side(representation=..., logits=...)` for both. Language models are `hf:FOLDER`,
+      `hf:NAME`, `gguf:FILE`, or a pair (network, tokenizer). Files of arrays are read where no
       inputs are given.
     - `inputs`: what networks look at: (N, channels, H, W), as the models expect them, or as
-      references do (pixels in [0, 1]); or a dataset, a folder of images or a file of a tensor.
+      references do (pixels in [0, 1]); or a dataset, a folder of images or a file of a tensor. For
+      language models texts: a list of strings, or a file of them (`tokens` says what is read).
     - `measures`: names from `samemind list measures`; unless given, the usual ones that what was
       given allows.
     - `labels`: (N,) class numbers, or a file of them, for accuracies, flips and some measures.
@@ -136,8 +138,8 @@ def compare(
 
 def _compare(
     models: Mapping[str, Any] | Sequence[Any],
-    inputs: Array | str | None,
-    labels: Array | str | None,
+    inputs: Any,
+    labels: Any,
     count: int | None,
     asked: Asked,
     execution: Execution,

@@ -137,6 +137,16 @@ PARTS = (
         keys=("measure", "first_step"),
     ),
     Part(name="integrity", columns=("step", "model", "kind", "reason"), keys=("model",)),
+    Part(
+        name="next_tokens",
+        columns=("model_a", "model_b", "tokens", "kl_ab", "kl_ba", "perplexity_a", "perplexity_b"),
+        keys=("model_a", "model_b"),
+    ),
+    Part(
+        name="driving_texts",
+        columns=("model_a", "model_b", "measure", "which", "input", "name", "text", "contribution"),
+        keys=("model_a", "model_b", "measure", "which", "input"),
+    ),
 )  # fmt: skip
 
 
@@ -232,6 +242,10 @@ class Results:
     - `trajectory`: of checkpoints along one training, how like the last, the first and the one
       before each is; `phases` where it changes fastest; `integrity` which checkpoints are not what
       their place says.
+    - `readings`: a row per model: what was read of it, and how its inputs were prepared; of
+      language models a row per model and reading.
+    - `next_tokens`: of language models of one vocabulary, divergences per token in nats and the
+      perplexity of each. `driving_texts`: the texts that add most and least to a score.
 
     **Raises:** `InvalidInput` when a table lacks a column.
     """
@@ -259,6 +273,8 @@ class Results:
     trajectory: pd.DataFrame | None = None
     phases: pd.DataFrame | None = None
     integrity: pd.DataFrame | None = None
+    next_tokens: pd.DataFrame | None = None
+    driving_texts: pd.DataFrame | None = None
     flip_images: Mapping[int, np.ndarray] = field(default_factory=dict)
     is_joint: bool = False
     convention: str = "recommended"

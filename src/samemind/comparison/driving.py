@@ -41,14 +41,14 @@ def driving_inputs(pair: Pair, measures: Sequence[str], *, count: int) -> Iterat
             "contribution": contributions[chosen],
             "prediction_a": pair.a.predictions[chosen],
             "prediction_b": pair.b.predictions[chosen],
-            "neighbours_a": _nearest(pair.a, chosen),
-            "neighbours_b": _nearest(pair.b, chosen),
+            "neighbours_a": nearest(pair.a, chosen),
+            "neighbours_b": nearest(pair.b, chosen),
         }
         for row in zip(*(column.cpu().tolist() for column in columns.values()), strict=True):
             yield {"measure": name, **dict(zip(columns, row, strict=True))}
 
 
-def _nearest(side: Side, rows: Tensor) -> Tensor:
+def nearest(side: Side, rows: Tensor) -> Tensor:
     """The nearest other inputs of some inputs, by the cosine of centred representations."""
     lengths = side.row_lengths
     # The length of the row itself changes no order.

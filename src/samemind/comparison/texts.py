@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
+from samemind.comparison.driving_texts import driving_texts
 from samemind.comparison.layer_maps import layer_map
+from samemind.comparison.next_tokens import USUAL, next_tokens, shared_pairs
 from samemind.comparison.readings import WORDS, Reading, readings_of
 from samemind.comparison.work import Asked, Work
 from samemind.errors import InvalidInput
@@ -15,7 +18,9 @@ from samemind.extraction.keeping import Kept, side_of
 from samemind.extraction.tokens import LAST, Encoded, Watch, chosen_layers, encoded, read
 from samemind.inputs.texts import Texts
 from samemind.lazy import pd
-from samemind.measures.choosing import check_kinds, streamed_measures, usual_measures
+from samemind.measures import measure
+from samemind.measures.choosing import check_kinds, streamed_measures
+from samemind.measures.kinds import kind_of
 from samemind.networks.language import TextModel
 from samemind.reporting.comparison import Comparison
 from samemind.sides.side import Side
@@ -65,19 +70,27 @@ def compare_texts(
         for m in models
     }
     sides = [_sides(models, seen, reading, texts, execution) for reading in readings]
-    work = Work(asked=asked, sides=sides[0], name=texts.name)
+    predictions = _predictions(models, made, asked)
+    work = Work(asked=replace(asked, measures=predictions.of_rows), sides=sides[0], name=texts.name)
+    work.notes += predictions.notes
+    if predictions.of_rows is None and not all(m.head == "classes" for m in models):
+        work.usual = tuple(m for m in work.usual if _reads(m) == "representation")
     _tell(work, models, texts, made, readings)
     work.add_models(models)
     is_streamed = any(isinstance(s, StreamedSide) for found in sides for s in found.values())
     if is_streamed:
-        work.usual = tuple(m for m in usual_measures() if m in streamed_measures())
+        work.usual = tuple(m for m in work.usual if m in streamed_measures())
         work.notes.append(
             "The rows lie on disk, so measures are those that read them in chunks; others need "
             "fewer texts (--count)."
         )
-    work.score()
+    if predictions.of_rows is None or predictions.of_rows:
+        work.score()
     for row in work.rows:
         row["reading"] = "" if row["layer"] == "logits" else readings[0].label
+    if predictions.pairs:
+        _add_next_tokens(work, predictions, made, execution, watch)
+    work.parts["driving_texts"] = _driving(work, texts)
     for reading, found in zip(readings[1:], sides[1:], strict=True):
         work.score_reading(found, reading.label)
     _name_classes(work, models, texts)
@@ -89,6 +102,69 @@ def compare_texts(
         work.add_probes()
     rows = [_record(m, r, made[m.name], asked) for m in models for r in readings]
     return work.finished(readings=pd.DataFrame(rows))
+
+
+class _Predictions(NamedTuple):
+    """Which measures are of the rows of sides (None: the usual), and which of next tokens."""
+
+    of_rows: list[str] | None
+    of_tokens: tuple[str, ...]
+    pairs: list[tuple[TextModel, TextModel]]
+    notes: list[str]
+
+
+def _reads(name: str) -> str:
+    return measure(name).reads if kind_of(name) == "pair" else "logits"
+
+
+def _predictions(
+    models: Sequence[TextModel], made: Mapping[str, Encoded], asked: Asked
+) -> _Predictions:
+    """Classes are compared as ever; next tokens where a vocabulary is shared; else the reason.
+
+    **Raises:** `InvalidInput` for a measure of predictions that was asked for without that.
+    """
+    given = None if asked.measures is None else list(asked.measures)
+    if all(m.head == "classes" for m in models):
+        return _Predictions(given, (), [], [])
+    of_rows = None if given is None else [m for m in given if _reads(m) == "representation"]
+    wanted = USUAL if given is None else tuple(m for m in given if _reads(m) == "logits")
+    pairs, reasons = shared_pairs(models, made) if wanted else ([], [])
+    if wanted and not pairs and given is not None:
+        raise InvalidInput(
+            f"The measure '{wanted[0]}' cannot be computed here: {reasons[0]}. Leave it out."
+        )
+    notes = [f"No next tokens are compared: {why}." for why in reasons]
+    return _Predictions(of_rows, wanted if pairs else (), pairs, notes)
+
+
+def _add_next_tokens(
+    work: Work,
+    predictions: _Predictions,
+    made: Mapping[str, Encoded],
+    execution: Execution,
+    watch: Watch | None,
+) -> None:
+    asked, summaries = work.asked, []
+    for a, b in predictions.pairs:
+        said = next_tokens(
+            a, b, made[a.name], predictions.of_tokens, execution=execution,
+            errors=asked.errors, has_floor=bool(asked.permutations), watch=watch,
+        )  # fmt: skip
+        work.rows += [row | {"reading": ""} for row in work.place.placed(said.scores)]
+        summaries.append(said.summary)
+    work.measures += [name for name in predictions.of_tokens if name not in work.measures]
+    work.parts["next_tokens"] = pd.DataFrame(summaries)
+    work.notes.append(
+        f"Predictions are of the next token, for each of {summaries[0]['tokens']:,} tokens that "
+        f"have one before them; errors are of texts drawn."
+    )
+
+
+def _driving(work: Work, texts: Texts) -> pd.DataFrame | None:
+    measures = list(dict.fromkeys(row["measure"] for row in work.rows))
+    rows = list(driving_texts(work.sides, work.place.pairs(), measures, texts))
+    return pd.DataFrame(rows) if rows else None
 
 
 class _Seen:

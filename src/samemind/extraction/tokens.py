@@ -173,17 +173,7 @@ def batches(
     Long ones come first, so that what does not fit in memory is known at once.
     """
     lengths = np.array([len(one) for one in texts.ids])
-    padding = next(
-        (
-            int(found)
-            for found in (
-                getattr(model.tokenizer, "pad_token_id", None),
-                getattr(getattr(model.network, "config", None), "pad_token_id", None),
-            )
-            if isinstance(found, int) and found >= 0
-        ),
-        0,
-    )
+    padding, size = _padding(model), 1 if _reads_padding(model) else size
     order = np.argsort(-lengths, kind="stable")
     for start in range(0, len(order), size):
         rows = order[start : start + size]
@@ -194,6 +184,25 @@ def batches(
             ids[i, : lengths[row]] = torch.tensor(texts.ids[row])
             mask[i, : lengths[row]] = 1
         yield rows, ids.to(device), mask.to(device)
+
+
+def _padding(model: TextModel) -> int:
+    """The token that fills up; the network is told to look past it, so any will do but for heads.
+
+    Classifiers that read the last token find it by the padding that their configuration names.
+    """
+    held = [
+        getattr(model.tokenizer, "pad_token_id", None),
+        getattr(getattr(model.network, "config", None), "pad_token_id", None),
+    ]
+    known = [one for one in held if isinstance(one, int) and one >= 0]
+    return (known[-1] if model.head == "classes" else known[0]) if known else 0
+
+
+def _reads_padding(model: TextModel) -> bool:
+    """Whether it finds the last token by a padding that it does not name: a text at a time then."""
+    config: Any = getattr(model.network, "config", None)
+    return model.head == "classes" and getattr(config, "pad_token_id", None) is None
 
 
 def read(

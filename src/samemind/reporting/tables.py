@@ -60,6 +60,7 @@ def tables_of(results: Results) -> list[Table]:
     ]
     found += flips(results)
     found += along_a_training(results)
+    found += of_texts(results)
     note = weak_note(results)
     if note:
         found = [replace(table, caption=f"{table.caption} {note}") for table in found]
@@ -385,6 +386,38 @@ def along_a_training(results: Results) -> list[Table]:
         for name, (title, caption, formats) in _ALONG.items()
         if held[name] is not None
     ]
+
+
+def of_texts(results: Results) -> list[Table]:
+    """Of language models: what they say comes next, and the texts that drive a score."""
+    found = []
+    if results.next_tokens is not None:
+        found.append(
+            Table(
+                "next-tokens",
+                "Next tokens",
+                "For models of one vocabulary, the Kullback-Leibler divergence of what they say "
+                "comes next, of b from a (kl_ab) and of a from b, in nats per token with its "
+                "standard error over texts; and the perplexity of each on these texts.",
+                results.next_tokens,
+                {"tokens": ","}
+                | dict.fromkeys(("kl_ab", "kl_ab_error", "kl_ba", "kl_ba_error"), ".4f")
+                | dict.fromkeys(("perplexity_a", "perplexity_b"), ".2f"),
+            )
+        )
+    if results.driving_texts is not None:
+        found.append(
+            Table(
+                "driving-texts",
+                "Texts that drive the scores",
+                "For each pair and measure, the texts that add most and least to the score under "
+                "the first reading (the mean over all rows is the score), or whose nearest "
+                "neighbours differ, with those that either model finds nearest. Texts are cut.",
+                results.driving_texts,
+                {"contribution": ".3f"},
+            )
+        )
+    return found
 
 
 def trends(results: Results) -> Table:

@@ -69,6 +69,9 @@ def show(found: Comparison, console: Console, *, tolerance: float) -> None:
     if found.probes is not None:
         console.print("\nHeads retrained on frozen representations, beside the original ones:")
         console.print(_probes(found))
+    if found.next_tokens is not None:
+        console.print("\nWhat comes next, per token:")
+        console.print(_next_tokens(found.next_tokens))
     if found.layers is not None:
         console.print()
         console.print(_layers(found.layers))
@@ -229,6 +232,17 @@ def _probes(found: Comparison) -> Table:
     wide = found.probes.pivot_table(index=keys, columns="heads", values="score", sort=False)
     for (a, b, name), row in wide.iterrows():  # pyright: ignore[reportGeneralTypeIssues]
         table.add_row(f"{a} – {b}", str(name), _number(row["original"]), _number(row["probe"]))
+    return table
+
+
+def _next_tokens(said: pd.DataFrame) -> Table:
+    table = _table("pair", "tokens", "KL of b from a", "of a from b", "perplexity a", "b")
+    for row in said.to_dict("records"):
+        table.add_row(
+            f"{row['model_a']} – {row['model_b']}", _number(row["tokens"], ",d"),
+            _number(row["kl_ab"]), _number(row["kl_ba"]),
+            _number(row["perplexity_a"], ".2f"), _number(row["perplexity_b"], ".2f"),
+        )  # fmt: skip
     return table
 
 
