@@ -150,7 +150,7 @@ def _compare(
 
     named = _named(models)
     if is_texts(inputs) or are_language(named):
-        columns = {**options["texts"]} | {"labels": labels, "count": count}
+        columns = {**options["texts"], "labels": labels, "count": count}
         downloads = bool(options["loading"].get("allows_download"))
         opened = text_models(named, downloads)
         texts = texts_of(inputs, asked.random_seed, **columns)
