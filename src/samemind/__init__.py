@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from samemind.comparison.differences import difference as difference
     from samemind.errors import SamemindError as SamemindError
+    from samemind.gating.door import gate as gate
     from samemind.measures import Side as Side
     from samemind.measures import measure as measure
     from samemind.networks.opening import load_model as load_model
@@ -29,6 +30,7 @@ _PUBLIC = {
     "compare": "samemind.own_models",
     "difference": "samemind.comparison.differences",
     "fidelity": "samemind.own_models",
+    "gate": "samemind.gating.door",
     "load_model": "samemind.networks.opening",
     "measure": "samemind.measures",
     "read_study": "samemind.study",
@@ -44,6 +46,7 @@ __all__ = [
     "dataset",
     "difference",
     "fidelity",
+    "gate",
     "load_model",
     "measure",
     "read_study",

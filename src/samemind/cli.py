@@ -21,6 +21,7 @@ from samemind.commands.compare import compare
 from samemind.commands.data import app as data
 from samemind.commands.engines import Engine, executor_on, to_draw_on
 from samemind.commands.figure import figure
+from samemind.commands.gate import Exits, gate
 from samemind.commands.importing import import_
 from samemind.commands.init import init
 from samemind.commands.listing import list_members
@@ -345,7 +346,8 @@ def _progress_rows(study: Study, store: Store) -> list[_Progress]:
     return rows
 
 
-app.command()(compare)
+app.command(cls=Exits)(compare)
+app.command(cls=Exits)(gate)
 app.command()(trajectory)
 app.command()(figure)
 app.command()(init)

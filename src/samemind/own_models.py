@@ -160,7 +160,7 @@ def _compare(
         refuse_unused(Loading(random_seed=asked.random_seed, **options["loading"]), ())
         arrays = read_activations(list(named.values()), kind=asked.kind)
         return compare_activations(arrays, labels, asked)
-    images = None if inputs is None else _images(inputs, labels, count, asked.random_seed)
+    images = None if inputs is None else images_of(inputs, labels, count, asked.random_seed)
     dataset = images.dataset if images is not None else None
     shape = images.shape if images is not None else None
     loading = Loading(
@@ -215,9 +215,8 @@ def fidelity(
     options = options_of_compare(further)
     execution = Execution(device=device, batch_size=batch_size)
     with process_kept():
-        images = _images(inputs, labels, count, options["asked"].get("random_seed", 0))
-        loading = Loading(dataset=images.dataset, shape=images.shape, **options["loading"])
-        a, b = map(_network, _opened(_named_two(old, new), images, loading).values())
+        images = images_of(inputs, labels, count, options["asked"].get("random_seed", 0))
+        a, b = two_networks(old, new, images, options["loading"])
         seen = look([a, b], images, execution)
         found = fidelity_of(
             a, b, (seen[a.name], seen[b.name]), images, execution, tolerance=tolerance
@@ -229,6 +228,26 @@ def fidelity(
             f"Compare them with samemind.compare."
         )
     return found
+
+
+def two_networks(
+    old: Any, new: Any, images: Images, loading: Mapping[str, Any]
+) -> tuple[Model, Model]:
+    """Two models that take the place of one another, on inputs.
+
+    **Arguments:** `loading`: fields of `Loading`, by name, as `samemind.compare` takes them.
+
+    **Raises:** `InvalidInput` for arrays, or options that there are not.
+    """
+    options = _options(loading)
+    if options["asked"]:
+        raise InvalidInput(
+            f"Models have no option '{next(iter(options['asked']))}'. Leave it out; those of "
+            f"comparing go to samemind.compare."
+        )
+    how = Loading(dataset=images.dataset, shape=images.shape, **options["loading"])
+    a, b = map(_network, _opened(_named_two(old, new), images, how).values())
+    return a, b
 
 
 def _network(opened: Model | Side | Array) -> Model:
@@ -303,9 +322,13 @@ def _named(models: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
     return {m if isinstance(m, str) else f"model {i}": m for i, m in enumerate(models)}
 
 
-def _images(
+def images_of(
     inputs: Array | str, labels: Array | str | None, count: int | None, random_seed: int
 ) -> Images:
+    """Inputs as they are given: in memory, or a dataset, a folder or a file, with labels.
+
+    **Raises:** what `open_images` and `given_images` raise.
+    """
     if isinstance(inputs, (str, Path)):
         if labels is not None and not isinstance(labels, (str, Path)):
             found = labelled(open_images(str(inputs)), _numbers(labels), "labels")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from samemind.commands.gate import could_not_run, exit_of_swaps
 from samemind.commands.numbers import numbers_in
 from samemind.commands.options import options_of
 from samemind.commands.terminal import console
@@ -92,6 +93,13 @@ class Options:
         float,
         typer.Option(min=0, max=1, help="Share of inputs that may turn from right to wrong."),
     ] = 0.01
+    fail_on: Annotated[
+        str | None,
+        typer.Option(
+            help="no, undecided or both with a comma between: exit with 1 if the answer is no, "
+            "with 2 if it is undecided, and with 3 if there is none."
+        ),
+    ] = None
     architecture: Annotated[
         str | None,
         typer.Option(
@@ -216,9 +224,20 @@ OF_ARRAYS = (
 @options_of(Options)
 def compare(given: Options) -> None:
     """Compare your own models on your own inputs, and say whether one can replace another."""
+    if given.fail_on is None:
+        _deliver(_found(given), given)
+        return
+    with could_not_run():
+        found = _found(given)
+        _deliver(found, given)
+        answers = [r.swap.answer(given.tolerance) for r in found.replacements]
+        code = exit_of_swaps(answers, split(given.fail_on))
+    raise typer.Exit(code)
+
+
+def _found(given: Options) -> Comparison:
     asked = _asked(given)
-    found = _of_arrays(given, asked) if given.activations else _of_networks(given, asked)
-    _deliver(found, given)
+    return _of_arrays(given, asked) if given.activations else _of_networks(given, asked)
 
 
 def _asked(given: Options) -> Asked:

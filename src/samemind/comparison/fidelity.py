@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,10 @@ if TYPE_CHECKING:
 MOST_TRACED = 32  # inputs whose layers are compared
 MOST_PREPARED = 8  # inputs that other preprocessings are tried on
 MOST_NUMBERS = 2**25  # that the layers of one network may give on them
+APART = (
+    "Their parameters have other shapes and their outputs little in common, so no layers were "
+    "compared and no rounding was measured."
+)
 #: Networks of other parameters are looked into only if their outputs are nearer than this share.
 NEAR = 0.5
 
@@ -192,10 +196,14 @@ def _where(d: Departure) -> str:
 
 def outputs_apart(a: Tensor, b: Tensor, floor: Difference) -> tuple[Difference, int]:
     """How far outputs (N, C) are apart, and how many inputs are so by more than rounding."""
+    return difference(a, b), int(beyond_rounding(a, b, floor).sum())
+
+
+def beyond_rounding(a: Tensor, b: Tensor, floor: Difference) -> Tensor:
+    """Of which inputs the outputs (N, C) differ by more than rounding makes of them, `(N,)`."""
     each = torch.where(a == b, 0.0, a.double() - b.double()).abs()
     typical, largest = each.square().mean(1).sqrt(), each.amax(1)
-    is_within = (typical <= BEYOND * floor.typical) & (largest <= BEYOND * floor.largest)
-    return difference(a, b), int((~is_within).sum())
+    return ~((typical <= BEYOND * floor.typical) & (largest <= BEYOND * floor.largest))
 
 
 def kept_of(a: Side, b: Side) -> tuple[Kept, Kept | None]:
@@ -224,6 +232,7 @@ def fidelity_of(
     *,
     tolerance: float = 0.0,
     always: bool = True,
+    known: Mapping[str, Any] | None = None,
 ) -> Fidelity | None:
     """Whether model `b` is still model `a`.
 
@@ -232,6 +241,7 @@ def fidelity_of(
     - `sides`: what each says of the images.
     - `tolerance`: the share of answers that may change under "the same answers".
     - `always`: whether networks are looked into that have nothing in common.
+    - `known`: what `looked_into` returned, where that was asked already.
 
     **Returns:** None where their outputs have other shapes.
 
@@ -244,14 +254,10 @@ def fidelity_of(
     kept, neighbours = kept_of(*sides)
     is_same = torch.equal(one, other)
     share = difference(one, other).share
-    known: dict[str, Any] = {"floor": NONE, "notes": ()}
-    if always or is_same or share <= NEAR or _have_equal_parameters(a, b):
-        known = _looked_into(a, b, images, execution, wants_hint=not is_same)
-    else:
-        known["notes"] = (
-            "Their parameters have other shapes and their outputs little in common, so no layers "
-            "were compared and no rounding was measured.",
-        )
+    if known is None:
+        known = {"floor": NONE, "notes": (APART,)}
+        if always or is_same or share <= NEAR or _have_equal_parameters(a, b):
+            known = looked_into(a, b, images, execution, wants_hint=not is_same)
     apart, n_beyond = outputs_apart(one, other, known["floor"])
     level = level_of(
         has_equal_bits=is_same,
@@ -285,10 +291,10 @@ def _have_equal_parameters(a: Model, b: Model) -> bool:
     return bool(one) and one == other
 
 
-def _looked_into(
-    a: Model, b: Model, images: Images, execution: Execution, *, wants_hint: bool
+def looked_into(
+    a: Model, b: Model, images: Images, execution: Execution, *, wants_hint: bool = True
 ) -> dict[str, Any]:
-    """Floor, layers, the first departure and the hint, from a few inputs."""
+    """Floor, layers, the first departure and the hint, from a few inputs: fields of `Fidelity`."""
     device = execution.start()
     n = _how_many(a, b, images, device)
     rows = np.linspace(0, len(images) - 1, n).astype(np.int64)

@@ -90,12 +90,7 @@ class Swap:
 
         None where even 2⁴⁰ would not, because the share is the tolerance itself.
         """
-        share = self.negative_share
-        for exponent in range(0, 40 * STEPS + 1):
-            n = round(2 ** (exponent / STEPS))
-            if n >= self.n_inputs and decides(n, share, tolerance) >= power:
-                return n
-        return None
+        return inputs_needed(self.negative_share, tolerance, at_least=self.n_inputs, power=power)
 
     def as_record(self) -> dict[str, Any]:
         """Everything as plain data, for JSON."""
@@ -194,6 +189,20 @@ def decides(n: int, share: float, tolerance: float) -> float:
     if share < tolerance:
         return float(bdtr(few, n, share)) if few >= 0 else 0.0
     return 1.0 - float(bdtr(few, n, share)) if few < n else 0.0
+
+
+def inputs_needed(
+    share: float, tolerance: float, *, at_least: int = 1, power: float = POWER
+) -> int | None:
+    """How many inputs decide on `tolerance` in a share `power` of samples, with this true share.
+
+    None where even 2⁴⁰ would not, because the share is the tolerance itself.
+    """
+    for exponent in range(0, 40 * STEPS + 1):
+        n = round(2 ** (exponent / STEPS))
+        if n >= at_least and decides(n, share, tolerance) >= power:
+            return n
+    return None
 
 
 def wilson_interval(count: float, n: int, z: float = Z95) -> tuple[float, float]:
