@@ -239,7 +239,7 @@ def two_networks(
 
     **Raises:** `InvalidInput` for arrays, or options that there are not.
     """
-    options = _options(loading)
+    options = options_of_compare(loading)
     if options["asked"]:
         raise InvalidInput(
             f"Models have no option '{next(iter(options['asked']))}'. Leave it out; those of "
@@ -247,6 +247,7 @@ def two_networks(
         )
     how = Loading(dataset=images.dataset, shape=images.shape, **options["loading"])
     a, b = map(_network, _opened(_named_two(old, new), images, how).values())
+    refuse_unused(how, [a, b])
     return a, b
 
 
@@ -411,7 +412,7 @@ def look_in_turn(
         given = [f"{name}={reference}" for name, reference in named.items()]
         arrays = read_activations(given, kind=asked.kind)
         return Seen({n: _side_of(a, classes) for n, a in arrays.items()}, "activations", {}, [], [])
-    images = None if inputs is None else _images(inputs, labels, count, asked.random_seed)
+    images = None if inputs is None else images_of(inputs, labels, count, asked.random_seed)
     seen = Seen({}, "activations" if images is None else images.name, {}, [], [])
     about = {} if images is None else {"dataset": images.dataset, "shape": images.shape}
     loading = Loading(random_seed=asked.random_seed, **about, **options)
