@@ -229,7 +229,8 @@ class Results:
     - `contributions`: which inputs drive a pair's score.
     - `probes`: scores of the original and the retrained heads; `heads` is "original" or "probe".
     - `subgroups`: scores on the inputs where a pair agrees and where it disagrees; `group` is
-      "agree" or "disagree".
+      "agree" or "disagree". Errors, intervals and floors; with shuffles also `difference`,
+      `expected` and `p_value`.
     - `layers`: scores of the layers of one model with those of another.
     - `sets`: scores of all models of a cell together.
     - `flips`: single inputs that turn from right to wrong, or back, where a model replaces

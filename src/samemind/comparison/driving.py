@@ -1,4 +1,4 @@
-"""Why two models differ: the inputs that drive a score, and scores where they agree. Pure."""
+"""Why two models differ: the inputs that drive a score. Pure."""
 
 from __future__ import annotations
 
@@ -56,34 +56,3 @@ def nearest(side: Side, rows: Tensor) -> Tensor:
     likeness[torch.arange(len(rows), device=rows.device), rows] = -torch.inf
     count = min(SHOWN_NEIGHBOURS, likeness.shape[1] - 1)
     return likeness.topk(count, dim=1).indices
-
-
-def subgroup_scores(pair: Pair, measures: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Scores of representations on the inputs where two models agree, and where they do not.
-
-    Each group is centred and scaled by itself, as if it were all there is. A group too small for
-    a measure has an empty score and the reason.
-    """
-    agree = pair.a.predictions == pair.b.predictions
-    for group, rows in (("agree", agree), ("disagree", ~agree)):
-        indices = rows.nonzero().flatten()
-        for name in measures:
-            if measure(name).reads != "representation":
-                continue
-            score, reason = _score_of(pair, name, indices)
-            yield {
-                "measure": name,
-                "group": group,
-                "score": score,
-                "n_inputs": len(indices),
-                "reason": reason,
-            }
-
-
-def _score_of(pair: Pair, name: str, indices: Tensor) -> tuple[float, str | None]:
-    if len(indices) < 2:
-        return float("nan"), f"{len(indices)} inputs: a comparison needs at least 2."
-    try:
-        return measure(name).score(pair.restricted(indices)), None
-    except UndefinedScore as error:
-        return float("nan"), str(error)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from samemind.comparison.driving import driving_inputs, subgroup_scores
+from samemind.comparison.driving import driving_inputs
 from samemind.comparison.table import place_of, tidy
 from samemind.datasets.base import DATASETS
 from samemind.errors import InvalidInput, UndefinedScore
@@ -39,7 +39,8 @@ class Scores(Recipe):
     - `errors`: whether scores have standard errors and intervals.
     - `permutations`: of the rows of one side, for the floor of each score.
     - `driving_inputs`: how many inputs are kept that add most, and least, to each score.
-    - `subgroups`: also score the inputs where two models agree, and where they disagree.
+    - `subgroups`: also score the inputs where two models agree, and where they disagree;
+      `subgroup_shuffles`: random groups that the difference of the two is compared with.
     """
 
     kind: ClassVar[str] = "scores"
@@ -54,6 +55,7 @@ class Scores(Recipe):
     errors: bool = later(True)
     driving_inputs: int = 3
     subgroups: bool = True
+    subgroup_shuffles: int = later(0)
 
     @property
     def inputs(self) -> str:
@@ -266,6 +268,8 @@ class _Tables(NamedTuple):
 def _of_one_input_set(
     recipe: Scores, activations: Sequence[Activations], store: Store, device: torch.device
 ) -> _Tables:
+    from samemind.comparison.subgroups import subgroup_scores  # it scores pairs itself
+
     inputs = activations[0].inputs
     labels = load_inputs(inputs, store)["labels"]
     place = place_of(recipe, inputs, [a.checkpoint for a in activations], len(labels))
@@ -278,7 +282,15 @@ def _of_one_input_set(
             rows = driving_inputs(pair, recipe.measures, count=recipe.driving_inputs)
             driving.extend(pair_of | row | {"label": int(labels[row["input"]])} for row in rows)
         if recipe.subgroups:
-            subgroups.extend(pair_of | row for row in subgroup_scores(pair, recipe.measures))
+            scored = subgroup_scores(
+                pair,
+                recipe.measures,
+                errors=recipe.errors,
+                permutations=recipe.permutations,
+                shuffles=recipe.subgroup_shuffles,
+                random_seed=recipe.random_seed,
+            )
+            subgroups.extend(pair_of | row for row in scored)
 
     sides = sides_of(activations, labels, store, device)
     accuracies = accuracies_of(sides) if labels_apply(recipe.dataset, inputs) else {}

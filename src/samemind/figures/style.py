@@ -76,6 +76,9 @@ STYLE: dict[Any, Any] = {
 
 def measure_label(name: str) -> str:
     """How a measure is called in figures: the paper's word for it, or its name in words."""
+    plain, _, share = name.partition("@")
+    if share.endswith("%") and (label := MEASURES[plain].label):
+        return label.format(k=f"{share[:-1]} % of the inputs")
     if name in MEASURES and (label := MEASURES[name].label):
         return label.format(**MEASURES[name].settings)
     return name.replace("_", " ")

@@ -266,6 +266,7 @@ class Study(Section):
                     random_seed=self.comparison.random_seed,
                     driving_inputs=self.comparison.driving_inputs,
                     subgroups=self.comparison.subgroups,
+                    subgroup_shuffles=self.comparison.subgroup_shuffles,
                 )
                 for inputs in input_sets
             ]

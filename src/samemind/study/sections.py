@@ -316,6 +316,8 @@ class Comparison(Section):
     - `convention`: which reading of CKA, Procrustes and JSD figures and the verdict use:
       "recommended", "as_printed" or "authors_code". It changes no score, and no artifact.
     - `errors`: whether scores have standard errors and intervals; without them they cost a third.
+    - `subgroup_shuffles`: random groups of inputs that the difference of the scores where two
+      models agree and where they disagree is compared with, for a p-value.
     - `layers`: inside the networks, beside the penultimate one: "all", names, relative depths, or
       a list for each architecture. `pooling` is how each becomes one row per input.
     - `layer_measure`: of the map of all layers of two models; `layer_inputs`: on which inputs.
@@ -328,6 +330,7 @@ class Comparison(Section):
     random_seed: int = 0
     driving_inputs: Annotated[int, Field(ge=0)] = 3
     subgroups: bool = True
+    subgroup_shuffles: Annotated[int, Field(ge=0)] = 0
     layers: Layers = ()
     pooling: Literal["mean", "flatten"] = "mean"
     layer_measure: str = "debiased_linear_cka"

@@ -119,6 +119,7 @@ steps = {steps}  # the paper's code takes 1000; 0 leaves inversion out
 # random_seed = 0
 # driving_inputs = 3  # per pair and measure, the inputs that add most and least to the score
 # subgroups = true  # scores where two models agree and where they disagree
+# subgroup_shuffles = 0  # random groups that their difference is compared with, for a p-value
 # layers = []  # inside the networks: "all", ["layer3", 0.5] (names, relative depths), or a list
 #   for each architecture: `samemind list layers NAME` shows names
 # pooling = "mean"  # of layers, over space or tokens; "flatten" keeps every value
