@@ -8,7 +8,7 @@ default type, gradient mode and threads.
 import copy
 import random
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ import samemind
 from samemind.architectures.heads import find_head
 from samemind.attacks import L2Ball
 from samemind.classifier import Classifier, check_head, outputs
+from samemind.errors import InvalidInput
 from samemind.extraction import layer_outputs
 from samemind.inversion import Descent, invert
 from samemind.training.evaluation import Attack, is_right
@@ -176,9 +177,18 @@ def _process() -> Iterator[None]:
     random.setstate(states[2])
 
 
+@contextmanager
+def bare() -> Iterator[None]:
+    """What a network raised, which `compare` turns into one sentence with its name."""
+    try:
+        yield
+    except InvalidInput as error:
+        raise error.__cause__ or error from None
+
+
 def check(name: str, network: nn.Module) -> None:
     before, process = state_of(network), state_of_process()
-    with suppress(HalfWay):
+    with suppress(HalfWay), bare():
         FUNCTIONS[name](network)
     after, process_after = state_of(network), state_of_process()
     # A pass of one's own is one's own: the counter of calls moves where nothing of ours looks.

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class Output(NamedTuple):
-    """What a classifier says of N images."""
+    """What a classifier says of N inputs; a network that predicts nothing has no classes."""
 
-    logits: Tensor  # (N, C)
-    representation: Tensor  # (N, D): head(representation) is logits
+    logits: Tensor  # (N, C); (N, 0) of an encoder
+    representation: Tensor  # (N, D): head(representation) is logits, where there is a head
 
 
 class Classifier(nn.Module):
@@ -46,6 +46,11 @@ class Classifier(nn.Module):
         self, network: nn.Module, *, head: str, mean: Sequence[float], std: Sequence[float]
     ) -> None:
         super().__init__()
+        self._take(network, mean, std)
+        self.head_name = head
+        self.head = submodule(network, head)
+
+    def _take(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         if any(s <= 0 for s in std):
             raise InvalidInput(f"Standard deviations are above 0, but {tuple(std)} was given.")
         self.network = network
@@ -57,9 +62,18 @@ class Classifier(nn.Module):
             self.register_buffer(name, held, persistent=False)
         self._read_by_head: list[Tensor] = []
         self._is_watched = False
-        self.head_name = head
         self.note = ""  # what a reader must know of how the head was found
-        self.head = submodule(network, head)
+
+    @property
+    def representation_is(self) -> str:
+        """In words, what of the network is its representation."""
+        return f"what {self.head_name} reads"
+
+    def taken(self, batch: Any, device: torch.device) -> Any:
+        """A batch as it is given to `forward`: pixels in [0, 1] on the device."""
+        from samemind.arrays import as_pixels
+
+        return as_pixels(batch, keeps_float64=True).to(device)
 
     def _remember(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self._read_by_head.append(read_by_linear(inputs[0]))
@@ -138,13 +152,13 @@ class OneHead(nn.Module):
         self.network = network
         self.name = head
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, *inputs: Any, **named: Any) -> Tensor:
         """The output of the head, (N, C), where it runs once."""
         found: list[Any] = []
         layer = self.network.get_submodule(self.name)
         hook = layer.register_forward_hook(lambda _, __, output: found.append(output))
         try:
-            self.network(images)
+            self.network(*inputs, **named)
         finally:
             hook.remove()
         if len(found) != 1 or not isinstance(found[0], Tensor):
@@ -195,14 +209,13 @@ def outputs_of(
     classifier: Classifier, batches: Iterable[Tensor], *, device: torch.device
 ) -> Output:
     """As `outputs`, for images that come in batches."""
-    from samemind.arrays import as_pixels
     from samemind.execution.devices import full_float32, memory_reused
 
     logits, representations = [], []
     with unchanged(classifier), memory_reused(), full_float32(), classifier.watched():
         classifier.to(device).eval()
         for batch in batches:
-            out = classifier(as_pixels(batch, keeps_float64=True).to(device))
+            out = classifier(classifier.taken(batch, device))
             logits.append(_kept(out.logits))
             representations.append(_kept(out.representation))
     return Output(torch.cat(logits), torch.cat(representations))

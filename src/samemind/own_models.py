@@ -5,7 +5,7 @@ The command line and Python come here alike, with what is asked as one value.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from itertools import combinations
@@ -21,7 +21,7 @@ from samemind.comparison.texts import compare_texts
 from samemind.comparison.work import Asked, Work
 from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
-from samemind.execution.unchanged import process_kept
+from samemind.execution.unchanged import failing_as, process_kept
 from samemind.extraction.looking import (
     Watch,
     inverted_for,
@@ -33,21 +33,22 @@ from samemind.extraction.looking import (
 from samemind.inputs.arrays import read_activations
 from samemind.inputs.images import (
     Images,
-    given_images,
     labelled,
     open_images,
     refuse_no_pixels,
     sampled,
 )
 from samemind.inputs.labels import read_labels
+from samemind.inputs.tensors import Tensors, given_inputs
 from samemind.inputs.texts import is_texts, texts_of
 from samemind.lazy import np, pd, torch
 from samemind.measures.choosing import check_kinds
 from samemind.measures.kinds import of_kind
+from samemind.networks.each import each
 from samemind.networks.lent import refuse_what_is_no_model, told_of
 from samemind.networks.model import Loading, Model
 from samemind.networks.normalising import better_normalisation
-from samemind.networks.opening import model_of, open_models
+from samemind.networks.opening import check_names, is_network, model_of, open_model
 from samemind.networks.opening_language import are_language, text_models
 from samemind.networks.options import refuse_unused
 from samemind.registry import did_you_mean
@@ -69,7 +70,7 @@ SHOWN_TARGETS = 6
 
 def compare(
     models: Mapping[str, Any] | Sequence[Any],
-    inputs: Array | Sequence[str] | str | None = None,
+    inputs: Any = None,
     *,
     measures: Sequence[str] | str | None = None,
     labels: Array | Sequence[Any] | str | None = None,
@@ -161,11 +162,7 @@ def _compare(
         arrays = read_activations(list(named.values()), kind=asked.kind)
         return compare_activations(arrays, labels, asked)
     images = None if inputs is None else images_of(inputs, labels, count, asked.random_seed)
-    dataset = images.dataset if images is not None else None
-    shape = images.shape if images is not None else None
-    loading = Loading(
-        dataset=dataset, shape=shape, random_seed=asked.random_seed, **options["loading"]
-    )
+    loading = loading_for(images, options["loading"], asked.random_seed)
     opened = _opened(named, images, loading)
     networks = [one for one in opened.values() if isinstance(one, Model)]
     refuse_unused(loading, networks)
@@ -245,7 +242,7 @@ def two_networks(
             f"Models have no option '{next(iter(options['asked']))}'. Leave it out; those of "
             f"comparing go to samemind.compare."
         )
-    how = Loading(dataset=images.dataset, shape=images.shape, **options["loading"])
+    how = loading_for(images, options["loading"], 0)
     a, b = map(_network, _opened(_named_two(old, new), images, how).values())
     refuse_unused(how, [a, b])
     return a, b
@@ -279,6 +276,18 @@ def _classes_of(side: Side) -> int:
     return side.n_classes if side.has_logits else side.n_units
 
 
+def loading_for(images: Images | None, options: Mapping[str, Any], random_seed: int) -> Loading:
+    """How networks are opened that look at these inputs."""
+    known = images is not None
+    return Loading(
+        dataset=images.dataset if known else None,
+        shape=images.shape if known else None,
+        example=_first(images) if isinstance(images, Tensors) else None,
+        **{"random_seed": random_seed, **options},
+    )
+
+
+_OF_THE_INPUTS = ("dataset", "shape", "example", "random_seed")
 _AS_LOADED = {"trust": "is_trusted", "download": "allows_download"}
 
 
@@ -286,7 +295,7 @@ def options_of_compare(further: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The further options by what they are of."""
     of = {
         "asked": {f.name for f in fields(Asked)},
-        "loading": {f.name for f in fields(Loading)} - {"dataset", "shape", "random_seed"},
+        "loading": {f.name for f in fields(Loading)} - set(_OF_THE_INPUTS),
         "texts": {"text_column", "id_column", "label_column"},
     }
     # Under the names that `load_model` has for them.
@@ -331,6 +340,7 @@ def images_of(
     **Raises:** what `open_images` and `given_images` raise.
     """
     if isinstance(inputs, (str, Path)):
+        inputs = str(inputs)
         if labels is not None and not isinstance(labels, (str, Path)):
             found = labelled(open_images(str(inputs)), _numbers(labels), "labels")
             return sampled(found, count, random_seed)
@@ -338,7 +348,7 @@ def images_of(
         return open_images(str(inputs), labels=where, count=count, random_seed=random_seed)
     if isinstance(labels, (str, Path)):
         labels = read_labels(Path(labels))
-    return sampled(given_images(inputs, labels), count, random_seed)
+    return sampled(given_inputs(inputs, labels), count, random_seed)
 
 
 def _numbers(labels: Array) -> np.ndarray:
@@ -349,29 +359,44 @@ def _opened(
     named: Mapping[str, Any], images: Images | None, loading: Loading
 ) -> dict[str, Model | Side | Array]:
     """Networks as models; arrays and sides as they are."""
-    references = {name: m for name, m in named.items() if isinstance(m, str)}
-    found: dict[str, Any] = {}
-    by_reference = {}
-    if references:
-        opened = open_models(list(references.values()), loading)
-        by_reference = dict(zip(references, opened, strict=True))
     for name, given in named.items():
-        if isinstance(given, (str, torch.nn.Module)) and images is None:
+        if not is_network(given):
+            refuse_what_is_no_model(name, given)
+        elif images is None:
             what = given if isinstance(given, str) else type(given).__name__
             raise InvalidInput(
                 f"{what} is a network, so it needs images to look at. Give them as the second "
                 f"argument, or arrays in the place of the networks."
             )
-        if isinstance(given, str):
-            found[by_reference[name].name] = by_reference[name]
-        elif isinstance(given, torch.nn.Module):
-            assert images is not None
-            first = images.source.read(images.indices[:2])  # pyright: ignore[reportAttributeAccessIssue]
-            found[name] = model_of(name, given, torch.as_tensor(first), head=loading.head)
-        else:
-            refuse_what_is_no_model(name, given)
-            found[name] = given
-    return found
+    if images is None:
+        return dict(named)
+    looked = {name: given for name, given in named.items() if is_network(given)}
+    found: dict[str, Any] = {}
+    first = _first(images)
+    for (name, given), its in zip(looked.items(), each(loading, _called(looked)), strict=True):
+        with failing_as(_called([name])[0], "on the first inputs"):
+            if isinstance(given, str):
+                found[name] = open_model(given, its)
+            else:
+                found[name] = model_of(name, given, first, its)
+    opened = {name: found.get(name, given) for name, given in named.items()}
+    names = [one.name if isinstance(one, Model) else name for name, one in opened.items()]
+    check_names(names)
+    return dict(zip(names, opened.values(), strict=True))
+
+
+def _called(names: Iterable[str]) -> list[str]:
+    """The names that options go by: what a reference says before its '='."""
+    return [name.rpartition("=")[0] or name for name in names]
+
+
+def _first(images: Images) -> Any:
+    """The first two inputs, as a network of one's own is given them."""
+    if isinstance(images, Tensors):
+        return images.read(range(min(2, len(images))))
+    if images.is_folder:
+        return images.read([0], size=224, crop=1.0, channels=3)
+    return torch.as_tensor(images.source.read(images.indices[:2]))  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class Seen(NamedTuple):
@@ -414,13 +439,14 @@ def look_in_turn(
         return Seen({n: _side_of(a, classes) for n, a in arrays.items()}, "activations", {}, [], [])
     images = None if inputs is None else images_of(inputs, labels, count, asked.random_seed)
     seen = Seen({}, "activations" if images is None else images.name, {}, [], [])
-    about = {} if images is None else {"dataset": images.dataset, "shape": images.shape}
-    loading = Loading(random_seed=asked.random_seed, **about, **options)
+    loading = loading_for(images, options, asked.random_seed)
+    networks = [name for name, one in named.items() if is_network(one)]
+    its = dict(zip(networks, each(loading, networks), strict=True))
     for name, one in named.items():
         referred = f"{name}={one}" if isinstance(one, str) else one
-        (opened,) = _opened({name: referred}, images, loading).values()
+        (opened,) = _opened({name: referred}, images, its.get(name, loading)).values()
         if not isinstance(opened, Model):
-            seen.sides[name] = _as_side(name, opened, classes, asked.kind)
+            seen.sides[name] = _as_side(opened, classes, asked.kind)
             continue
         assert images is not None
         seen.sides.update(look([opened], images, execution, watch))
@@ -454,14 +480,25 @@ def compare_models(
         raise InvalidInput(
             f"A comparison needs two models or more, but {len(models)} was given. Name another."
         )
+    if asked.invert and isinstance(images, Tensors):
+        raise InvalidInput(
+            "Inverted inputs are images: pixels are moved until a model takes one for another. "
+            "Leave --invert out for other inputs."
+        )
     add_inversion = "it needs inverted images. Add --invert N, or leave it out."
     check_kinds(asked.measures, {} if asked.invert else {"mechanism": add_inversion})
     work = Work(asked=asked, sides=look(models, images, execution, watch), name=images.name)
     work.notes += told_of(models)
+    work.notes += [
+        f"{m.name} predicts nothing, so measures of predictions have no value for it: --probe "
+        f"trains a head, on labels."
+        for m in models
+        if not work.sides[m.name].has_logits
+    ]
     work.notes += images.remarks()
     work.notes += filter(None, (better_normalisation(m, images, execution) for m in models))
     work.add_models(models)
-    sizes = {side.n_classes for side in work.sides.values()}
+    sizes = {side.n_classes for side in work.sides.values() if side.has_logits}
     if len(sizes) == 1 and (why := images.labels_for(next(iter(sizes)))[1]):
         if images.labels is not None and not images.classes:  # they were given for these models
             raise InvalidInput(f"The labels do not fit the models: {why}.")
@@ -475,7 +512,7 @@ def compare_models(
     if len(sizes) == 1:
         work.class_names = images.class_names(sizes.pop())
     work.add_flips(name_of=name_in(images))
-    if "flips" in work.parts:
+    if "flips" in work.parts and not isinstance(images, Tensors):
         work.parts["flip_images"] = thumbnails(work.parts["flips"], images, models[0])
     work.add_fidelities(_fidelities(work, models, images, execution))
     if asked.invert:

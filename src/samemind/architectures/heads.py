@@ -33,17 +33,19 @@ class Head(NamedTuple):
     note: str = ""
 
 
-def find_head(network: nn.Module, images: Tensor) -> str:
+def find_head(network: nn.Module, images: Any, forward: Callable[[Any], Any] | None = None) -> str:
     """The dotted name of the linear layer whose output is the network's output, exactly.
 
     It is found in evaluation mode, and the network comes out as it went in. On the meta
     device, where there are no values, the output must be the very tensor that the layer returned.
 
+    **Arguments:** `forward` runs the network, where that takes more than calling it.
+
     **Raises:** `InvalidInput` where no single linear layer gives the logits.
 
     **Cost:** one forward pass of `images`; a handful is enough.
     """
-    head = found_head(network, images)
+    head = found_head(network, images, forward)
     if head.ending:
         raise InvalidInput(
             f"{type(network).__name__} ends in a {head.ending}, so it returns no logits. Let it "
@@ -52,13 +54,15 @@ def find_head(network: nn.Module, images: Tensor) -> str:
     return head.name
 
 
-def found_head(network: nn.Module, images: Tensor) -> Head:
+def found_head(
+    network: nn.Module, images: Any, forward: Callable[[Any], Any] | None = None
+) -> Head:
     """As `find_head`, also of networks that end in a softmax or a sigmoid of their logits.
 
     **Raises:** `InvalidInput` where no single linear layer gives the logits, or where several
     labels of an input have probabilities of their own.
     """
-    output, outputs_of = _linear_outputs(network, images)
+    output, outputs_of = _linear_outputs(network, images, forward or network)
     logits = logits_in(output)
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
         found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
@@ -74,7 +78,7 @@ def found_head(network: nn.Module, images: Tensor) -> Head:
         for ending, made_of in ENDINGS.items() if len(found) == 1 else ():
             if _is_ending(made_of, read_by_linear(found[0]), logits):
                 return _ended(network, name, ending, logits.shape[1])
-    linear = [n for n in outputs_of if isinstance(network.get_submodule(n), torch.nn.Linear)]
+    linear = [n for n in outputs_of if is_linear(network.get_submodule(n))]
     raise InvalidInput(
         f"{type(network).__name__} has no single linear layer whose output is its logits "
         f"(linear layers: {_shortened(linear)}). Name the head, or compare "
@@ -145,7 +149,15 @@ def refuse_nan(network: nn.Module, logits: Tensor) -> None:
     raise InvalidInput(f"{type(network).__name__} turns images into NaN: {why}")
 
 
-def _linear_outputs(network: nn.Module, images: Tensor) -> tuple[Any, dict[str, list[Tensor]]]:
+def is_linear(layer: nn.Module) -> bool:
+    """Whether a layer is linear: torch's own, or one that was quantised dynamically."""
+    quantised = type(layer).__module__.endswith("quantized.dynamic.modules.linear")
+    return isinstance(layer, torch.nn.Linear) or quantised
+
+
+def _linear_outputs(
+    network: nn.Module, images: Any, forward: Callable[[Any], Any]
+) -> tuple[Any, dict[str, list[Tensor]]]:
     """What the network returns, and what each of its linear layers returned on the way."""
     outputs_of: dict[str, list[Tensor]] = {}
 
@@ -154,9 +166,10 @@ def _linear_outputs(network: nn.Module, images: Tensor) -> tuple[Any, dict[str, 
 
     with unchanged(network), torch.no_grad():
         for name, layer in network.named_modules():
-            if isinstance(layer, torch.nn.Linear) or _is_pointwise(layer):
+            if is_linear(layer) or _is_pointwise(layer):
                 layer.register_forward_hook(partial(remember, name))
-        return network.eval()(images), outputs_of
+        network.eval()
+        return forward(images), outputs_of
 
 
 def _is_pointwise(layer: nn.Module) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from samemind.commands.gate import could_not_run, exit_of_swaps
-from samemind.commands.numbers import numbers_in
+from samemind.commands.numbers import numbers_of_each
 from samemind.commands.options import options_of
 from samemind.commands.terminal import console
 from samemind.errors import InvalidInput
@@ -134,15 +134,40 @@ class Options:
         str | None,
         typer.Option(
             help="Instead of --normalise: numbers per channel, with commas, for pixels in [0, 1] "
-            "or 0 … 255."
+            "or 0 … 255; those of several models with semicolons between."
         ),
     ] = None
     std: Annotated[str | None, typer.Option(help="As --mean.")] = None
     head: Annotated[
         str | None, typer.Option(help="The layer that makes the logits, of several heads.")
     ] = None
+    representation: Annotated[
+        str | None,
+        typer.Option(
+            help="The layer, or the field of the output, that is compared, LAYER[0] its first "
+            "token; one for all, or one for each [default: what the head reads]."
+        ),
+    ] = None
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="float32, bfloat16, float16, float64, autocast-bfloat16; one for all, or one for "
+            "each [default: the model's]."
+        ),
+    ] = None
     image_size: Annotated[
-        int | None, typer.Option(min=1, help="Pixels that models are given [default: the model's].")
+        str | None,
+        typer.Option(
+            help="Pixels that models are given; one for all, or one for each with commas between "
+            "[default: the model's]."
+        ),
+    ] = None
+    crop: Annotated[
+        str | None,
+        typer.Option(
+            help="The share of the resized picture that is kept, as --image-size "
+            "[default: the model's]."
+        ),
     ] = None
     random_weights: Annotated[
         bool, typer.Option("--random-weights", help="timm and torchvision models untrained.")
@@ -290,6 +315,7 @@ def _of_arrays(given: Options, asked: Asked) -> Comparison:
 def _of_networks(given: Options, asked: Asked) -> Comparison:
     from samemind.execution.devices import Execution
     from samemind.inputs.images import open_images
+    from samemind.inputs.tensors import Tensors
     from samemind.inputs.texts import is_texts
     from samemind.networks.opening import Loading, open_models
     from samemind.networks.options import refuse_unused
@@ -310,10 +336,14 @@ def _of_networks(given: Options, asked: Asked) -> Comparison:
         classes=given.classes,
         image_size=given.image_size,
         normalise=given.normalise,
-        mean=numbers_in(given.mean, "--mean"),
-        std=numbers_in(given.std, "--std"),
+        crop=given.crop,
+        mean=numbers_of_each(given.mean, "--mean"),
+        std=numbers_of_each(given.std, "--std"),
         head=given.head,
+        representation=given.representation,
+        precision=given.precision,
         shape=images.shape,
+        example=images.read(range(min(2, len(images)))) if isinstance(images, Tensors) else None,
         is_trusted=given.trust,
         part=given.part,
         dataset=images.dataset,

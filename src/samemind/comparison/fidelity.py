@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 MOST_TRACED = 32  # inputs whose layers are compared
 MOST_PREPARED = 8  # inputs that other preprocessings are tried on
 MOST_NUMBERS = 2**25  # that the layers of one network may give on them
+NO_LAYERS = (
+    "No layers were compared and no rounding was measured: that is done of classifiers of images."
+)
 APART = (
     "Their parameters have other shapes and their outputs little in common, so no layers were "
     "compared and no rounding was measured."
@@ -256,7 +259,9 @@ def fidelity_of(
     share = difference(one, other).share
     if known is None:
         known = {"floor": NONE, "notes": (APART,)}
-        if always or is_same or share <= NEAR or _have_equal_parameters(a, b):
+        if not (a.is_classifier and b.is_classifier):
+            known["notes"] = (NO_LAYERS,)
+        elif always or is_same or share <= NEAR or _have_equal_parameters(a, b):
             known = looked_into(a, b, images, execution, wants_hint=not is_same)
     apart, n_beyond = outputs_apart(one, other, known["floor"])
     level = level_of(

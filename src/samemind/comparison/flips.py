@@ -33,9 +33,11 @@ class Replacement:
 
 def replacements(sides: Mapping[str, Side]) -> list[Replacement]:
     """Of the first model by each other one, where the classes are the same and known."""
-    if not sides or not all(s.has_labels and s.has_logits for s in sides.values()):
+    # Of the first model that predicts by each other one: an encoder's predictions are not known.
+    predicting = {name: side for name, side in sides.items() if side.has_logits}
+    if not predicting or not all(side.has_labels for side in predicting.values()):
         return []
-    (first, incumbent), *others = sides.items()
+    (first, incumbent), *others = predicting.items()
     truth = incumbent.labels.cpu().numpy()
     before = incumbent.predictions.cpu().numpy()
     return [

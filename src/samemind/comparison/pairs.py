@@ -19,6 +19,7 @@ from samemind.inversion import Inputs, load_inputs
 from samemind.lazy import torch
 from samemind.measures import measure
 from samemind.measures.base import Measure, Pair, Score, Side
+from samemind.measures.choosing import has_what, why_lacking
 from samemind.measures.intervals import UNKNOWN
 from samemind.store.artifacts import Recipe, Store, later
 
@@ -108,6 +109,9 @@ def score_pair(
 
 
 def _raw(pair: Pair, chosen: Measure) -> Score | UndefinedScore:
+    lacking = [one for one in (pair.a, pair.b) if not has_what(one, chosen.reads)]
+    if lacking:
+        return UndefinedScore(why_lacking(chosen.reads))
     if chosen.reads == "logits" and pair.a.has_logits and pair.b.has_logits:
         try:
             pair.check_classes()

@@ -154,14 +154,14 @@ def retrained_heads(
 ) -> Retrained:
     """The heads of some models beside linear ones that are trained on frozen representations.
 
-    A head per model is trained on `training`, and both kinds are compared on all of `sides`.
-    Without it, a random half of the inputs trains the heads, the same rows for all, and the other
-    half compares them.
+    A head per model is trained on `training`, and both kinds are compared on all of `sides`; of an
+    encoder, which has no head of its own, there is the new one only. Without it, a random half of
+    the inputs trains the heads, the same rows for all, and the other half compares them.
 
     **Raises:** `InvalidInput` without labels, or with fewer than 40 inputs.
     """
     for each in (sides, training or sides):
-        if not all(s.has_labels and s.has_representation and s.has_logits for s in each.values()):
+        if not all(s.has_labels and s.has_representation for s in each.values()):
             raise InvalidInput(
                 "Probes are trained on labels, but these inputs have none that fit the models. "
                 "Give --labels, or leave --probe out."
@@ -178,22 +178,33 @@ def retrained_heads(
     batch_size = min(len(train), 1024)
     heads: dict[str, dict[str, Side]] = {"original": {}, "probe": {}}
     accuracies = {}
+    classes = _classes_of(sides, training)
     for name, side in sides.items():
         weight, bias = train_probe(
             training[name].representation[train].float(),
             training[name].labels[train],
-            classes=side.n_classes,
+            classes=classes[name],
             epochs=max(30, math.ceil(FEWEST_STEPS / math.ceil(len(train) / batch_size))),
             batch_size=batch_size,
             random_seed=random_seed,
         )
         labels = side.labels[held_out]
         logits = side.representation[held_out].float() @ weight.T + bias
-        heads["original"][name] = Side(logits=side.logits[held_out], labels=labels, kind="logits")
+        if side.has_logits:
+            given = side.logits[held_out]
+            heads["original"][name] = Side(logits=given, labels=labels, kind="logits")
         heads["probe"][name] = Side(logits=logits, labels=labels, kind="logits")
         right = heads["probe"][name].predictions == labels
         accuracies[name] = float(right.double().mean())
     return Retrained(heads, accuracies, len(train), len(held_out))
+
+
+def _classes_of(sides: Mapping[str, Side], training: Mapping[str, Side]) -> dict[str, int]:
+    """The classes of each model's new head: its own; of an encoder, those that the labels need."""
+    known = [side.n_classes for side in sides.values() if side.has_logits]
+    found = [int(s.labels.max()) + 1 for each in (sides, training) for s in each.values()]
+    needed = max(2, *found, *known)
+    return {name: side.n_classes if side.has_logits else needed for name, side in sides.items()}
 
 
 # -- builds

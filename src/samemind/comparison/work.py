@@ -165,7 +165,7 @@ class Work:
 
     def _add_left_out(self) -> None:
         """A row with its reason for each measure of predictions that no pair allows."""
-        if not all(side.has_logits for side in self.sides.values()) or self.asked.measures:
+        if sum(side.has_logits for side in self.sides.values()) < 2 or self.asked.measures:
             return
         left = [m for m in of_kind("pair", usual_measures()) if m not in self.measures]
         of_logits = [m for m in left if measure(m).reads == "logits"]

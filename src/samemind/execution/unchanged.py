@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from samemind.errors import InvalidInput, SamemindError
 from samemind.lazy import torch
 
 if TYPE_CHECKING:
@@ -165,3 +166,19 @@ def process_kept() -> Iterator[None]:
         torch.set_grad_enabled(has_gradients)
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
+
+
+@contextmanager
+def failing_as(name: str, doing: str) -> Iterator[None]:
+    """What a network raises becomes one sentence with its name; what ran out of memory stays."""
+    try:
+        yield
+    except (SamemindError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        lines = str(error).strip().splitlines()
+        why = f": {lines[0][:200].rstrip('.')}" if lines else ""
+        raise InvalidInput(
+            f"'{name}' failed {doing} with {type(error).__name__}{why}. Give inputs as it reads "
+            f"them, or say with `forward=` how it is called."
+        ) from error

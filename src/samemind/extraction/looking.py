@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
-from samemind.execution.unchanged import unchanged
+from samemind.execution.unchanged import failing_as, unchanged
 from samemind.inputs.images import Images, fitted, subset
 from samemind.lazy import torch
 from samemind.networks.model import Model
@@ -20,6 +20,8 @@ from samemind.sides.side import Side
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from samemind.classifier import Output
 
 #: Called with what is done, how many of it, and of how many.
 Watch = Callable[[str, int, int], None]
@@ -38,9 +40,11 @@ def look(
     found = {}
     for model in models:
         batches = _batches(model, images, execution, model.name, watch)
-        said = outputs_of(model.classifier, batches, device=device)
-        found[model.name] = _side(said.logits, said.representation, images)
-    return found
+        with failing_as(model.name, "on its inputs"):
+            said = outputs_of(model.classifier, batches, device=device)
+        _check_finite(model.name, said.representation)
+        found[model.name] = said
+    return {name: _side(said, images, found.values()) for name, said in found.items()}
 
 
 def look_at(
@@ -53,14 +57,33 @@ def look_at(
     found = {}
     for model in models:
         seen = fitted(pixels, model.image_size, model.channels)
-        said = outputs(model.classifier, seen, batch_size=size, device=device)
-        found[model.name] = _side(said.logits, said.representation, targets)
-    return found
+        found[model.name] = outputs(model.classifier, seen, batch_size=size, device=device)
+    return {name: _side(said, targets, found.values()) for name, said in found.items()}
 
 
-def _side(logits: Tensor, representation: Tensor, images: Images) -> Side:
-    labels, _ = images.labels_for(max(2, logits.shape[1]))  # one logit is of two classes
-    return Side(logits=logits, representation=representation, labels=labels, kind="logits")
+def _check_finite(name: str, values: Tensor) -> None:
+    """Raises for NaN with the name of the network, which a `Side` does not know."""
+    is_bad = values.isnan().any(1)
+    if bool(is_bad.any()):
+        raise InvalidInput(
+            f"'{name}' gives NaN for {int(is_bad.sum()):,} of {len(values):,} inputs, the first "
+            f"is number {int(is_bad.int().argmax())}. Look for a division by zero, an overflow in "
+            f"half precision, or inputs that are NaN."
+        )
+
+
+def _side(said: Output, images: Images, others: Iterable[Output]) -> Side:
+    """What a model says; what predicts nothing has the labels in the classes of those that do."""
+    n_classes = said.logits.shape[1] or max((o.logits.shape[1] for o in others), default=0)
+    labels = images.labels
+    if n_classes:
+        labels, _ = images.labels_for(max(2, n_classes))  # one logit is of two classes
+    return Side(
+        representation=said.representation,
+        logits=said.logits if said.logits.shape[1] else None,
+        labels=labels,
+        kind="logits",
+    )
 
 
 def _batches(
@@ -74,10 +97,12 @@ def _batches(
 
 
 def pixels_for(model: Model, images: Images, rows: np.ndarray) -> Tensor:
-    """Images as one model is given them: in float64 for a network in float64 only."""
+    """Inputs as one model is given them: images in float64 for a network in float64 only."""
     from samemind.classifier import precision_of
 
     read = images.read(rows, size=model.image_size, crop=model.crop, channels=model.channels)
+    if not model.reads_images:
+        return read
     return read if precision_of(model.classifier.network) == torch.float64 else read.float()
 
 

@@ -454,6 +454,8 @@ def _from_tensor(path: Path) -> Images:
     arrays = read_arrays(path)
     four = {name: a for name, a in arrays.items() if a.ndim == 4}
     if not four:
+        if others := _no_images(path, arrays):
+            return others
         shapes = ", ".join(f"{name} {a.shape}" for name, a in arrays.items())
         raise InvalidInput(
             f"{path} holds no images of shape (N, channels, H, W), but {shapes}. Save them so."
@@ -503,6 +505,17 @@ def _check_pixels(images: np.ndarray, path: Path) -> None:
             f"Images are pixels in [0, 1] (or uint8), but {path} goes from {low:g} to {high:g}. "
             f"{what}."
         )
+
+
+def _no_images(path: Path, arrays: dict[str, np.ndarray]) -> Images | None:
+    """Inputs of another kind, such as sound or a table: the one array of numbers, or 'inputs'."""
+    from samemind.inputs.tensors import given_inputs
+
+    held = {n: a for n, a in arrays.items() if n not in ("labels", "ids") and a.ndim > 1}
+    found = held.get("inputs") if len(held) != 1 else next(iter(held.values()))
+    if found is None or found.shape[0] == 0:
+        return None
+    return replace(given_inputs(found, arrays.get("labels")), name=path.stem)
 
 
 def _imagenet_numbers() -> dict[str, int]:

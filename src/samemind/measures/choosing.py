@@ -110,12 +110,18 @@ def told_ties(sides: Mapping[str, Side], measures: Sequence[str]) -> list[str]:
 
 def _lacking(sides: Mapping[str, Side]) -> dict[str, str]:
     lacks = {}
-    if not all(side.has_representation for side in sides.values()):
-        lacks["representation"] = "only logits were given"
-    if not all(side.has_logits for side in sides.values()):
-        lacks["logits"] = "only representations were given"
-    else:
-        each = [side.n_classes for side in sides.values() if not side.has_only_decisions]
+    # Where two models have it, their pairs have scores and the others their reasons.
+    for what, otherwise in (("representation", "logits"), ("logits", "representations")):
+        n_without = sum(not has_what(side, what) for side in sides.values())
+        if n_without == len(sides):
+            lacks[what] = f"only {otherwise} were given"
+        elif n_without > len(sides) - 2:
+            lacks[what] = f"only {otherwise} are known of all models but one"
+        elif n_without:
+            lacks[f"{what} of all"] = f"only {otherwise} are known of some models"
+    if "logits" not in lacks:
+        known = [side for side in sides.values() if side.has_logits]
+        each = [side.n_classes for side in known if not side.has_only_decisions]
         counts = sorted(set(each))
         # Where some pair shares its classes it has its scores, and the others their reasons.
         if len(counts) > 1 and len(counts) == len(each):
@@ -126,10 +132,22 @@ def _lacking(sides: Mapping[str, Side]) -> dict[str, str]:
     return lacks
 
 
+def has_what(side: Side, what: str) -> bool:
+    """Whether a side has a 'representation', or 'logits'."""
+    return side.has_logits if what == "logits" else side.has_representation
+
+
+def why_lacking(what: str) -> str:
+    """Why a measure that reads 'logits', or a 'representation', has no value without them."""
+    if what == "logits":
+        return "One of the two models predicts nothing: only its representation is known."
+    return "Of one of the two models only predictions are known."
+
+
 def _why_not(name: str, lacks: Mapping[str, str]) -> str:
     kind = kind_of(name)
     if kind == "set":
-        return lacks.get("logits", "")
+        return lacks.get("logits", "") or lacks.get("logits of all", "")
     if kind == "mechanism":
         # One model against itself: it has all that a model has, whatever classes others know.
         return lacks.get("labels", "") if MECHANISM_MEASURES[name].applied.needs_labels else ""

@@ -48,7 +48,7 @@ def from_timm(name: str, loading: Loading) -> Model:
         classifier=classifier_of(network, loading, normalised, shape=(channels, size, size)),
         architecture=f"timm:{name.split('.')[0]}",
         image_size=loading.image_size or size,
-        crop=config.get("crop_pct") or 1.0,
+        crop=loading.crop or config.get("crop_pct") or 1.0,
         channels=channels,
         note=note,
         normalised=normalised,
@@ -69,6 +69,8 @@ def _classes(name: str) -> int:
 
     # Without this a model takes its default tag's classes (tiny_vit_5m_224: 21,841).
     config = timm.get_pretrained_cfg(name)
+    if config and not config.num_classes:
+        return 0  # published without a head
     return config.num_classes if config and "." in name else 1000
 
 
@@ -101,7 +103,7 @@ def from_torchvision(name: str, loading: Loading) -> Model:
         classifier=classifier_of(network, loading, normalised, shape=(3, size, size)),
         architecture=f"torchvision:{name}",
         image_size=loading.image_size or size,
-        crop=size / presets.resize_size[0],
+        crop=loading.crop or size / presets.resize_size[0],
         note=note,
         normalised=normalised,
         kind=LIBRARIES,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from samemind.errors import InvalidInput
 from samemind.lazy import torch
 from samemind.networks.normalising import Normalised
 from samemind.networks.wrappers import layers_of
@@ -52,21 +53,26 @@ class Model:
     @property
     def reading(self) -> dict[str, Any]:
         """What is read of it: two scores under different readings are different scores."""
-        weights = next(self.classifier.network.parameters(), None)
         mean, std = (
-            ", ".join(f"{float(v):.4g}" for v in values.flatten())
+            ", ".join(f"{float(v):.4g}" for v in values.flatten()) if self.reads_images else ""
             for values in (self.classifier.mean, self.classifier.std)
         )
         return {
             "model": self.name,
-            "representation": f"what {self.head} reads",
+            "representation": self.representation,
             "image_size": self.image_size,
             "crop": self.crop,
             "mean": mean,
             "std": std,
             "normalised_by": self.normalised.source if self.normalised else "",
-            "precision": "" if weights is None else str(weights.dtype).removeprefix("torch."),
+            "precision": self.precision,
         }
+
+    @property
+    def representation(self) -> str:
+        """In words, what of the network is its representation."""
+        head = f"what {self.head} reads"
+        return head if self.classifier.head_name else self.classifier.representation_is
 
     @property
     def head(self) -> str:
@@ -75,13 +81,31 @@ class Model:
         return plain.get(self.classifier.head_name, self.classifier.head_name)
 
     @property
+    def reads_images(self) -> bool:
+        """Whether its inputs are pixels in [0, 1], which are normalised for it."""
+        return getattr(self.classifier, "reads_images", True)
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether it turns images into logits by one linear head, with nothing special about it."""
+        return not hasattr(self.classifier, "where")
+
+    @property
+    def precision(self) -> str:
+        """In what its weights are, or that it computes under autocast; '' without weights."""
+        autocast = getattr(self.classifier, "autocast", None)
+        weights = next(self.classifier.network.parameters(), None)
+        found = "" if weights is None else str(weights.dtype).removeprefix("torch.")
+        return f"autocast-{autocast}".replace("torch.", "") if autocast else found
+
+    @property
     def n_parameters(self) -> int:
         return sum(p.numel() for p in self.classifier.network.parameters())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loading:
-    """How references become models.
+    """How references become models; see `samemind.networks.each` for what may differ among them.
 
     - `architecture`: of checkpoint files (one for each with commas between, where they differ):
       a name from `samemind list architectures`, `timm:NAME`, `python:MODULE:FUNCTION`
@@ -90,8 +114,17 @@ class Loading:
     - `normalise`: a name in `samemind.datasets.base.NORMALISATIONS`, a dataset's, 'none', or None
       for what the source says (one for each with commas between, where they differ).
     - `mean`, `std`: the normalisation in numbers per channel, for pixels in [0, 1] or 0 … 255.
+    - `image_size`, `crop`: the pixels that a network is given, and the share of the resized picture
+      that its crop keeps; None for what the source says.
+    - `representation`: a layer, or a field of what the network returns, with `[0]` for one token
+      and `#2` for the second time that a reused layer runs; None for what the rule says, see
+      `samemind.networks.representations`.
+    - `precision`: float64, float32, bfloat16 or float16, of weights and inputs; or
+      autocast-bfloat16 or autocast-float16.
+    - `forward`: called with the network and a batch, where calling the network is not enough.
     - `head`: the name of the layer that makes the logits, of a network that has several heads.
     - `shape`: (channels, size) of the inputs, where all have one and it is known.
+    - `example`: the first of the inputs, where they are no images.
     - `dataset`: of the inputs; files of registered architectures are taken to be trained on it.
     - `has_random_weights`: random weights where a name has no weights at hand, instead of an
       error.
@@ -99,14 +132,19 @@ class Loading:
     - `is_trusted`, `part`: of checkpoint files; see `samemind.checkpoints.reading.read_weights`.
     """
 
-    architecture: str | None = None
+    architecture: Any = None
     classes: int | None = None
-    image_size: int | None = None
-    normalise: str | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    head: str | None = None
+    image_size: Any = None
+    crop: Any = None
+    normalise: Any = None
+    mean: Any = None
+    std: Any = None
+    head: Any = None
+    representation: Any = None
+    precision: Any = None
+    forward: Any = None
     shape: tuple[int, int] | None = None
+    example: Any = None
     dataset: str | None = None
     has_random_weights: bool = False
     allows_download: bool = False
@@ -128,6 +166,30 @@ def constants_of(classifier: Classifier) -> tuple[tuple[float, ...], tuple[float
     return mean, std
 
 
+PRECISIONS = ("float64", "float32", "bfloat16", "float16")
+AUTOCAST = "autocast-"
+
+
+def precision_named(name: str | None) -> tuple[torch.dtype | None, torch.dtype | None]:
+    """The type of weights, and the type under autocast, that a precision names; None for neither.
+
+    **Raises:** `InvalidInput` for another name.
+    """
+    if not name:
+        return None, None
+    short = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "fp64": "float64"}
+    plain = name.removeprefix(AUTOCAST)
+    plain = short.get(plain, plain)
+    is_autocast = name.startswith(AUTOCAST)
+    if plain not in (PRECISIONS[2:] if is_autocast else PRECISIONS):
+        raise InvalidInput(
+            f"No precision is called '{name}'. Known: {', '.join(PRECISIONS)}, "
+            f"{AUTOCAST}bfloat16, {AUTOCAST}float16."
+        )
+    dtype = getattr(torch, plain)
+    return (None, dtype) if is_autocast else (dtype, None)
+
+
 def classifier_of(
     network: nn.Module,
     loading: Loading,
@@ -136,21 +198,65 @@ def classifier_of(
     shape: tuple[int, int, int],
     head: str | None = None,
 ) -> Classifier:
-    """The network with its normalisation; its head is found and verified where not known.
+    """The network with its normalisation and what is read of it, which is found and verified.
 
     The network stays in the mode that it is in: whoever looks puts it into evaluation mode.
+
+    **Raises:** `InvalidInput` where nothing says what its representation is.
+    """
+    images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
+    return reading(network, images, loading, normalised, head=head)
+
+
+def reading(
+    network: nn.Module,
+    inputs: Any,
+    loading: Loading,
+    normalised: Normalised | None,
+    *,
+    head: str | None = None,
+) -> Classifier:
+    """A network as what gives logits and representation; a `Classifier` where it has a head.
+
+    **Arguments:**
+
+    - `inputs`: two or more, as `Images` gives them; their values do not matter.
+    - `normalised`: None for inputs that are no images.
+    - `head`: the name of its last linear layer, where that is known.
     """
     from samemind.classifier import Classifier, check_head, precision_of
+    from samemind.networks.encoders import Encoder, Where
     from samemind.networks.lent import with_head
+    from samemind.networks.representations import verified, where_read
 
-    images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
+    dtype, autocast = precision_named(loading.precision)
+    network = network if dtype is None else network.to(dtype)
     note = ""
-    if head is None or loading.head:
-        few = images.to(precision_of(network) or images.dtype)
+    if loading.head:
+        few = inputs
+        if isinstance(few, torch.Tensor) and few.is_floating_point():
+            few = few.to(precision_of(network) or few.dtype)
         network, head, note = with_head(network, few, loading.head)
-    mean, std = normalised.mean, normalised.std
-    classifier = Classifier(network, head=head, mean=mean, std=std)
-    classifier.note = note
-    if n_channels(classifier) == shape[0]:
-        check_head(classifier, images)
-    return classifier
+    options: dict[str, Any] = {"call": loading.forward, "autocast": autocast}
+    if normalised is not None:
+        options |= {"mean": normalised.mean, "std": normalised.std}
+    first = Where(said="its output", field="")
+    as_given = Encoder(network, first, has_logits=False, **options)
+    fits = normalised is None or n_channels(as_given) == inputs.shape[1]
+    if head is not None and not loading.representation:
+        said = f"what {head.removeprefix('network.')} reads"
+        where, has_logits = Where(said=said, layer=head, reads=True), True
+    else:
+        prepared = as_given.normalised(inputs) if fits else inputs
+        found = where_read(network, prepared, asked=loading.representation, call=loading.forward)
+        network, where, has_logits, note = found
+    is_plain = where.reads and autocast is None and loading.forward is None
+    if is_plain and normalised is not None and where.layer is not None:
+        made = Classifier(network, head=where.layer, mean=normalised.mean, std=normalised.std)
+        made.note = note
+        if fits:
+            check_head(made, inputs)
+        return made
+    made = Encoder(network, where, has_logits=has_logits, **options)
+    made.note = note
+    return verified(made, inputs) if fits else made

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from samemind.architectures.own import (
     class_argument,
@@ -22,9 +23,20 @@ from samemind.datasets.base import NORMALISATIONS
 from samemind.errors import InvalidInput, SamemindError
 from samemind.files.reading import is_file, is_folder, split_name
 from samemind.lazy import torch
-from samemind.networks.lent import unreadable, usable, with_head
+from samemind.networks.batches import first_rows, moved
+from samemind.networks.each import each
+from samemind.networks.lent import unreadable, usable
 from samemind.networks.libraries import from_timm, from_torchvision, timm_preprocessing
-from samemind.networks.model import Loading, Model, classifier_of, constants_of, n_channels
+from samemind.networks.model import (
+    AUTOCAST,
+    Loading,
+    Model,
+    classifier_of,
+    constants_of,
+    n_channels,
+    precision_named,
+    reading,
+)
 from samemind.networks.normalising import Normalised, of_file, stated
 from samemind.networks.options import FILES, FUNCTIONS, OWN
 from samemind.networks.wrappers import unwrapped
@@ -43,80 +55,92 @@ def open_models(references: Sequence[str], loading: Loading) -> list[Model]:
 
     **Raises:** what `open_model` raises.
     """
-    named = _for_each(loading.architecture, "architectures", references)
-    normalised = _for_each(loading.normalise, "normalisations", references)
+    named = [reference.rpartition("=")[0] or reference for reference in references]
     models = [
-        open_model(reference, replace(loading, architecture=architecture, normalise=normalise))
-        for reference, architecture, normalise in zip(references, named, normalised, strict=True)
+        open_model(reference, its)
+        for reference, its in zip(references, each(loading, named), strict=True)
     ]
-    names = [m.name for m in models]
+    check_names([m.name for m in models])
+    return models
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raises `InvalidInput` for two models of one name."""
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise InvalidInput(
             f"Two models are called '{sorted(twice)[0]}'. Name them yourself: "
             f"`before=ckpt/a/model.pt after=ckpt/b/model.pt`."
         )
-    return models
 
 
-def model_of(
-    name: str, network: nn.Module, images: torch.Tensor, *, head: str | None = None
-) -> Model:
-    """A network of one's own as a model, with its head found on the first two images.
+def is_network(given: Any) -> bool:
+    """Whether something looks at inputs: a reference, or a torch module."""
+    return isinstance(given, (str, torch.nn.Module))
 
-    The images are taken as the network expects them: nothing is normalised. They are brought to
-    its device and its precision; the network itself comes out as it went in.
+
+def model_of(name: str, network: nn.Module, inputs: Any, loading: Loading | None = None) -> Model:
+    """A network of one's own as a model; what is read of it is found on the first two inputs.
+
+    The inputs are taken as the network expects them: nothing is normalised, unless `loading` says
+    by what. They are brought to its device and its precision; the network itself comes out as it
+    went in.
 
     **Arguments:**
 
-    - `head`: the layer that makes the logits, of a network that has several heads.
+    - `inputs`: images (n, channels, H, W), or whatever else the network is called with.
 
-    **Raises:** `InvalidInput` for a network without a linear head.
+    **Raises:** `InvalidInput` for a network of which nothing says what its representation is.
     """
     from samemind.classifier import Classifier
 
-    channels, note = images.shape[1], ""
+    loading = loading or Loading()
+    is_image = isinstance(inputs, torch.Tensor) and inputs.ndim == 4
+    channels = inputs.shape[1] if is_image else 0
     is_training = unwrapped(network).training
-    normalised = None
-    if isinstance(network, Classifier):
+    normalised = stated(loading, channels) if is_image else None
+    is_classifier = isinstance(network, Classifier)
+    if is_classifier:
+        made_so = Normalised(*constants_of(network), "the classifier", is_known=True)
+        normalised = normalised or made_so
+    if is_classifier and not _reads_otherwise(loading):
         classifier = network
         normalised = Normalised(*constants_of(network), "the classifier", is_known=True)
     else:
-        network = usable(name, network)
-        weights = next((p for p in network.parameters() if p.is_floating_point()), None)
-        few = as_pixels(images[:2], keeps_float64=True)
-        if weights is not None:
-            few = few.to(weights.device, weights.dtype)
+        own = usable(name, network.network if is_classifier else network)
+        as_it_is = Normalised((0.0,) * channels, (1.0,) * channels, "the caller", is_known=True)
+        by = (normalised or as_it_is) if is_image else None
+        if loading.precision and not loading.precision.startswith(AUTOCAST):
+            own = deepcopy(own).to(precision_named(loading.precision)[0])  # the caller's stays
+        few = first_rows(inputs, 2)
+        if is_image:
+            few = as_pixels(few, keeps_float64=True)
+        device = next((p.device for p in own.parameters()), torch.device("cpu"))
         try:
-            network, head, note = with_head(network, few, head)
-        except InvalidInput:
+            classifier = reading(own, moved(few, device), loading, by)
+        except SamemindError:
             raise
         except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
-            raise unreadable(name, network, images, error) from error
-        classifier = Classifier(network, head=head, mean=[0.0] * channels, std=[1.0] * channels)
+            if not isinstance(inputs, torch.Tensor):
+                raise
+            raise unreadable(name, own, inputs, error) from error
     return Model(
         name=name,
         reference=type(unwrapped(network)).__name__,
         classifier=classifier,
         architecture=type(unwrapped(classifier.network)).__name__,
-        channels=channels,
-        note=note,
+        image_size=loading.image_size,
+        crop=loading.crop or 1.0,
+        channels=channels or n_channels(classifier),
         normalised=normalised,
         is_in_training=is_training,
         kind=OWN,
     )
 
 
-def _for_each(text: str | None, what: str, references: Sequence[str]) -> list[str | None]:
-    """What an option says of each model: one for all, or one for each with commas between."""
-    said = (text or "").split(",")
-    if len(said) not in (1, len(references)):
-        raise InvalidInput(
-            f"{len(said)} {what} were given for {len(references)} models. Give one for all, or "
-            f"one for each in their order, with commas between."
-        )
-    each = said if len(said) > 1 else said * len(references)
-    return [name.strip() or None for name in each]
+def _reads_otherwise(loading: Loading) -> bool:
+    said = (loading.representation, loading.precision, loading.forward, loading.head)
+    return any(one is not None for one in said)
 
 
 def load_model(
@@ -128,6 +152,8 @@ def load_model(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     head: str | None = None,
+    representation: str | None = None,
+    precision: str | None = None,
     pretrained: bool = True,
     download: bool = False,
     trust: bool = False,
@@ -143,6 +169,7 @@ def load_model(
       `torchvision:NAME` or `python:MODULE:FUNCTION`.
     - `architecture`, `classes`, `normalise`, `mean`, `std`: of a checkpoint file; see `Loading`.
     - `head`: the layer that makes the logits, of a network that has several heads.
+    - `representation`, `precision`: what is read, and in what is computed; see `Loading`.
     - `pretrained`: False takes random weights for `timm:` and `torchvision:` names.
     - `download`: whether published weights that are not on this machine may be fetched.
     - `trust`: read a file that holds more than tensors, in a separate process; it may run code.
@@ -158,6 +185,8 @@ def load_model(
         mean=None if mean is None else tuple(mean),
         std=None if std is None else tuple(std),
         head=head,
+        representation=representation,
+        precision=precision,
         has_random_weights=not pretrained,
         allows_download=download,
         is_trusted=trust,
@@ -211,7 +240,7 @@ def _what_it_may_be(given: str) -> str:
 
 def _check_normalisation(model: Model) -> None:
     n = n_channels(model.classifier)
-    if n != model.channels:
+    if model.reads_images and n != model.channels:
         raise InvalidInput(
             f"'{model.name}' reads {model.channels} channel(s), but its normalisation has {n}. "
             f"Choose another one with --normalise ({', '.join(NORMALISATIONS)}, a dataset, none), "
@@ -235,10 +264,13 @@ def _from_function(module: str, function: str, loading: Loading) -> Model:
             f"'{module}:{function}' returned {type(network).__name__}, but a model is a "
             f"torch.nn.Module that maps images (N, channels, H, W) to logits (N, C)."
         )
+    if loading.example is not None:
+        made = model_of(function, network, loading.example, loading)
+        return replace(made, reference=f"{module}:{function}")
     size = loading.image_size
     is_training = unwrapped(network).training
     network = usable(f"{module}:{function}", network)
-    if isinstance(network, Classifier):
+    if isinstance(network, Classifier) and not _reads_otherwise(loading):
         classifier, channels = network, n_channels(network)
         normalised = Normalised(*constants_of(network), "the function", is_known=True)
     else:
@@ -255,6 +287,7 @@ def _from_function(module: str, function: str, loading: Loading) -> Model:
         classifier=classifier,
         architecture=type(network).__name__,
         image_size=size,
+        crop=loading.crop or 1.0,
         channels=channels,
         note=normalised.note,
         normalised=normalised,
@@ -336,7 +369,7 @@ def _from_file(path: Path, loading: Loading, part: str | None) -> Model:
         ),
         architecture=record.name,
         image_size=size,
-        crop=crop,
+        crop=loading.crop or crop,
         channels=record.channels,
         note="; ".join(filter(None, [recognised, *loaded.steps, normalised.note])),
         normalised=normalised,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from samemind.networks.model import Model
 
 FILES, LIBRARIES, FUNCTIONS, OWN = "checkpoint files", "timm: and torchvision:", "python:", "own"
-ANY = (FILES, LIBRARIES, FUNCTIONS)
+ANY = (FILES, LIBRARIES, FUNCTIONS, OWN)
 TAKEN_BY = {
     "architecture": (FILES,),
     "classes": (FILES, FUNCTIONS),
