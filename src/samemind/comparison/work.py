@@ -247,7 +247,7 @@ class Work:
             "model": name,
             "architecture": self.place.models[name][0],
             "parameters": parameters,
-            "representation_size": side.representation.shape[1] if side.has_representation else 0,
+            "representation_size": side.n_units if side.has_representation else 0,
             "classes": side.n_classes if side.has_logits else None,
             "clean_accuracy": accuracy,
             "reference": reference,

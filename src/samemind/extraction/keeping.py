@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +25,10 @@ class Kept:
     The folder is gone when this is.
     """
 
-    def __init__(self, most_held: int = MOST_HELD) -> None:
-        self.most_held = most_held
+    def __init__(self, most_held: int | None = None) -> None:
+        self.most_held = MOST_HELD if most_held is None else most_held
         self.n_held = 0
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
         self._n_files = 0
 
     def array(self, n_rows: int, n_units: int, dtype: torch.dtype) -> np.ndarray:
@@ -37,9 +39,10 @@ class Kept:
             self.n_held += size
             return np.empty((n_rows, n_units), kind)
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="samemind-rows-")
+            self._folder = Path(tempfile.mkdtemp(prefix="samemind-rows-"))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._n_files += 1
-        path = Path(self._folder.name) / f"{self._n_files}.npy"
+        path = self._folder / f"{self._n_files}.npy"
         return np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=(n_rows, n_units))
 
     @property

@@ -18,7 +18,7 @@ from samemind.measures.intervals import (
 )
 from samemind.measures.promises import Calibrated, Floor, Invariance
 from samemind.measures.shuffling import paired_floor, sampled_rows
-from samemind.sides.pair import Pair, Side
+from samemind.sides.pair import Pair, Side, StreamedSide
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -450,6 +450,8 @@ class Measure:
         self.score(pair)
         # Closed forms are over all orders of the rows; groups stay together.
         is_grouped = pair.groups is not None
+        if is_grouped and isinstance(pair.b, StreamedSide):
+            return None  # what is read in chunks is not shuffled
         if self.closed_form_floor is not None and not is_grouped:
             floor = self.closed_form_floor(pair, **self.settings)
             if floor is not None:
