@@ -132,3 +132,11 @@ def test_a_table_for_inputs_without_names_is_refused(tmp_path) -> None:
     (tmp_path / "labels.csv").write_text("file,label\na.png,0\nb.png,1\n")
     with pytest.raises(InvalidInput, match="these inputs have no names"):
         open_images(str(tmp_path / "images.npy"), labels=str(tmp_path / "labels.csv"))
+
+
+def test_a_model_that_always_says_the_same_is_told() -> None:
+    constant = np.tile(np.eye(5)[2], (N, 1))
+    sides = [samemind.Side(logits=z, kind="logits") for z in (constant, GOOD[1])]
+    found = samemind.compare(sides, labels=LABELS, permutations=0, measures=["agreement"])
+    assert "model 0 says class 2 of every one of the inputs." in found.notes
+    assert not any("where chance gives" in note for note in found.notes)

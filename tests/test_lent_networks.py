@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 import samemind
+from samemind.architectures.base import ARCHITECTURES
 from samemind.errors import InvalidInput
 
 IMAGES = torch.rand(40, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -234,3 +235,66 @@ def test_more_inputs_than_there_are_is_told() -> None:
     found = compared(network(0), network(1), count=100)
     assert "100 inputs were asked for, and there are 40: all are used." in found.notes
     assert compared(network(0), network(1), count=40).notes == compared(*map(network, (0, 1))).notes
+
+
+class DropsAlways(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = network(0)
+
+    def forward(self, x):
+        return self.network(nn.functional.dropout(x, 0.5, training=True))
+
+
+def test_a_network_that_is_random_in_evaluation_mode_is_told() -> None:
+    found = compared(DropsAlways().eval(), network(1))
+    (note,) = (note for note in found.notes if "random in evaluation mode too" in note)
+    assert note.startswith("A: ")
+
+
+class Decides(nn.Module):
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.network = network(seed)
+
+    def forward(self, x):
+        return self.network(x).argmax(1)
+
+
+def test_networks_that_return_class_numbers_are_compared_as_the_message_says() -> None:
+    pair = [Decides(seed).eval() for seed in range(2)]
+    with pytest.raises(InvalidInput, match="kind='decisions'"):
+        compared(*pair)
+    said = [one(IMAGES) for one in pair]
+    sides = [samemind.Side(logits=one, kind="decisions") for one in said]
+    found = scores_of(samemind.compare(sides, permutations=0))
+    assert found["agreement"] == (said[0] == said[1]).double().mean().item()
+
+
+def test_layers_at_a_depth_that_there_is_not_are_refused() -> None:
+    for depth in (2.0, -0.5, float("nan")):
+        with pytest.raises(InvalidInput, match=r"between 0 .*and 1"):
+            compared(network(0), network(1), layers=[depth])
+
+
+def test_a_reference_that_is_given_twice_is_named_as_the_message_says() -> None:
+    name = "torchvision:squeezenet1_1"
+    with pytest.raises(InvalidInput, match="given twice") as told:
+        samemind.compare([name, name], IMAGES)
+    assert f"'before={name}'" in str(told.value)
+
+
+def test_names_that_there_are_not_are_answered_in_few_words() -> None:
+    looks = {
+        "measure": [lambda: compared(network(0), network(1), measures=["cka"]),
+                    lambda: samemind.measure("zzz")],
+        "architecture": [lambda: ARCHITECTURES["resnet"]],
+    }  # fmt: skip
+    for family, asked in looks.items():
+        for look in asked:
+            with pytest.raises(samemind.errors.UnknownName) as told:
+                look()
+            assert len(str(told.value)) < 700
+            assert f"samemind list {family}s" in str(told.value)
+    with pytest.raises(samemind.errors.UnknownName, match=r"among them .*debiased_linear_cka"):
+        samemind.measure("cka")

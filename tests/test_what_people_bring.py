@@ -211,3 +211,60 @@ def test_networks_in_any_precision_are_compared(dtype: torch.dtype) -> None:
     with torch.no_grad():
         read = [n[:2](images.to(dtype)).double().numpy() for n in pair]
     assert found == pytest.approx(cka(*read), abs=1e-9 if dtype == torch.float64 else 1e-5)
+
+
+SHARES = {
+    "percentages": lambda p: 100 * p,
+    "counts of votes": lambda p: np.random.default_rng(0).multinomial(50, p[0], len(p)),
+    "rounded to two digits": lambda p: np.round(p, 2),
+}
+
+
+@pytest.mark.parametrize("kind", SHARES)
+def test_shares_of_a_whole_are_not_taken_for_logits(kind: str) -> None:
+    chosen = samemind.measure("jensen_shannon_divergence")
+    p, q = (SHARES[kind](softmax(z)) for z in LOGITS)
+    with pytest.raises(InvalidInput, match="Divide each row by its sum") as told:
+        chosen(p, q)
+    assert "kind='probabilities'" in str(told.value)
+    p, q = (np.maximum(m, 1e-9) / np.maximum(m, 1e-9).sum(1, keepdims=True) for m in (p, q))
+    assert chosen(p, q, kind="probabilities") == pytest.approx(divergence(p, q), abs=1e-9)
+    # Logits that are not negative are logits, and so is what is said to be.
+    z = LOGITS[0] - LOGITS[0].min()
+    assert chosen(z, z) == 0
+    assert chosen(SHARES[kind](softmax(z)), SHARES[kind](softmax(z)), kind="logits") == 0
+
+
+@pytest.mark.parametrize("column", ["id", "Unnamed: 0", "label", "split"])
+def test_columns_beside_activations_are_refused_by_name(column: str) -> None:
+    table = pd.DataFrame(A).assign(**{column: range(N)})
+    with pytest.raises(InvalidInput, match="none of its values") as told:
+        samemind.measure("linear_cka")(table, B)
+    assert f"drop(columns=['{column}'])" in str(told.value)
+    left = table.drop(columns=[column])
+    assert samemind.measure("linear_cka")(left, B) == pytest.approx(cka(A, B), abs=1e-9)
+
+
+@pytest.mark.parametrize("scales", [(1e-150, 1e150), (1e150, 1e-150), (1e-150, 1e-150)])
+def test_scales_decide_nothing_whatever_is_computed_first(scales: tuple[float, float]) -> None:
+    found = compared(A * scales[0], B * scales[1]).scores.set_index("measure")
+    plain = compared(A, B).scores.set_index("measure")
+    assert found.loc["linear_cka", "score"] == pytest.approx(cka(A, B), abs=1e-9)
+    for column in ("score", "standard_error", "lower", "upper"):
+        np.testing.assert_allclose(
+            found[column].to_numpy(float), plain[column].to_numpy(float), atol=1e-9
+        )
+
+
+def test_several_labels_per_input_are_compared_one_at_a_time_as_the_message_says() -> None:
+    labels = RNG.integers(0, 2, (N, 5))
+    a, b = LOGITS
+    with pytest.raises(InvalidInput, match=r"Side\(logits=logits\[:, \[j\]\]"):
+        samemind.Side(logits=a, labels=labels)
+    for j in range(5):
+        sides = [samemind.Side(logits=z[:, [j]], labels=labels[:, j]) for z in (a, b)]
+        found = compared(*sides)
+        scores = found.scores.set_index("measure")["score"]
+        assert scores["agreement"] == pytest.approx(np.mean((a[:, j] > 0) == (b[:, j] > 0)))
+        right = np.mean((a[:, j] > 0) == labels[:, j])
+        assert found.models["clean_accuracy"][0] == pytest.approx(right, abs=1e-9)

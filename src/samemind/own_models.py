@@ -329,6 +329,12 @@ def _named(models: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
         )
     if isinstance(models, Mapping):
         return {str(name): f"{name}={m}" if isinstance(m, str) else m for name, m in models.items()}
+    twice = sorted({m for m in models if isinstance(m, str) and list(models).count(m) > 1})
+    if twice:
+        raise InvalidInput(
+            f"'{twice[0]}' was given twice. Name them yourself: ['before={twice[0]}', "
+            f"'after={twice[0]}'], or leave one out."
+        )
     return {m if isinstance(m, str) else f"model {i}": m for i, m in enumerate(models)}
 
 

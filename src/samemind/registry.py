@@ -17,6 +17,27 @@ def did_you_mean(name: str, known: list[str]) -> str:
     return f"Did you mean '{close[0]}'? " if close else ""
 
 
+LISTED = ("measure", "architecture", "dataset", "figure")
+"""Kinds of members that `samemind list` shows."""
+MOST_KNOWN = 400  # characters of a list of names in a message
+
+
+def known_names(name: str, known: Sequence[str], shows_all: str = "") -> str:
+    """'Known: …', with all names where they are few, else with those that are like `name`.
+
+    - `shows_all`: what shows all of them.
+    """
+    whole = ", ".join(known)
+    if len(whole) <= MOST_KNOWN:
+        return f"Known: {whole}."
+    plain = name.lower()
+    like = [one for one in known if plain and plain in one.lower()]
+    like += [one for one in get_close_matches(plain, known, n=8, cutoff=0.4) if one not in like]
+    shown = f", among them {', '.join(like[:8])}" if like else ""
+    said = f"; {shows_all} shows all" if shows_all else ""
+    return f"{len(known)} are known{shown}{said}."
+
+
 class Registry(Mapping[str, Member]):
     """The members of one family by name, in the order of their names.
 
@@ -59,8 +80,12 @@ class Registry(Mapping[str, Member]):
         known = sorted(self._members)
         raise UnknownName(
             f"No {self.kind} is called '{name}'. {did_you_mean(name, known)}"
-            f"Known: {', '.join(known)}."
+            f"{known_names(name, known, self._shows_all)}"
         )
+
+    @property
+    def _shows_all(self) -> str:
+        return f"`samemind list {self.kind}s`" if self.kind in LISTED else ""
 
     def __iter__(self) -> Iterator[str]:
         self._load()

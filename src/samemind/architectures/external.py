@@ -14,7 +14,7 @@ from samemind.architectures.base import ARCHITECTURES, Architecture
 from samemind.architectures.heads import find_head
 from samemind.errors import InvalidInput, UnknownName
 from samemind.lazy import torch
-from samemind.registry import did_you_mean
+from samemind.registry import did_you_mean, known_names
 
 if TYPE_CHECKING:
     from torch import nn
@@ -85,7 +85,7 @@ def from_torchvision_by_name(name: str) -> Architecture:
     if name not in known:
         raise UnknownName(
             f"torchvision has no classifier '{name}'. {did_you_mean(name, known)}"
-            f"Known: {', '.join(known)}."
+            f"{known_names(name, known, '`torchvision.models.list_models()`')}"
         )
     weights: Any = models.get_model_weights(name).DEFAULT  # pyright: ignore[reportAttributeAccessIssue]
     return _record(

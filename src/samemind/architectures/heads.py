@@ -66,9 +66,15 @@ def found_head(
     logits = logits_in(output)
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
         found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        how = "Wrap it in a module that returns the logits, alone or first"
+        if isinstance(logits, torch.Tensor) and logits.ndim == 1 and not logits.is_floating_point():
+            how = (
+                "Class numbers are decisions: let it return its logits, or compare "
+                "samemind.Side(logits=class_numbers, kind='decisions')"
+            )
         raise InvalidInput(
             f"A classifier returns logits of shape (N, C), but {type(network).__name__} returned "
-            f"{found}. Wrap it in a module that returns the logits, alone or first."
+            f"{found}. {how}."
         )
     refuse_nan(network, logits)
     for name, found in reversed(outputs_of.items()):

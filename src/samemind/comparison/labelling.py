@@ -23,7 +23,7 @@ class _AtChance(NamedTuple):
 
 
 def told_of_labels(sides: Mapping[str, Side]) -> Iterator[str]:
-    """Notes on models that are right no more often than labels at random would have it.
+    """Notes on models that say the same of every input, or are right no more often than chance.
 
     Chance is what a model would get with the same predictions and the same labels in another
     order. A model that would be right far more often under other numbers of the classes was
@@ -31,6 +31,9 @@ def told_of_labels(sides: Mapping[str, Side]) -> Iterator[str]:
 
     **Cost:** O(N + C³) per model.
     """
+    for name, side in sides.items():
+        if side.has_logits and side.n_inputs >= LEAST and len(side.predictions.unique()) == 1:
+            yield f"{name} says class {int(side.predictions[0])} of every one of the inputs."
     found = {name: held for name, side in sides.items() if (held := _at_chance(side))}
     for is_renumbered in (True, False):
         names = [n for n, h in found.items() if _is_renumbered(h) == is_renumbered]
@@ -59,6 +62,8 @@ def _at_chance(side: Side) -> _AtChance | None:
     if not (side.has_logits and side.has_labels) or side.n_inputs < LEAST:
         return None
     said, labels = side.predictions.cpu().numpy(), side.labels.cpu().numpy()
+    if len(set(said.tolist())) == 1:  # right as often in any order
+        return None
     n, n_classes = len(said), int(max(said.max(), labels.max())) + 1
     table = np.zeros((n_classes, n_classes))
     np.add.at(table, (labels, said), 1)

@@ -9,7 +9,7 @@ from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
 from samemind.inversion import Inputs, load_inputs
 from samemind.lazy import torch
-from samemind.registry import did_you_mean
+from samemind.registry import did_you_mean, known_names
 from samemind.store.artifacts import Recipe, Store
 from samemind.training import Checkpoint, load_checkpoint
 
@@ -89,7 +89,7 @@ def asked_layers(
     if not found:
         raise InvalidInput(
             f"{type(network).__name__} has none of the layers {', '.join(map(str, asked))}. "
-            f"{did_you_mean(str(asked[0]), known)}Known: {', '.join(known)}."
+            f"{did_you_mean(str(asked[0]), known)}{known_names(str(asked[0]), known)}"
         )
     return found
 

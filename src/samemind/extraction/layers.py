@@ -51,7 +51,15 @@ def at_depths(names: Sequence[str], depths: Sequence[float]) -> list[str]:
 
     >>> at_depths(["stem", "one", "two", "three", "head"], [0.25, 1])
     ['one', 'head']
+
+    **Raises:** `InvalidInput` for a depth that is not between 0 and 1.
     """
+    for depth in depths:
+        if not 0 <= depth <= 1:
+            raise InvalidInput(
+                f"A depth lies between 0 (the first layer) and 1 (the last), but {depth:g} was "
+                f"given. Give such a number, or the name of a layer."
+            )
     return [names[round(depth * (len(names) - 1))] for depth in depths]
 
 

@@ -9,7 +9,7 @@ from samemind.errors import UnknownName
 from samemind.measures.base import MEASURES
 from samemind.measures.mechanism import MECHANISM_MEASURES
 from samemind.measures.of_sets import SET_MEASURES
-from samemind.registry import Registry, did_you_mean
+from samemind.registry import Registry, did_you_mean, known_names
 
 Kind = Literal["pair", "set", "mechanism"]
 
@@ -35,7 +35,8 @@ def kind_of(name: str) -> Kind:
             return kind
     known = [member for registry in KINDS.values() for member in registry]
     raise UnknownName(
-        f"No measure is called '{name}'. {did_you_mean(name, known)}Known: {', '.join(known)}."
+        f"No measure is called '{name}'. {did_you_mean(name, known)}"
+        f"{known_names(name, known, '`samemind list measures`')}"
     )
 
 

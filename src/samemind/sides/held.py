@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+NO_UNITS = (
+    *("id", "ids", "idx", "index", "unnamed: 0", "level_0", "file", "filename", "path"),
+    *("label", "labels", "target", "targets", "class", "split", "fold"),
+)
+"""What columns beside activations are called in tables."""
+
+
 def as_tensor(given: Any, what: str) -> Tensor:
     """What holds numbers, as a dense tensor on its own device, sharing memory where it can.
 
@@ -67,6 +74,8 @@ def _stacked(tensors: list[Tensor], what: str) -> Tensor:
 
 
 def _unequal(what: str, found: str) -> InvalidInput:
+    if what == "images":
+        return InvalidInput(f"The images differ in size ({found}). Bring them to one size.")
     return InvalidInput(
         f"What was given as {what} has rows of unequal length ({found}). Average or pad them, so "
         f"that every input has as many values."
@@ -83,6 +92,12 @@ def _of_table(values: Any, what: str) -> Any:
             raise InvalidInput(
                 f"As {what}, a table was given with columns that hold no numbers ({shown}). Leave "
                 f"them out: `table.select_dtypes('number')`."
+            )
+        beside = [str(name) for name in kinds.index if str(name).lower() in NO_UNITS]
+        if beside and len(beside) < len(kinds):
+            raise InvalidInput(
+                f"As {what}, a table was given with columns that are none of its values "
+                f"({', '.join(beside)}). Leave them out: `table.drop(columns={beside})`."
             )
     found = values.to_numpy()
     if found.dtype == object:  # pandas' own types of numbers that may be missing

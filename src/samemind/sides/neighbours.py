@@ -80,12 +80,14 @@ def nearest(
     """The neighbour sets for each of the ascending counts k, by cosine, each input left out.
 
     **Returns:** the sets in the order of the counts; and, because the cosines are at hand, the
-    squared norm of each row of the Gram matrix of the centred rows, `(N,)` in float64.
+    squared norm of each row of the Gram matrix of the centred rows scaled to norm one, `(N,)` in
+    float64.
 
     **Cost:** O(N² D) for all k together; N² numbers up to 16,384 inputs, 500 N beyond.
     """
     n = len(rows.values)
-    weights = rows.lengths.square()
+    # Of the whole, so that its fourth power is in range whatever the scale; NaN if constant.
+    weights = (rows.lengths / torch.linalg.vector_norm(rows.lengths)).square()
     gram_squares = torch.empty_like(weights)
     is_listed = rows.values.device.type != "cpu" or n >= LISTED_FROM
     found: list[list[_Found]] = [[] for _ in counts]

@@ -22,6 +22,11 @@ SUM = 2e-3
 #: The same where nobody said that they are probabilities, and they are not in half precision.
 SUM_UNSAID = 1e-4
 
+#: How far rounding to two digits takes the sums of probabilities from 1.
+ROUNDED = 0.05
+#: Of fewer inputs, the rows of logits may add up to the same by accident.
+LEAST_SHARES = 4
+
 ONE_LOGIT = "one logit per input: a binary classifier, decided at 0, taken as two classes"
 ONE_PROBABILITY = "one probability per input: a binary classifier, decided at 0.5, as two classes"
 SEEN_TO_BE_PROBABILITIES = (
@@ -64,6 +69,8 @@ def read_predictions(values: Any, kind: str | None) -> Predictions:
         if bool(((logits == 0) | (logits == 1)).all()):
             return Predictions(logits, None, ONE_HOT)
         return Predictions(logits.log(), None, SEEN_TO_BE_PROBABILITIES)
+    if kind is None:
+        _refuse_shares(logits)
     if logits.shape[1] == 1:
         return Predictions(torch.cat([torch.zeros_like(logits), logits], dim=1), None, ONE_LOGIT)
     return Predictions(logits, None)
@@ -76,6 +83,27 @@ def are_probabilities(rows: Tensor, within: float = SUM) -> bool:
     return bool(((rows.double().sum(1) - 1).abs() <= within).all())
 
 
+def _refuse_shares(rows: Tensor) -> None:
+    """Raises `InvalidInput` for rows that are shares of a whole by the look of them.
+
+    Probabilities that were rounded, percentages and counts of votes: not negative, and every row
+    adds up to the same number. Logits do not, but by an accident that grows rare with N.
+    """
+    if rows.shape[1] < 2 or len(rows) < LEAST_SHARES or not bool((rows >= 0).all()):
+        return
+    sums = rows.double().sum(1)
+    low, high = float(sums.min()), float(sums.max())
+    is_rounded = abs(low - 1) <= ROUNDED and abs(high - 1) <= ROUNDED and bool((rows <= 1).all())
+    if not is_rounded and not (low > 1.5 and high - low <= SUM_UNSAID * high):
+        return
+    one = float(sums.mean())
+    what = "1, nearly: probabilities that were rounded" if is_rounded else f"{one:g}: shares of it"
+    raise InvalidInput(
+        f"The logits are not negative and every row adds up to {what}, by the look of them. Divide "
+        f"each row by its sum and say kind='probabilities'; if they are logits, kind='logits'."
+    )
+
+
 def _of_probabilities(rows: Tensor) -> Predictions:
     if rows.shape[1] == 1 and bool(((rows >= 0) & (rows <= 1)).all()):
         return Predictions(torch.cat([1 - rows, rows], dim=1).log(), None, ONE_PROBABILITY)
@@ -85,7 +113,8 @@ def _of_probabilities(rows: Tensor) -> Predictions:
         raise InvalidInput(
             f"Probabilities lie in [0, 1] and each row adds up to 1, but these go from {low:.4g} "
             f"to {high:.4g}, with sums from {float(sums.min()):.4g} to {float(sums.max()):.4g}. "
-            f"Give the logits instead; of several labels per input, compare each as (N, 1)."
+            f"Give the logits instead, or divide each row by its sum; of several labels per input, "
+            f"compare each as (N, 1)."
         )
     return Predictions(rows.log(), None, "probabilities, as given")
 

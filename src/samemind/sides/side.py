@@ -204,7 +204,7 @@ class Side(Given):
         for found in sets:
             root._parts[f"neighbours@{found.k}"] = found
         # The Gram matrix was at hand: its norm comes with it.
-        root.once("gram_row_squares", lambda: gram_squares / root.norm**4)
+        root.once("gram_row_squares", lambda: gram_squares)
 
     def neighbours(self, k: int) -> NeighbourSets:
         """The k nearest other inputs of each input, by cosine on centred columns."""
