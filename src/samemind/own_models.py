@@ -38,7 +38,7 @@ from samemind.inputs.images import (
     refuse_no_pixels,
     sampled,
 )
-from samemind.inputs.labels import read_labels
+from samemind.inputs.labels import named_labels, read_labels
 from samemind.inputs.tensors import Tensors, given_inputs
 from samemind.inputs.texts import is_texts, texts_of
 from samemind.lazy import np, pd, torch
@@ -438,7 +438,10 @@ def look_in_turn(
 
     **Raises:** as `compare`.
     """
-    classes = read_labels(Path(labels)) if isinstance(labels, (str, Path)) else labels
+    classes: Array | None = None if isinstance(labels, (str, Path)) else labels
+    # A table of names and labels is of pictures, and joined where these are opened.
+    if isinstance(labels, (str, Path)) and named_labels(Path(labels)) is None:
+        classes = read_labels(Path(labels))
     if inputs is None and all(isinstance(m, str) for m in named.values()):
         given = [f"{name}={reference}" for name, reference in named.items()]
         arrays = read_activations(given, kind=asked.kind)
@@ -452,14 +455,14 @@ def look_in_turn(
         referred = f"{name}={one}" if isinstance(one, str) else one
         (opened,) = _opened({name: referred}, images, its.get(name, loading)).values()
         if not isinstance(opened, Model):
-            seen.sides[name] = _as_side(opened, classes, asked.kind)
+            with of_model(name):
+                seen.sides[name] = _as_side(opened, classes, asked.kind)
             continue
         assert images is not None
         seen.sides.update(look([opened], images, execution, watch))
         seen.known[name] = (opened.reference, opened.architecture, opened.n_parameters)
         seen.readings.append(opened.reading)
-        if opened.note:
-            seen.notes.append(f"{name}: {opened.note}.")
+        seen.notes.extend(told_of([opened]))
     return seen
 
 
