@@ -16,7 +16,7 @@ from samemind.arrays import Array
 from samemind.comparison.fidelity import Fidelity, fidelity_of
 from samemind.comparison.flips import name_in, thumbnails
 from samemind.comparison.labelling import told_of_labels
-from samemind.comparison.layer_maps import layer_map
+from samemind.comparison.layer_maps import Layers, layer_map
 from samemind.comparison.texts import compare_texts
 from samemind.comparison.work import Asked, Work
 from samemind.errors import InvalidInput
@@ -605,10 +605,14 @@ def _layers(
     )
     how = "averaged over space" if asked.pooling == "mean" else "flattened"
     work.notes.append(f"Layers: {asked.layer_measure}, activations {how}.")
+    layers = {name: Layers.of(found) for name, found in outputs.items()}
     maps = [
-        layer_map(outputs[a], outputs[b], asked.layer_measure).assign(model_a=a, model_b=b)
+        layer_map(
+            layers[a], layers[b], asked.layer_measure,
+            errors=asked.errors, permutations=asked.permutations, random_seed=asked.random_seed,
+        ).assign(model_a=a, model_b=b)
         for a, b in combinations(outputs, 2)
-    ]
+    ]  # fmt: skip
     return pd.concat(maps, ignore_index=True)
 
 

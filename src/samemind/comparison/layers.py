@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from samemind.architectures.base import ARCHITECTURES
-from samemind.comparison.layer_maps import layer_map
+from samemind.comparison.layer_maps import Layers, layer_map
 from samemind.comparison.pairs import SCORES_FILE, score_measures
 from samemind.comparison.table import place_of, tidy
 from samemind.errors import InvalidInput
@@ -163,11 +163,11 @@ def _pairs(
         return asked, {n: Side(representation=rows, labels=labels) for n, rows in held.items()}
 
     place = place_of(recipe, inputs, [a.checkpoint for a in of.values()], len(labels))
-    asked_a, sides_a, opened = [], {}, None
+    asked_a, sides_a, layers_a, opened = [], {}, Layers({}), None
     for a, b in place.pairs():
         if a != opened:
             asked_a, sides_a = sides(a)
-            opened = a
+            layers_a, opened = Layers(sides_a), a
         asked_b, sides_b = sides(b)
         alike = corresponding(asked_a, asked_b, by_place=of[a].layers != of[b].layers)
         scored = [
@@ -184,5 +184,12 @@ def _pairs(
             )
         ]
         where = place.placed([{"model_a": a, "model_b": b}])[0]
-        table = layer_map(sides_a, sides_b, recipe.layer_measure).assign(**where)
+        table = layer_map(
+            layers_a,
+            sides_b,
+            recipe.layer_measure,
+            errors=recipe.errors,
+            permutations=recipe.permutations,
+            random_seed=recipe.random_seed,
+        ).assign(**where)
         yield table, place.placed(scored)

@@ -285,7 +285,14 @@ def _layer_maps(
             for name, of_model in layers.items()
         }
         for a, b in combinations(layers, 2):
-            found = layer_map(sides[a], sides[b], asked.layer_measure)
+            found = layer_map(
+                sides[a],
+                sides[b],
+                asked.layer_measure,
+                errors=asked.errors,
+                permutations=asked.permutations,
+                random_seed=asked.random_seed,
+            )
             maps.append(
                 found.assign(
                     model_a=a,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from samemind.figures.base import Results, figure
 from samemind.figures.style import measure_label, new_figure, place_label
 from samemind.lazy import np, pd
+from samemind.statistics.verdict import ALPHA
 
 if TYPE_CHECKING:
     import matplotlib.figure
+    from matplotlib.axes import Axes
 
 MOST_TICKS = 30
+WITHIN_FLOOR = (0.82, 0.82, 0.82, 0.9)
 MOST_PAIRS = 6
 
 
@@ -19,8 +23,10 @@ MOST_PAIRS = 6
     "layer_map",
     "Similarity layer by layer",
     shows="Every layer of one model (rows) with every layer of another (columns), a panel per pair "
-    "of models; inputs enter at the top left. In a study: natural inputs, three pairs each at the "
-    "lowest and the highest ε.",
+    "of models; inputs enter at the top left. Grey: not beyond what 5 % of shuffled inputs reach "
+    "in that cell. A dot: known to be the best of its row, beyond chance and told apart from every "
+    "other cell of it; a row without one has ties. In a study: natural inputs, three pairs each at "
+    "the lowest and the highest ε.",
     needs=("layers",),
 )
 def layer_map(results: Results) -> matplotlib.figure.Figure:
@@ -41,6 +47,7 @@ def layer_map(results: Results) -> matplotlib.figure.Figure:
         picture = axis.imshow(
             matrix, vmin=min(0, scores.min()), vmax=max(1, scores.max()), cmap="cividis"
         )
+        _mark(axis, part, layers_a, layers_b)
         if "epsilon" in part:
             place = f"{place_label(*places)}, " if places and results.has_named_places else ""
             axis.set_title(f"{place}ε = {part['epsilon'].iloc[0]:g}")
@@ -83,5 +90,28 @@ def _keys(layers: pd.DataFrame) -> list[str]:
 def _matrix(part: pd.DataFrame) -> tuple[np.ndarray, list[str], list[str]]:
     layers_a = list(dict.fromkeys(part["layer_a"]))
     layers_b = list(dict.fromkeys(part["layer_b"]))
-    wide = part.pivot(index="layer_a", columns="layer_b", values="score")
-    return wide.loc[layers_a, layers_b].to_numpy(), layers_a, layers_b
+    return _wide(part, "score", layers_a, layers_b), layers_a, layers_b
+
+
+def _wide(
+    part: pd.DataFrame, column: str, layers_a: Sequence[str], layers_b: Sequence[str]
+) -> np.ndarray:
+    wide = part.pivot(index="layer_a", columns="layer_b", values=column)
+    return wide.loc[list(layers_a), list(layers_b)].to_numpy()
+
+
+def _mark(axis: Axes, part: pd.DataFrame, layers_a: Sequence[str], layers_b: Sequence[str]) -> None:
+    """Greys what is within the floor, and puts a dot on the best of a row where it is known.
+
+    Results from before maps had floors have neither.
+    """
+    if "p_value" not in part:
+        return
+    grey = np.zeros((len(layers_a), len(layers_b), 4))
+    grey[_wide(part, "p_value", layers_a, layers_b) >= ALPHA] = WITHIN_FLOOR
+    axis.imshow(grey)
+    best = np.argwhere(_wide(part, "is_best", layers_a, layers_b).astype(bool))
+    if len(best):
+        axis.scatter(
+            best[:, 1], best[:, 0], s=9, facecolor="white", edgecolor="black", linewidth=0.4
+        )

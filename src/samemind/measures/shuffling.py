@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from math import lgamma, pi, sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from samemind.lazy import np, torch
-from samemind.measures.promises import NEARLY_NORMAL, Floor
+from samemind.measures.promises import NEARLY_NORMAL, SMALLEST_CHANCE, Floor
 from samemind.sides import preprocessing
 from samemind.sides.pair import Pair, Side
 
@@ -98,12 +98,65 @@ def _tail_share(a: Side, b: Side) -> float:
     n, tails = a.n_inputs, []
     for side in (a, b):
         gram = float(side.gram_norm_squared)
-        dimension = 1 / gram
         fourth = float(side.unit_row_squares.square().sum()) / gram
-        spread = (n - 3) * (n - 1 - dimension)
-        tail = (n - 1) * (n * (n + 1) * fourth - (n - 1) * (dimension + 2))
-        tails.append(tail / spread if spread else 0.0)
+        spread = (n - 3) * (n - 1 - 1 / gram)
+        tails.append(_tail(n, 1 / gram, fourth) / spread if spread else 0.0)
     return (n - 3) / (2 * n * (n - 1)) * tails[0] * tails[1]
+
+
+def _tail(n: int, dimension: Any, fourth: Any) -> Any:
+    return (n - 1) * (n * (n + 1) * fourth - (n - 1) * (dimension + 2))
+
+
+def floors_of_alignments(
+    n: int, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], *, is_debiased: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Mean, deviation and skewness of shuffled linear CKA for all pairs of layers, and the tails.
+
+    What `alignment_floor` has for one pair: the last is the share that rows of large norm add.
+
+    **Arguments:** `n` inputs; of both networks the effective dimension of each layer, and the sum
+    of its fourth row norms over ‖K‖², `(L,)`.
+
+    **Returns:** four matrices `(L, L')`.
+    """
+    (d, fourth), (other_d, other_fourth) = first, second
+    tails = [
+        _tail(n, dimension, power) / ((n - 3) * (n - 1 - dimension))
+        for dimension, power in ((d, fourth), (other_d, other_fourth))
+    ]
+    tail = (n - 3) / (2 * n * (n - 1)) * tails[0][:, None] * tails[1]
+    mean = (d[:, None] * other_d).sqrt() / (n - 1)
+    variance = 2 * (n - 1 - d[:, None]) * (n - 1 - other_d) * (1 + tail)
+    deviation = (variance.clamp_min(0) / ((n + 1) * (n - 1) ** 2 * (n - 2))).sqrt()
+    skewness = 2 * deviation / mean
+    if is_debiased:
+        whole = torch.isfinite(mean)
+        mean = torch.where(whole, 0.0, torch.nan)
+        deviation = torch.where(whole, sqrt(2 / (n * (n - 3))), torch.nan)
+    return mean, deviation, skewness, tail
+
+
+def gamma_p95(mean: np.ndarray, deviation: np.ndarray, skewness: np.ndarray) -> np.ndarray:
+    """The 95th percentile of shifted gamma distributions with these moments, elementwise."""
+    from scipy.special import gammaincinv
+
+    skewness = np.maximum(skewness, NEARLY_NORMAL)
+    shape = 4 / skewness**2
+    return mean + deviation * (gammaincinv(shape, 0.95) - shape) * skewness / 2
+
+
+def gamma_chance(
+    scores: np.ndarray, mean: np.ndarray, deviation: np.ndarray, skewness: np.ndarray
+) -> np.ndarray:
+    """The chance of at least these scores; see `Floor.chance_beyond`."""
+    from scipy.special import gammaincc
+
+    skewness = np.maximum(skewness, NEARLY_NORMAL)
+    shape = 4 / skewness**2
+    reach = (scores - mean) / deviation
+    chance = gammaincc(shape, np.maximum(shape + 2 * reach / skewness, 0.0))
+    return np.maximum(chance, SMALLEST_CHANCE)
 
 
 def linear_statistic_variance(centred_squares: float, n_inputs: int) -> float:

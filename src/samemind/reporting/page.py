@@ -34,7 +34,7 @@ HERE = Path(__file__).parent
 MOST_PICTURE_CHARACTERS = 4_000_000  # of 15 MB, with as much for images, the rest for numbers
 SMALLEST_PICTURE = 10_000
 # Tables that open on demand.
-FOLDED = ("ranking", "sets", "layers", "flips-by-class", "flips", "driving-texts")
+FOLDED = (*("ranking", "layer-maps", "sets", "layers", "flips-by-class", "flips", "driving-texts"),)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 from samemind.figures.base import Results, weak_note
 from samemind.figures.evidence import trend_table
 from samemind.lazy import pd
+from samemind.reporting.layer_maps import summary_of
 from samemind.reporting.ranking import ranking
 
 
@@ -57,6 +58,7 @@ def tables_of(results: Results) -> list[Table]:
         fidelity_layers(results),
         readings(results),
         *differences(results),
+        layer_maps(results),
     ]
     found += flips(results)
     found += along_a_training(results)
@@ -314,6 +316,23 @@ def differences(results: Results) -> list[Table]:
             digits | {"p_value": "p", "p_holm": "p"},
         ),
     ]
+
+
+def layer_maps(results: Results) -> Table:
+    """Every map of layers in a row: what is most alike, and whether that is beyond chance."""
+    has_any = results.layers is not None and len(results.layers)
+    digits = dict.fromkeys(["score", "standard error", "floor 95 %", "path"], ".4f")
+    return Table(
+        "layer-maps",
+        "Layer by layer",
+        "The most alike layers of each pair of models. p in map: the chance of a score as good "
+        "anywhere in the map, under one order of the inputs that all cells share. Rows with a "
+        "known best: beyond chance in their row, and told apart from every other cell of it. "
+        "Path: the mean score along the best path from the first layers to the last ones, and "
+        "its chance.",
+        summary_of(results.layers) if has_any else pd.DataFrame(),
+        digits | {"p in map": "p", "p of path": "p"},
+    )
 
 
 def readings(results: Results) -> Table:

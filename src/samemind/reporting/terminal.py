@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from samemind.lazy import pd
 from samemind.measures.kinds import of_kind
 from samemind.printing import Terminal
 from samemind.reporting.along import show_along
+from samemind.reporting.layer_maps import Map, maps_of, summary_of
 from samemind.reporting.ranking import ranking
 from samemind.statistics.bounds import agreement_bounds
 from samemind.statistics.swaps import LOST, POWER, WON
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 #: Up to so many pairs, each measure of each pair has its own line with error and floor.
 FEW_PAIRS = 3
 CLASSES_SHOWN = 8
+#: Maps of layers up to this size are printed whole.
+MOST_COLUMNS, MOST_ROWS = 10, 24
 FLIPS_SHOWN = 5  # per direction
 
 
@@ -74,7 +78,7 @@ def show(found: Comparison, console: Console, *, tolerance: float) -> None:
         console.print(_next_tokens(found.next_tokens))
     if found.layers is not None:
         console.print()
-        console.print(_layers(found.layers))
+        _show_layers(found.layers, console)
     for one in found.fidelities:
         _show_fidelity(one, console)
     for replacement in found.replacements:
@@ -246,17 +250,49 @@ def _next_tokens(said: pd.DataFrame) -> Table:
     return table
 
 
-def _layers(layers: pd.DataFrame) -> Table:
-    table = _table("pair", "layers", "most alike", "score", left=3)
-    keys = ["model_a", "model_b", *(["reading"] if "reading" in layers else [])]
-    for key, part in layers.groupby(keys, sort=False):
-        a, b, *reading = map(str, key)  # pyright: ignore[reportArgumentType]
-        best = part.iloc[int(part["score"].argmax())]
-        size = f"{part['layer_a'].nunique()} × {part['layer_b'].nunique()}"
-        pair = f"{best['layer_a']} – {best['layer_b']}"
-        read_as = f", read as {reading[0]}" if reading else ""
-        table.add_row(f"{a} – {b}{read_as}", size, pair, _number(best["score"]))
-    return table
+def _show_layers(layers: pd.DataFrame, console: Console) -> None:
+    """A line per map, and of few and small ones the map itself."""
+    found = summary_of(layers)
+    has_chance = "p in map" in found and bool(found["p in map"].notna().any())
+    heads = ["pair", "layers", "most alike", "score"]
+    heads += ["± s.e.", "p in map", "path", "p"] if has_chance else []
+    table = _table(*heads, left=3)
+    for row in found.to_dict("records"):
+        of = f", {row['of']}" if "of" in row else ""
+        cells = [f"{row['pair']}{of}", row["layers"], row["most alike"], _number(row["score"])]
+        if has_chance:
+            cells += [
+                _number(row["standard error"]), _number(row["p in map"], ".3f"),
+                _number(row["path"]), _number(row["p of path"], ".3f"),
+            ]  # fmt: skip
+        table.add_row(*cells)
+    console.print(table)
+    if not has_chance:
+        return
+    if len(found) > FEW_PAIRS:
+        return
+    for one in maps_of(layers):
+        if len(one.columns) <= MOST_COLUMNS and len(one.rows) <= MOST_ROWS:
+            _show_map(one, console)
+
+
+def _show_map(one: Map, console: Console) -> None:
+    a, b = one.place[-2:]
+    console.print(
+        f"\n{a} (rows) and {b} (columns): dim within the floor, * known to be the best of its row, "
+        "~ not told apart from the best"
+    )
+    names = ", ".join(f"{i} {name}" for i, name in enumerate(one.columns, 1))
+    console.print(f"columns: {names}", style="dim")
+    table = _table("", *(str(i) for i in range(1, len(one.columns) + 1)))
+    for i, row in enumerate(one.rows):
+        cells = []
+        for j, score in enumerate(one.scores[i]):
+            mark = "*" if one.is_best[i, j] else "~" if one.is_tied[i, j] else " "
+            style = "dim" if one.is_chance[i, j] else "bold" if one.is_best[i, j] else ""
+            cells.append(Text(f"{_number(score, '.2f')}{mark}", style=style))
+        table.add_row(row, *cells)
+    console.print(table)
 
 
 def _show_fidelity(found: Fidelity, console: Console) -> None:
