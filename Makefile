@@ -9,13 +9,15 @@ export OMP_NUM_THREADS ?= 1
 # Compiling all that PyTorch brings may wait a minute for a busy disk; that is no failure.
 export UV_COMPILE_BYTECODE_TIMEOUT ?= 900
 
-.PHONY: help setup demo test test-all test-browser torture bench-scale check check-statistics bench bench-starting bench-doors bench-measures bench-training bench-inversion finding docs tables clean
+.PHONY: help setup demo test test-all test-browser torture overload mutants bench-scale check check-statistics bench bench-starting bench-doors bench-measures bench-training bench-inversion finding docs tables clean
 
 help:
 	@echo "make demo    run a complete study on real images and name the report (installs first)"
 	@echo "make test    the fast tests (installs first); make test-all: every test this machine can run"
 	@echo "make test-browser  the page in a real headless Chromium"
 	@echo "make torture kill a study 130 times, fill its disk, damage its store, give it company"
+	@echo "make overload  what a busy machine does, at full size: an hour on two cores"
+	@echo "make mutants   small wrong changes of important functions: which does no test notice?"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make check-statistics  errors, intervals and floors by simulation, into docs/coverage.md"
 	@echo "make bench   every claim of speed, as a ratio measured in one run"
@@ -61,6 +63,13 @@ torture: $(DEV)
 	$(BIN)/python tests/torture.py --kills 100
 	$(BIN)/python tests/torture.py --kills 30 --signal TERM
 	$(BIN)/pytest tests/test_faults.py -m "not cluster" -k "not a_hundred and not thirty"
+
+overload: $(DEV)
+	SAMEMIND_LOAD=full $(BIN)/pytest -m slow tests/test_under_load.py
+
+# A second of CPU time for each mutant, and the tests of each subject once.
+mutants: $(DEV)
+	$(BIN)/python tests/mutants.py --each $(or $(EACH),50)
 
 check: $(DEV)
 	$(BIN)/ruff format --check .

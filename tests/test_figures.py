@@ -63,6 +63,7 @@ def test_every_figure_can_be_drawn_from_a_study_that_has_everything(name, full):
     drawing = member(results)
     drawing.canvas.draw()
     assert drawing.axes
+    assert "weak" not in drawing.get_suptitle()
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +107,7 @@ def texts_of(drawing):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(FIGURES) - {"contributions", "gallery", "layer_map"}))
 def test_nothing_written_is_cut_off_or_covers_another_text(name, as_in_the_paper):
     member, results = FIGURES[name], as_in_the_paper
@@ -151,12 +153,14 @@ def test_box_plots_of_several_groups_name_epsilon(as_in_the_paper):
         assert sum(text == "ε" for text, _ in texts_of(drawing)) == len(drawing.axes)
 
 
+@pytest.mark.slow
 def test_the_figure_out_of_distribution_has_each_dataset_beside_its_foreign_inputs(as_in_the_paper):
     drawing = FIGURES["out_of_distribution"](as_in_the_paper)
     groups = [text.get_text() for text in drawing.axes[0].texts if len(text.get_text()) > 1]
     assert groups == ["imagenet1k", "imagenet1k\non sat6-224", "cifar10", "cifar10\non sat6-32"]
 
 
+@pytest.mark.slow
 def test_every_dataset_has_its_own_heat_maps_and_maps(as_in_the_paper):
     places = {
         (entry.name, entry.variant)
@@ -176,16 +180,22 @@ def written(drawing) -> str:
 NAMED = sorted(set(FIGURES) - {"layer_map"})
 
 
-@pytest.mark.parametrize("name", NAMED)
-def test_a_figure_of_several_studies_names_the_dataset_where_one_is_left(name):
+@pytest.fixture(scope="module")
+def of_several():
+    """A study with its foreign inputs, and with a part of its dataset."""
     small = {"architectures": ("residual", "dense", "vgg"), "epsilons": (0.0, 1.0)}
     measures = ("agreement", "linear_cka", *K_SETTINGS)
     own = simulated(name="own", measures=measures, has_extras=True, **small)
     own = replace(own, gallery=[replace(item, dataset="digits") for item in own.gallery])
     away = simulated(name="away", measures=measures, inputs_dataset="sat6-8", **small)
-    both = together([own, replace(away, gallery=[])])
     part = simulated(name="part", dataset="digits50", measures=measures, **small)
-    results = together([own, part]) if name == "dataset_size" else both
+    return together([own, replace(away, gallery=[])]), together([own, part])
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_figure_of_several_studies_names_the_dataset_where_one_is_left(name, of_several):
+    both, with_part = of_several
+    results = with_part if name == "dataset_size" else both
     if FIGURES[name].per_measure == "only":
         results = results.only(measure="linear_cka")
     assert "digits" in written(FIGURES[name](results))
@@ -311,7 +321,6 @@ def test_every_figure_names_the_weak_models_that_it_includes(name, full):
     weak = str(results.scores["model_a"].iloc[0])
     title = FIGURES[name](with_a_weak_model(results, weak)).get_suptitle().replace("\n", " ")
     assert f"Includes weak models (clean accuracy below 28 %): {weak}" in title
-    assert "weak" not in FIGURES[name](results).get_suptitle()
 
 
 def test_heat_maps_and_maps_mark_weak_models_at_their_epsilon():
