@@ -378,13 +378,12 @@ def _opened(
         return dict(named)
     looked = {name: given for name, given in named.items() if is_network(given)}
     found: dict[str, Any] = {}
-    first = _first(images)
     for (name, given), its in zip(looked.items(), each(loading, _called(looked)), strict=True):
         with failing_as(_called([name])[0], "on the first inputs"):
             if isinstance(given, str):
                 found[name] = open_model(given, its)
             else:
-                found[name] = model_of(name, given, first, its)
+                found[name] = model_of(name, given, _first(images, its.image_size), its)
     opened = {name: found.get(name, given) for name, given in named.items()}
     names = [one.name if isinstance(one, Model) else name for name, one in opened.items()]
     check_names(names)
@@ -396,12 +395,12 @@ def _called(names: Iterable[str]) -> list[str]:
     return [name.rpartition("=")[0] or name for name in names]
 
 
-def _first(images: Images) -> Any:
-    """The first two inputs, as a network of one's own is given them."""
+def _first(images: Images, size: int | None) -> Any:
+    """The first two inputs, as a network of one's own is given them; pictures of that size."""
     if isinstance(images, Tensors):
         return images.read(range(min(2, len(images))))
     if images.is_folder:
-        return images.read([0], size=224, crop=1.0, channels=3)
+        return images.read([0], size=size or 224, crop=1.0, channels=3)
     return torch.as_tensor(images.source.read(images.indices[:2]))  # pyright: ignore[reportAttributeAccessIssue]
 
 
