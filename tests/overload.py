@@ -238,6 +238,7 @@ def _network(seed: int) -> torch.nn.Module:
 def report_of_many(count: int, measures: int, folder: Path) -> dict[str, Any]:
     """A report of so many models, and all their pairs."""
     from samemind.reporting import write_report
+    from samemind.reporting.shown import MOST_ROWS
     from simulated_results import FLOORS, simulated
 
     study = simulated(
@@ -247,6 +248,8 @@ def report_of_many(count: int, measures: int, folder: Path) -> dict[str, Any]:
     before, began = held_mb(), time.process_time()
     page = write_report(study, folder / "report")
     size = page.stat().st_size
+    says = "charts would grow too large: they show the first" in page.read_text(encoding="utf-8")
+    assert says == (len(study.main) > MOST_ROWS)
     return {
         "models": count,
         "rows": len(study.scores),
