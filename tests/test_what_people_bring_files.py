@@ -417,6 +417,7 @@ INPUTS: dict[str, tuple[Callable[[], str], np.ndarray]] = {
     "float16": (lambda: npy_images(PIXELS.astype(np.float16)), PIXELS),
     "uint8": (lambda: npy_images(LEVELS), LEVELS / 255),
     "channels last": (lambda: npy_images(np.moveaxis(PIXELS, 1, -1)), PIXELS),
+    "three axes": (lambda: npy_images(PIXELS[:, 0].astype(np.float32)), PIXELS),
     "with labels": (
         lambda: saved_images(images=PIXELS, labels=np.zeros(30, int)), PIXELS,
     ),
@@ -445,7 +446,7 @@ REFUSED_INPUTS: dict[str, tuple[Callable[[], str], str]] = {
     "normalised": (lambda: npy_images(PIXELS - 0.5), "Undo the normalisation"),
     "NaN": (lambda: npy_images(np.where(PIXELS > 0.9, np.nan, PIXELS)), "not finite"),
     "two channels": (lambda: npy_images(np.repeat(PIXELS, 2, 1)), "channel"),
-    "three axes": (lambda: npy_images(PIXELS[:, 0]), r"\(30, 8, 8\)"),
+    "one axis": (lambda: npy_images(PIXELS[:, 0, 0, 0]), r"\(30,\)"),
     "words": (lambda: npy_images(PIXELS.astype(str)), "are numbers"),
     "no images": (lambda: npy_images(PIXELS[:0]), "there are none"),
     "an empty folder": (lambda: str(Path("empty").mkdir() or "empty"), "holds no images"),

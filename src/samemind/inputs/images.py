@@ -355,7 +355,6 @@ def given_images(images: Array, labels: Array | None = None) -> Images:
     **Raises:** `InvalidInput` for another shape, values that are not finite, or labels that are
     not (N,) class numbers.
     """
-    _refuse_loaders(images)
     tensor = as_tensor(images, "images")
     if tensor.ndim != 4 or not len(tensor):
         raise InvalidInput(
@@ -377,22 +376,6 @@ def given_images(images: Array, labels: Array | None = None) -> Images:
         labels=numbers,
         notes=tuple(_told_of_pixels(tensor)),
     )
-
-
-def _refuse_loaders(images: Any) -> None:
-    """Raises `InvalidInput` for what gives images one by one instead of holding them."""
-    kind, how = type(images).__name__, ""
-    if isinstance(images, torch.utils.data.DataLoader):
-        how = "torch.cat([images for images, *_ in loader])"
-    elif isinstance(images, torch.utils.data.Dataset):
-        how = "torch.stack([images for images, *_ in dataset])"
-    elif isinstance(images, Iterator):
-        how = "torch.cat(list(batches))"
-    if how:
-        raise InvalidInput(
-            f"The images were given as {kind}, but they are one array (N, channels, H, W). Make "
-            f"it, in a fixed order: {how}."
-        )
 
 
 def _told_of_pixels(images: Tensor) -> Iterator[str]:

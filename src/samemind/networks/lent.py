@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from samemind.architectures.heads import found_head
-from samemind.arrays import logits_in
 from samemind.errors import InvalidInput
-from samemind.execution.unchanged import unchanged
 from samemind.lazy import torch
 from samemind.networks.one_head import OneHead
 from samemind.networks.wrappers import is_scripted, unwrapped
@@ -22,40 +19,14 @@ if TYPE_CHECKING:
 OUTPUTS = "samemind.Side(logits=...) takes what it returns for the inputs"
 
 
-def with_head(
-    network: nn.Module, images: Tensor, head: str | None = None
-) -> tuple[nn.Module, str, str]:
-    """A network that returns its logits, the name of its head in it, and a note for the reader.
+def with_head(network: nn.Module, head: str) -> tuple[nn.Module, str]:
+    """A network that returns what its layer `head` gives, and the name of that layer in it.
 
-    **Arguments:**
-
-    - `head`: the layer that makes the logits; None finds it on these images.
-
-    **Raises:** `InvalidInput` where there is no such layer, or none that is linear.
+    **Raises:** `InvalidInput` where there is no such layer, or it makes probabilities of logits.
     """
-    if head is not None:
-        made = OneHead(network, head)
-        _check_no_ending(made, head)
-        return made, f"network.{head}", ""
-    found = found_head(network, images)
-    note = "; ".join(filter(None, [found.note, RANDOM if _is_random(network, images) else ""]))
-    if found.ending:
-        return OneHead(network, found.name), f"network.{found.name}", note
-    return network, found.name, note
-
-
-RANDOM = (
-    "what it says of the same inputs differs from pass to pass, so something in it is random in "
-    "evaluation mode too, and so are its scores"
-)
-
-
-def _is_random(network: nn.Module, images: Tensor) -> bool:
-    """Whether two passes of the same images in evaluation mode differ by more than rounding."""
-    with unchanged(network), torch.no_grad():
-        network.eval()
-        first, second = (logits_in(network(images)).float() for _ in range(2))
-    return not torch.allclose(first, second, rtol=1e-3, atol=1e-5 * float(first.abs().max()))
+    made = OneHead(network, head)
+    _check_no_ending(made, head)
+    return made, f"network.{head}"
 
 
 def _check_no_ending(made: OneHead, head: str) -> None:

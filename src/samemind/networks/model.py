@@ -224,7 +224,7 @@ def reading(
     - `normalised`: None for inputs that are no images.
     - `head`: the name of its last linear layer, where that is known.
     """
-    from samemind.classifier import Classifier, check_head, precision_of
+    from samemind.classifier import Classifier, check_head
     from samemind.networks.encoders import Encoder, Where
     from samemind.networks.lent import with_head
     from samemind.networks.representations import verified, where_read
@@ -233,10 +233,7 @@ def reading(
     network = network if dtype is None else network.to(dtype)
     note = ""
     if loading.head:
-        few = inputs
-        if isinstance(few, torch.Tensor) and few.is_floating_point():
-            few = few.to(precision_of(network) or few.dtype)
-        network, head, note = with_head(network, few, loading.head)
+        network, head = with_head(network, loading.head)
     options: dict[str, Any] = {"call": loading.forward, "autocast": autocast}
     if normalised is not None:
         options |= {"mean": normalised.mean, "std": normalised.std}

@@ -67,6 +67,8 @@ def where_read(
         network.eval()
         output = run(inputs)
     head, why = _head(network, inputs, run, output)
+    if head is not None and _is_random(network, inputs, run, output):
+        head = head._replace(note="; ".join(filter(None, [head.note, RANDOM])))
     library = _of_library(network, inputs, output, run) if head is None else None
     if asked:
         where = _named(network, asked, output)
@@ -316,6 +318,23 @@ def _last(maps: Any) -> Any:
 
 def _mean_over_space(found: Tensor) -> Tensor:
     return (found if found.dtype == torch.float64 else found.float()).mean((2, 3))
+
+
+RANDOM = (
+    "what it says of the same inputs differs from pass to pass, so something in it is random in "
+    "evaluation mode too, and so are its scores"
+)
+
+
+def _is_random(network: nn.Module, inputs: Any, run: Callable[[Any], Any], output: Any) -> bool:
+    """Whether another pass of the same inputs in evaluation mode differs by more than rounding."""
+    with unchanged(network), torch.no_grad():
+        network.eval()
+        first, again = (logits_in(one) for one in (output, run(inputs)))
+    if not isinstance(first, torch.Tensor) or first.shape != again.shape:
+        return False
+    scale = float(first.float().abs().max())
+    return not torch.allclose(first.float(), again.float(), rtol=1e-3, atol=1e-5 * scale)
 
 
 def _check_repeats(network: nn.Module, inputs: Any, run: Callable[[Any], Any], output: Any) -> None:
