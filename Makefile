@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 # Compiling all that PyTorch brings may wait a minute for a busy disk; that is no failure.
 export UV_COMPILE_BYTECODE_TIMEOUT ?= 900
 
-.PHONY: help setup demo test test-all test-browser torture overload mutants bench-scale check check-statistics bench bench-starting bench-doors bench-measures bench-training bench-inversion finding docs tables clean
+.PHONY: help setup demo test test-all test-browser torture overload mutants bench-scale check check-statistics bench bench-starting bench-doors bench-measures bench-training bench-inversion bench-fidelity finding docs tables clean
 
 help:
 	@echo "make demo    run a complete study on real images and name the report (installs first)"
@@ -100,6 +100,10 @@ bench-measures: $(DEV)
 
 bench-training: $(DEV)
 	$(BIN)/python benchmarks/training.py
+
+# Twenty minutes of one thread: 110 faults and 100 conversions.
+bench-fidelity: $(DEV)
+	$(BIN)/python -W ignore benchmarks/fidelity.py
 
 bench-inversion: $(DEV)
 	$(BIN)/python benchmarks/inversion.py

@@ -262,7 +262,8 @@ def fidelity_of(
         if not (a.is_classifier and b.is_classifier):
             known["notes"] = (NO_LAYERS,)
         elif always or is_same or share <= NEAR or _have_equal_parameters(a, b):
-            known = looked_into(a, b, images, execution, wants_hint=not is_same)
+            apart = (one.double() - other.double()).abs().amax(1).cpu().numpy()
+            known = looked_into(a, b, images, execution, apart=apart)
     apart, n_beyond = outputs_apart(one, other, known["floor"])
     level = level_of(
         has_equal_bits=is_same,
@@ -297,12 +298,21 @@ def _have_equal_parameters(a: Model, b: Model) -> bool:
 
 
 def looked_into(
-    a: Model, b: Model, images: Images, execution: Execution, *, wants_hint: bool = True
+    a: Model,
+    b: Model,
+    images: Images,
+    execution: Execution,
+    *,
+    apart: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """Floor, layers, the first departure and the hint, from a few inputs: fields of `Fidelity`."""
+    """Floor, layers, the first departure and the hint, from a few inputs: fields of `Fidelity`.
+
+    **Arguments:** `apart`: how far the outputs for each input are apart, where that is known: half
+    of the few are those that differ most, for a fault may touch only some.
+    """
     device = execution.start()
     n = _how_many(a, b, images, device)
-    rows = np.linspace(0, len(images) - 1, n).astype(np.int64)
+    rows = _telling(len(images), n, apart)
     few = tuple(pixels_for(m, images, rows).to(device) for m in (a, b))
     coarsest = coarser(*(precision(plain(m.classifier.network)) for m in (a, b)))
     first, second = (
@@ -316,7 +326,7 @@ def looked_into(
         found = None
         notes.append("No layers were compared: one of the two shows nothing but its outputs.")
     output, floor = walked.differences[last], walked.floors[last]
-    if wants_hint and output.is_beyond(floor) and _may_be_preprocessing(first.calls, found):
+    if output.is_beyond(floor) and _may_be_preprocessing(first.calls, found):
         hint = _hint(a, b, first, images, rows[:MOST_PREPARED], few[1][:MOST_PREPARED])
     return {
         "floor": floor,
@@ -326,6 +336,15 @@ def looked_into(
         "ways": tuple(dict.fromkeys([*first.ways, *second.ways])),
         "notes": tuple(notes),
     }
+
+
+def _telling(n_inputs: int, n: int, apart: np.ndarray | None) -> np.ndarray:
+    """So many inputs: spread over all, and half of them the farthest apart where that is known."""
+    spread = np.linspace(0, n_inputs - 1, n).astype(np.int64)
+    if apart is None or n < 4:
+        return spread
+    far = np.argsort(-np.nan_to_num(apart, nan=np.inf), kind="stable")[: n // 2]
+    return np.unique(np.concatenate([spread[::2], far]))
 
 
 def _traced_on(model: Model, pixels: Tensor, coarsest: Any, device: torch.device) -> Traced:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from samemind.extraction.traces import plain, short
 from samemind.lazy import torch
+from samemind.networks.wrappers import layers_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -41,8 +41,7 @@ def what_changed(
 
 def _layer(network: nn.Module, name: str) -> nn.Module | None:
     wanted = name.partition("#")[0]
-    named = {short(n): layer for n, layer in plain(network).named_modules() if n}
-    return named.get(wanted)
+    return {n: layer for n, _, layer in layers_of(network)}.get(wanted)
 
 
 def _types(a: nn.Module, b: nn.Module) -> list[str]:

@@ -11,12 +11,11 @@ from samemind.arrays import first_tensor
 from samemind.execution.devices import full_float32, memory_reused
 from samemind.execution.unchanged import unchanged
 from samemind.lazy import torch
+from samemind.networks.wrappers import is_innermost, layers_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-#: Of a wrapper around a network, which is no part of a layer's name.
-WRAPPERS = ("_orig_mod.", "module.")
 OUTPUT = "the output"
 
 
@@ -24,7 +23,8 @@ OUTPUT = "the output"
 class Call:
     """One call of a layer.
 
-    - `name`: dotted; the second call of the same layer ends in '#2'. `kind`: the name of its type.
+    - `name`: dotted, without wrappers; the second call of the same layer ends in '#2'. `kind`: the
+      name of its type.
     - `reads`, `gives`: the first tensor that it was given and that it returned, on the CPU in
       float32 or float64; None where there is none.
     """
@@ -71,7 +71,7 @@ def trace(
 
 def _is_told(layer: nn.Module) -> bool:
     own = [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]
-    return bool(own) or not any(layer.children())
+    return bool(own) or is_innermost(layer)
 
 
 @contextmanager
@@ -99,20 +99,13 @@ def _recorded(network: nn.Module, calls: list[Call]) -> Iterator[None]:
 
     hooks: list[Any] = []
     try:
-        for name, layer in network.named_modules():
-            if name and _is_told(layer):
-                hooks += watch(short(name), layer)
+        for name, _, layer in layers_of(network):
+            if _is_told(layer):
+                hooks += watch(name, layer)
         yield
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def short(name: str) -> str:
-    """The name of a layer without those of wrappers around the network."""
-    for wrapper in WRAPPERS:
-        name = name.removeprefix(wrapper)
-    return name
 
 
 def _kept(values: Tensor | None) -> Tensor | None:
