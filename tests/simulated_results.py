@@ -6,6 +6,7 @@ are dependent, as they are in a study.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -228,3 +229,25 @@ def with_driving_inputs(
     ]
     contributions = Contributions(pd.DataFrame(table), images)
     return replace(results, contributions=contributions, gallery=gallery)
+
+
+def along_a_training(results: Results) -> Results:
+    """The same with what checkpoints along one training have: four of one made-up training."""
+    rows = [
+        {"step": step, "model": f"step {step}", "relation": relation, "other": f"step {other}",
+         "measure": measure, "score": 1 - abs(step - other) / 400, "standard_error": 0.02,
+         "lower": 0.96 - abs(step - other) / 400, "upper": 1.0, "floor": 0.01}
+        for measure in ("agreement", "linear_cka")
+        for step in (0, 10, 100, 300)
+        for relation, other in (("end", 300), ("start", 0), ("neighbour", max(0, step // 3)))
+        if step != other
+    ]  # fmt: skip
+    phases = [{"measure": "agreement", "first_step": 10, "last_step": 100,
+               "ratio": 3.0, "lower": 2.1, "upper": 4.2}]  # fmt: skip
+    wrong = [{"step": 100, "model": "step 100", "kind": "duplicate", "reason": "a copy"}]
+    return replace(
+        results,
+        trajectory=pd.DataFrame(rows),
+        phases=pd.DataFrame(phases),
+        integrity=pd.DataFrame(wrong),
+    )

@@ -359,7 +359,10 @@ def test_layers_probes_and_inversion_are_added_to_a_comparison(tmp_path: Path, w
     assert {(r["layer_a"], r["layer_b"]) for r in found["layers"]} == {
         (a, b) for a in ("features.0", "classifier") for b in ("features.0", "classifier")
     }
-    assert {r["heads"] for r in found["probes"]} == {"original", "probe"}
+    own = {r["heads"] for r in found["probes"] if r["model_a"] == r["model_b"]}
+    assert own == {"same representation", "own head"}
+    of_pairs = {r["heads"] for r in found["probes"] if r["model_a"] != r["model_b"]}
+    assert of_pairs == {"original", "probe"}
 
 
 def test_mechanisms_and_sets_are_scored_on_inverted_images(weights, tmp_path: Path) -> None:
@@ -483,6 +486,7 @@ def test_probes_recover_what_random_heads_lose(tmp_path: Path) -> None:
         )
     )  # fmt: skip
     scores = {(r["heads"], r["measure"]): r["score"] for r in found["probes"]}
+    assert all(r["standard_error"] is not None for r in found["probes"])
     assert scores["probe", "agreement"] > 0.95
     assert scores["original", "agreement"] < 0.6
 

@@ -23,7 +23,7 @@ from samemind.figures.needs import NEEDS, families_of
 from samemind.figures.normalised_similarity import normalised_rows
 from samemind.reporting.report import drawing_plan
 from samemind.reporting.together import together
-from simulated_results import simulated
+from simulated_results import along_a_training, simulated
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 K_SETTINGS = ("knn_jaccard", "knn_jaccard@100")
@@ -58,6 +58,8 @@ def drawn_scores(drawing):
 @pytest.mark.parametrize("name", sorted(FIGURES))
 def test_every_figure_can_be_drawn_from_a_study_that_has_everything(name, full):
     member = FIGURES[name]
+    if "trajectory" in member.needs:  # of checkpoints, which are no sample of models
+        full = along_a_training(full)
     assert member.missing(full) == []
     results = full.only(measure="linear_cka") if member.per_measure == "only" else full
     drawing = member(results)

@@ -234,8 +234,18 @@ def test_the_report_has_what_drives_scores_and_subgroups_and_probes(finished: St
     groups = results.subgroups.groupby([*key, "group"])["n_inputs"].first().unstack()
     assert (groups["agree"] + groups["disagree"] == 100).all()
     assert results.probes is not None
-    heads = results.probes.pivot_table("score", ["model_a", "model_b", "measure"], "heads")
+    probes = results.probes
+    is_own = probes["model_a"] == probes["model_b"]
+    heads = probes[~is_own].pivot_table("score", ["model_a", "model_b", "measure"], "heads")
+    assert set(heads) == {"original", "probe", "normalised probe"}
     assert heads.notna().all().all()
+    own = probes[is_own].pivot_table("score", ["model_a", "measure"], "heads")
+    assert set(own) == {"same representation", "own head"}
+    assert own.notna().all().all()
+    assert probes[["standard_error", "floor"]].notna().all().all()
+    assert own.xs("agreement", level="measure")["same representation"].mean() > (
+        heads.xs("agreement", level="measure")["probe"].mean()
+    )
     # With their own heads the models agree as they do in the scores.
     scores = results.scores.query("inputs == 'natural' and measure == 'agreement'")
     original = results.probes.query("heads == 'original' and measure == 'agreement'")

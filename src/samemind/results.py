@@ -227,7 +227,9 @@ class Results:
     The optional tables are declared in `PARTS`:
 
     - `contributions`: which inputs drive a pair's score.
-    - `probes`: scores of the original and the retrained heads; `heads` is "original" or "probe".
+    - `probes`: scores of the original and the retrained heads, with errors and floors; `heads` is
+      "original", "probe", "normalised probe", or of one model with itself "same representation"
+      (two probes) or "own head" (a probe and the head that it came with).
     - `subgroups`: scores on the inputs where a pair agrees and where it disagrees; `group` is
       "agree" or "disagree". Errors, intervals and floors; with shuffles also `difference`,
       `expected` and `p_value`.

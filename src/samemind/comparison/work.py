@@ -204,7 +204,8 @@ class Work:
         found = retrained_heads(self.sides, training=training, random_seed=self.asked.random_seed)
         self.probe_accuracies = found.accuracies
         columns = self.place.columns
-        self.parts["probes"] = pd.DataFrame([columns | row for row in score_heads(found.heads)])
+        scored = score_heads(found.original, found.probes, **self._settings)
+        self.parts["probes"] = pd.DataFrame([columns | row for row in scored])
         where = f"the inputs and compared on the other {found.n_compared:,}"
         if trained_on:
             where = f"inputs of {trained_on} and compared on all {found.n_compared:,} inputs"

@@ -30,6 +30,8 @@ def draw_compared(
     from matplotlib.patches import Patch
 
     table = table[table["score"].notna()]
+    colours = {value: c for value, c in colours.items() if (table[column] == value).any()}
+    apart = len(colours) + 0.6
     keys = ["dataset", "inputs_dataset", "measure", "inputs"]
     parts = list(table.groupby(keys, sort=False))
     drawing, axes = panels(len(parts))
@@ -41,12 +43,12 @@ def draw_compared(
                 if len(chosen):
                     scores = chosen["score"].to_numpy(dtype=float)
                     weak = chosen["is_weak"].to_numpy()
-                    draw_box(axis, 2.6 * place + shift, scores, colour, weak=weak)
+                    draw_box(axis, apart * place + shift, scores, colour, weak=weak)
         axis.set_xticks(
-            [2.6 * place + (len(colours) - 1) / 2 for place in range(len(levels))],
+            [apart * place + (len(colours) - 1) / 2 for place in range(len(levels))],
             [epsilon_text(level) for level in levels],
         )
-        axis.set_xlim(-1.2, 2.6 * max(len(levels) - 1, 1) + len(colours) + 0.2)
+        axis.set_xlim(-1.2, apart * max(len(levels) - 1, 1) + len(colours) + 0.2)
         axis.grid(axis="y")
         dataset, away, measure, inputs = map(str, key)  # pyright: ignore[reportArgumentType]
         place = f"\n{place_label(dataset, away)}" if is_named else ""

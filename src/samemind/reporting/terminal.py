@@ -73,6 +73,7 @@ def show(found: Comparison, console: Console, *, tolerance: float) -> None:
     if found.probes is not None:
         console.print("\nHeads retrained on frozen representations, beside the original ones:")
         console.print(_probes(found))
+        console.print(_ceiling_of_probes(found.probes))
     if found.next_tokens is not None:
         console.print("\nWhat comes next, per token:")
         console.print(_next_tokens(found.next_tokens))
@@ -233,7 +234,8 @@ def _probes(found: Comparison) -> Table:
     table = _table("pair", "measure", "original heads", "retrained heads", left=2)
     assert found.probes is not None
     keys = ["model_a", "model_b", "measure"]
-    wide = found.probes.pivot_table(index=keys, columns="heads", values="score", sort=False)
+    of_pairs = found.probes[found.probes["heads"].isin(["original", "probe"])]
+    wide = of_pairs.pivot_table(index=keys, columns="heads", values="score", sort=False)
     for (a, b, name), row in wide.iterrows():  # pyright: ignore[reportGeneralTypeIssues]
         table.add_row(f"{a} – {b}", str(name), _number(row["original"]), _number(row["probe"]))
     return table
@@ -248,6 +250,13 @@ def _next_tokens(said: pd.DataFrame) -> Table:
             _number(row["perplexity_a"], ".2f"), _number(row["perplexity_b"], ".2f"),
         )  # fmt: skip
     return table
+
+
+def _ceiling_of_probes(probes: pd.DataFrame) -> str:
+    """What two heads retrained on one representation agree on, and each with the original one."""
+    agreement = probes[probes["measure"] == "agreement"].groupby("heads")["score"].mean()
+    two, own = (_number(agreement.get(heads)) for heads in ("same representation", "own head"))
+    return f"Two heads on the same representation agree on {two}, each with its own head on {own}."
 
 
 def _show_layers(layers: pd.DataFrame, console: Console) -> None:

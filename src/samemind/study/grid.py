@@ -310,24 +310,36 @@ class Study(Section):
                 epsilon=cell.epsilon,
                 probes=tuple(self._probe(a) for a in cell.activations),
                 activations=cell.activations,
+                others=tuple(p for a in cell.activations for p in self._further_probes(a)),
             )
             for cell in self.scores
             if cell.inputs == "natural"
         )
 
-    def _probe(self, activations: Activations) -> Probe:
+    def _probe(
+        self, activations: Activations, random_seed: int | None = None, is_normalised: bool = False
+    ) -> Probe:
+        seed = self.probes.seeds[0] if random_seed is None else random_seed
         return Probe(
             activations=Activations(checkpoint=activations.checkpoint, inputs=self.probed),
             epochs=self.probes.epochs,
             learning_rate=self.probes.learning_rate,
             batch_size=self.probes.batch_size,
-            random_seed=self.probes.random_seed,
+            random_seed=seed,
+            is_normalised=is_normalised,
         )
+
+    def _further_probes(self, activations: Activations) -> Iterator[Probe]:
+        """Those of other random seeds, and normalised ones."""
+        for seed in self.probes.seeds[1:]:
+            yield self._probe(activations, seed)
+        for seed in self.probes.seeds if self.probes.normalised else ():
+            yield self._probe(activations, seed, is_normalised=True)
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:
         """The whole study in order; a stage needs only the ones before it."""
-        probes = [probe for scores in self.probe_scores for probe in scores.probes]
+        probes = [p for s in self.probe_scores for p in (*s.probes, *s.others)]
         beside = (*self.layer_scores, *self.mechanism_scores, *self.set_scores)
         layers = [a for s in self.layer_scores for a in s.activations]
         activations = dict.fromkeys(

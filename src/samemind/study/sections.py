@@ -402,7 +402,12 @@ class Comparison(Section):
 
 
 class Probes(Section):
-    """Linear probes on the representations of training images. `epochs = 0` leaves them out."""
+    """Linear probes on the representations of training images. `epochs = 0` leaves them out.
+
+    - `random_seed`: of the training images; and of the probes, unless `random_seeds` lists several:
+      two probes on one representation then tell what probes can agree on at most.
+    - `normalised`: probes on units of mean 0 and deviation 1 as well.
+    """
 
     split: str = "train"
     count: Count | None = None
@@ -410,6 +415,20 @@ class Probes(Section):
     learning_rate: Positive = 5e-3
     batch_size: Count = 1024
     random_seed: int = 0
+    random_seeds: tuple[int, ...] = ()
+    normalised: bool = False
+
+    @field_validator("random_seeds")
+    @classmethod
+    def _once(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("Each value may be listed once; remove the repeated ones")
+        return seeds
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The random seeds of the probes of each model."""
+        return self.random_seeds or (self.random_seed,)
 
 
 class Excluded(Section):
