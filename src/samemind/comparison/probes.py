@@ -155,8 +155,8 @@ def score_heads(
 
     **Arguments:**
 
-    - `original`: what each model's own head says of the inputs, where it has one. `probes`: by their kind ("probe",
-      "normalised probe"), for each random seed what each model's probe says.
+    - `original`: what each model's own head says of the inputs, where it has one. `probes`: by
+      their kind ("probe", "normalised probe"), for each random seed what each model's probe says.
 
     **Returns:** rows whose `heads` is
 

@@ -237,7 +237,8 @@ def _probes(found: Comparison) -> Table:
     of_pairs = found.probes[found.probes["heads"].isin(["original", "probe"])]
     wide = of_pairs.pivot_table(index=keys, columns="heads", values="score", sort=False)
     for (a, b, name), row in wide.iterrows():  # pyright: ignore[reportGeneralTypeIssues]
-        table.add_row(f"{a} – {b}", str(name), _number(row["original"]), _number(row["probe"]))
+        heads = (_number(row.get(kind)) for kind in ("original", "probe"))
+        table.add_row(f"{a} – {b}", str(name), *heads)
     return table
 
 
