@@ -286,7 +286,7 @@ def test_a_reference_that_is_given_twice_is_named_as_the_message_says() -> None:
 
 def test_names_that_there_are_not_are_answered_in_few_words() -> None:
     looks = {
-        "measure": [lambda: compared(network(0), network(1), measures=["cka"]),
+        "measure": [lambda: compared(network(0), network(1), measures=["ckaa"]),
                     lambda: samemind.measure("zzz")],
         "architecture": [lambda: ARCHITECTURES["resnet"]],
     }  # fmt: skip
@@ -297,4 +297,4 @@ def test_names_that_there_are_not_are_answered_in_few_words() -> None:
             assert len(str(told.value)) < 700
             assert f"samemind list {family}s" in str(told.value)
     with pytest.raises(samemind.errors.UnknownName, match=r"among them .*debiased_linear_cka"):
-        samemind.measure("cka")
+        samemind.measure("linear_ckaa")

@@ -11,6 +11,7 @@ import torch
 import samemind
 from samemind.errors import InvalidInput
 from samemind.measures import MEASURES
+from samemind.measures.aliases import ALIASES
 from samemind.measures.mechanism import MECHANISM_MEASURES
 from samemind.measures.of_sets import SET_MEASURES
 
@@ -25,7 +26,45 @@ def test_importing_samemind_brings_neither_torch_nor_plotting() -> None:
 
 def test_every_public_name_is_there() -> None:
     assert all(getattr(samemind, name) is not None for name in samemind.__all__)
-    assert set(samemind.__all__) <= set(dir(samemind))
+    assert dir(samemind) == sorted(samemind.__all__)
+
+
+def test_members_are_listed_by_pattern() -> None:
+    assert "debiased_linear_cka" in samemind.list_measures("*CKA*")
+    assert samemind.list_measures("stir") == ["stir"]  # of every kind
+    assert len(samemind.list_measures()) > 80
+    assert "resnet18" in samemind.list_architectures("resnet*")
+    assert samemind.list_datasets("digit*") == ["digits"]
+    assert "heat_maps" in samemind.list_figures("heat*")
+
+
+def test_short_names_lead_to_canonical_ones_and_say_so() -> None:
+    assert all(name in samemind.list_measures() for name in ALIASES.values())
+    assert not set(ALIASES) & set(samemind.list_measures())
+    with pytest.warns(UserWarning, match="'CKA' is read as 'linear_cka'"):
+        assert samemind.measure("CKA").name == "linear_cka"
+    with pytest.warns(UserWarning, match="'knn_jaccard'"):
+        assert samemind.measure("jaccard@3").settings["k"] == 3
+    with pytest.raises(samemind.SamemindError, match="usually meant is 'linear_cka'"):
+        MEASURES["cka"]  # a study names what it means
+    rng = np.random.default_rng(0)
+    found = samemind.compare(list(rng.random((2, 30, 4))), measures="procrustes")
+    assert set(found.scores["measure"]) == {"procrustes_similarity"}
+    assert any("'procrustes' is read as 'procrustes_similarity'" in note for note in found.notes)
+
+
+def test_the_table_reads_from_left_to_right_and_pictures_take_a_line() -> None:
+    rng = np.random.default_rng(0)
+    found = samemind.compare(list(rng.random((3, 30, 4))))
+    columns = list(found.scores)
+    assert columns[:5] == ["model_a", "model_b", "measure", "score", "standard_error"]
+    assert "reason" not in found._repr_html_()
+    assert found.heat_map("linear_cka").axes
+    assert found.heat_map().axes
+    assert found.boxes().axes
+    assert found.model_map("linear_cka").axes
+    with pytest.raises(samemind.SamemindError, match="has no score of agreement"):
+        found.heat_map("agreement")
 
 
 @pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy])

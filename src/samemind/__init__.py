@@ -1,8 +1,32 @@
 """samemind: do your models think alike?
 
+Two models on the same inputs, from arrays (N, D) that you have:
+
+    found = samemind.compare({"one": A, "other": B})
+    found.scores
+
+Networks on images, with the answer to "can I swap one for the other?":
+
+    samemind.compare(["timm:resnet18", "net.pt"], "cifar10:test").report("report")
+
+One measure, beside what chance gives, and how far it is to be trusted:
+
+    cka = samemind.measure("linear_cka")
+    cka(A, B), cka.floor(A, B).p95, cka.standard_error(A, B)
+
+Is A more like B than like C?
+
+    samemind.difference((A, B), (A, C), "linear_cka").answer
+
+What there is, and a picture in a line:
+
+    samemind.list_measures("*cka*")
+    found.heat_map("linear_cka")
+
 Names are imported when they are first used: `import samemind` brings neither torch nor pandas.
 """
 
+from collections.abc import Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +71,10 @@ __all__ = [
     "difference",
     "fidelity",
     "gate",
+    "list_architectures",
+    "list_datasets",
+    "list_figures",
+    "list_measures",
     "load_model",
     "measure",
     "read_study",
@@ -61,6 +89,44 @@ def dataset(name: str):
     return DATASETS[name]
 
 
+def list_measures(pattern: str = "*") -> list[str]:
+    """The names of the measures that fit a pattern such as `"*cka*"`; of every kind.
+
+    >>> list_measures("rsa_cosine*")
+    ['rsa_cosine_pearson', 'rsa_cosine_spearman']
+    """
+    from samemind.measures.kinds import KINDS
+
+    return _fitting((name for registry in KINDS.values() for name in registry), pattern)
+
+
+def list_architectures(pattern: str = "*") -> list[str]:
+    """The names of the architectures that fit a pattern such as `"cifar_*"`."""
+    from samemind.architectures.base import ARCHITECTURES
+
+    return _fitting(ARCHITECTURES, pattern)
+
+
+def list_datasets(pattern: str = "*") -> list[str]:
+    """The names of the datasets that fit a pattern such as `"image*"`."""
+    from samemind.datasets.base import DATASETS
+
+    return _fitting(DATASETS, pattern)
+
+
+def list_figures(pattern: str = "*") -> list[str]:
+    """The names of the figures that fit a pattern such as `"*map*"`."""
+    from samemind.figures.base import FIGURES
+
+    return _fitting(FIGURES, pattern)
+
+
+def _fitting(names: Iterable[str], pattern: str) -> list[str]:
+    from fnmatch import fnmatchcase
+
+    return [name for name in names if fnmatchcase(name, pattern.lower())]
+
+
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)
@@ -68,4 +134,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted(__all__)

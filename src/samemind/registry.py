@@ -19,6 +19,7 @@ def did_you_mean(name: str, known: list[str]) -> str:
 
 LISTED = ("measure", "architecture", "dataset", "figure")
 """Kinds of members that `samemind list` shows."""
+NEAREST = 5  # names that are told of many
 MOST_KNOWN = 400  # characters of a list of names in a message
 
 
@@ -32,8 +33,10 @@ def known_names(name: str, known: Sequence[str], shows_all: str = "") -> str:
         return f"Known: {whole}."
     plain = name.lower()
     like = [one for one in known if plain and plain in one.lower()]
-    like += [one for one in get_close_matches(plain, known, n=8, cutoff=0.4) if one not in like]
-    shown = f", among them {', '.join(like[:8])}" if like else ""
+    like += [
+        one for one in get_close_matches(plain, known, n=NEAREST, cutoff=0.4) if one not in like
+    ]
+    shown = f", among them {', '.join(like[:NEAREST])}" if like else ""
     said = f"; {shows_all} shows all" if shows_all else ""
     return f"{len(known)} are known{shown}{said}."
 

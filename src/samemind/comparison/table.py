@@ -40,6 +40,20 @@ COLUMNS = {
 }
 
 
+#: What a reader of a comparison looks for first.
+READ_FIRST = (
+    *("model_a", "model_b", "measure", "score", "standard_error", "lower", "upper", "floor"),
+    *("floor_p95", "calibrated", "p_value", "n_inputs"),
+)
+
+
+def as_read(table: pd.DataFrame) -> pd.DataFrame:
+    """The same table with its columns in the order in which one reads, `reason` last."""
+    first = [name for name in READ_FIRST if name in table]
+    last = [name for name in ("reason",) if name in table]
+    return table[[*first, *(n for n in table if n not in (*first, *last)), *last]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Place:
     """Which cell and which inputs rows of scores are of.

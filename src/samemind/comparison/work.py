@@ -14,9 +14,10 @@ from samemind.comparison.mechanisms import score_mechanisms
 from samemind.comparison.pairs import accuracies_of, score_pairs
 from samemind.comparison.probes import retrained_heads, score_heads
 from samemind.comparison.sets import score_sets
-from samemind.comparison.table import Place, tidy
+from samemind.comparison.table import Place, as_read, tidy
 from samemind.lazy import pd
 from samemind.measures import measure
+from samemind.measures.aliases import canonical
 from samemind.measures.choosing import chosen_measures, told_ties, usual_measures
 from samemind.measures.kinds import of_kind
 from samemind.networks.language import TextModel
@@ -64,9 +65,25 @@ class Asked:
     probe_inputs: str | None = None
     random_seed: int = 0
     kind: str = "representation"
+    renamed: tuple[str, ...] = ()
     tokens: Sequence[Any] | str | None = None
     special_tokens: bool = True
     max_length: int | None = None
+
+    def __post_init__(self) -> None:
+        """Short names become canonical ones."""
+        if self.measures is not None:
+            names = tuple(canonical(name)[0] for name in self.measures)
+            object.__setattr__(self, "renamed", self._said([*self.measures, self.layer_measure]))
+            object.__setattr__(self, "measures", names)
+        else:
+            object.__setattr__(self, "renamed", self._said([self.layer_measure]))
+        object.__setattr__(self, "layer_measure", canonical(self.layer_measure)[0])
+
+    def _said(self, names: Sequence[str]) -> tuple[str, ...]:
+        # Asked anew with canonical names (by `replace`), what was said stays.
+        said = [why for name in names if (why := canonical(name)[1])]
+        return tuple(dict.fromkeys([*self.renamed, *said]))
 
 
 class Work:
@@ -81,7 +98,8 @@ class Work:
         pairs: Sequence[tuple[str, str]] | None = None,
     ) -> None:
         self.asked, self.sides, self.name, self.pairs = asked, sides, name, pairs
-        self.notes = [f"{name}: {side.note}." for name, side in sides.items() if side.note]
+        self.notes = list(asked.renamed)
+        self.notes += [f"{name}: {side.note}." for name, side in sides.items() if side.note]
         self.gallery: list[GalleryItem] = []
         self.parts: dict[str, Any] = {}
         self.class_names: Sequence[str] = ()
@@ -221,7 +239,7 @@ class Work:
             self.parts["sets"] = pd.DataFrame(self.sets)
         return Comparison(
             name=f"comparison on {self.name}",
-            scores=tidy(self.rows),
+            scores=as_read(tidy(self.rows)),
             models=pd.DataFrame([self._model(name) for name in self.sides]),
             gallery=self.gallery,
             study_text=f"# samemind compare: {', '.join(self.sides)}\n# inputs: {self.name}\n",

@@ -5,6 +5,9 @@ pure function with its promises beside it; `MEASURES` finds them by name, and `k
 is `knn_jaccard` at k = 100.
 """
 
+import warnings
+
+from samemind.measures.aliases import canonical
 from samemind.measures.base import (
     MEASURES,
     Calibrated,
@@ -28,11 +31,16 @@ __all__ = [
 
 
 def measure(name: str) -> Measure:
-    """The measure of this name.
+    """The measure of this name; what is usually called so where it is another's short name.
+
+    A short name such as `cka` gives a warning that says what it is read as.
 
     **Raises:** `UnknownName`, with the nearest name that there is.
 
     >>> measure("knn_jaccard@100").settings["k"]
     100
     """
-    return MEASURES[name]
+    found, said = canonical(name)
+    if said:
+        warnings.warn(said, stacklevel=2)
+    return MEASURES[found]

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Required, TypedDict, Unpack
 
 from samemind.errors import InvalidInput, UnknownName
+from samemind.measures.aliases import canonical
 from samemind.measures.intervals import Interval
 from samemind.measures.members import Measure, Score
 from samemind.measures.promises import Calibrated, Floor, Invariance
@@ -51,7 +52,13 @@ class Measures(Registry[Measure]):
         return member.at(value) if at else member
 
     def _explain_settings(self, name: str) -> None:
-        """Says how a setting is written, where the name is a measure's with a number after it."""
+        """Says what a short name stands for; of a name with a number, how a setting is written."""
+        meant, said = canonical(name)
+        if said:
+            raise UnknownName(
+                f"No measure is called '{name}'. What is usually meant is '{meant}': write that, "
+                f"or choose another from `samemind list measures`."
+            )
         found = re.fullmatch(r"(\w+?)[\W_]*(?:k\W*)?(\d+(?:\.\d+)?)", name)
         member = self._members.get(found[1]) if found else None
         if found is None or member is None or member.parameter is None:

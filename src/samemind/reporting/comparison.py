@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samemind.errors import UnknownName
+from samemind.errors import InvalidInput, UnknownName
 from samemind.lazy import pd
+from samemind.measures.aliases import canonical
 from samemind.registry import did_you_mean
 from samemind.results import PARTS, Results
 
@@ -93,6 +94,35 @@ class Comparison(Results):
         from samemind.figures.base import FIGURES
 
         return FIGURES[name](self)
+
+    def heat_map(self, measure: str | None = None) -> matplotlib.figure.Figure:
+        """Every model with every other one, by one measure: the first unless named."""
+        return self._drawn("heat_maps", measure or str(self.scores["measure"].iloc[0]))
+
+    def model_map(self, measure: str | None = None) -> matplotlib.figure.Figure:
+        """Models as points, alike ones near each other, by one measure: the first unless named."""
+        return self._drawn("model_map", measure or str(self.scores["measure"].iloc[0]))
+
+    def boxes(self) -> matplotlib.figure.Figure:
+        """The scores of all pairs, a box for each measure."""
+        return self._drawn("similarity_by_epsilon")
+
+    def layer_map(self) -> matplotlib.figure.Figure:
+        """Every layer with every other one; asked for by `layers=` of `samemind.compare`."""
+        return self._drawn("layer_map")
+
+    def _drawn(self, name: str, measure: str | None = None) -> matplotlib.figure.Figure:
+        if measure is None:
+            return self.figure(name)
+        from samemind.figures.base import FIGURES
+
+        chosen, _ = canonical(measure)
+        there = [str(one) for one in self.scores["measure"].unique()]
+        if chosen not in there:
+            raise InvalidInput(
+                f"The comparison has no score of {chosen}. It has {', '.join(there)}."
+            )
+        return FIGURES[name](self.only(measure=chosen))
 
     def latex(self, name: str = "scores-summary") -> str:
         """A table of the report in LaTeX (booktabs).
