@@ -70,11 +70,11 @@ def test_a_copy_has_identical_bits_and_parts_nowhere(network, images) -> None:
 @pytest.mark.parametrize(
     "convert",
     [
-        lambda n: n.to(memory_format=torch.channels_last),
-        lambda n: n.double(),
+        pytest.param(lambda n: n.to(memory_format=torch.channels_last), marks=pytest.mark.slow),
+        pytest.param(lambda n: n.double(), marks=pytest.mark.slow),
         lambda n: n.bfloat16().float(),
-        lambda n: n.half().float(),
-        lambda n: n.bfloat16(),
+        pytest.param(lambda n: n.half().float(), marks=pytest.mark.slow),
+        pytest.param(lambda n: n.bfloat16(), marks=pytest.mark.slow),
         lambda n: nn.Sequential(n),  # wrapped: other names of all layers
     ],
 )
@@ -116,9 +116,9 @@ def _four_bits(n):
         (_one_weight, "3", "differs in 1 of 1,296 numbers"),
         (_epsilon, "4", "its eps is 0.001 and was 1e-05"),
         (_activation, "2", "ReLU became Identity"),
-        (_statistics, "4", "its running_mean differs in 12 of 12"),
-        (_swapped, "1", "its running_var differs"),
-        (_four_bits, "3", "rounded to 4 bits"),
+        pytest.param(_statistics, "4", "its running_mean differs in 12", marks=pytest.mark.slow),
+        pytest.param(_swapped, "1", "its running_var differs", marks=pytest.mark.slow),
+        pytest.param(_four_bits, "3", "rounded to 4 bits", marks=pytest.mark.slow),
     ],
 )
 def test_a_fault_is_found_at_its_layer_with_its_reason(

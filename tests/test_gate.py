@@ -170,7 +170,7 @@ RULES = {
 
 
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("sequential", [False, True])
+@pytest.mark.parametrize("sequential", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_every_rule_passes_a_copy_and_tells_a_broken_model(
     place, tmp_path, rule, sequential
 ) -> None:
@@ -275,9 +275,10 @@ def test_what_is_broken_cannot_run_and_says_why_in_a_sentence(
     assert found.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @settings(
-    max_examples=60,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -382,3 +383,39 @@ def test_the_plug_in_brings_neither_torch_nor_pandas() -> None:
         env={**__import__("os").environ, "PYTHONPATH": source},
     )  # fmt: skip
     assert done.stdout.strip() == "[]"
+
+
+# -- what docs offer ready-made
+
+
+CI = Path(__file__).parents[1] / "docs" / "ci"
+
+
+def _commands() -> list[str]:
+    import yaml
+
+    workflow = yaml.safe_load((CI / "samemind-gate.yml").read_text())
+    steps = workflow["jobs"]["gate"]["steps"]
+    found = [s["run"] for s in steps if s.get("run", "").startswith("samemind ")]
+    hooks = yaml.safe_load((CI / "pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    return [*found, *(hook["entry"] for hook in hooks)]
+
+
+def test_the_workflow_and_the_hook_run_what_they_say(place, tmp_path, monkeypatch) -> None:
+    commands = _commands()
+    assert len(commands) == 2
+    for new, code in (("same", 0), ("worse", 1)):
+        policy(place, tmp_path, "max_negative_flips = 0.01", new=new)
+        monkeypatch.chdir(tmp_path)
+        for command in commands:
+            found = run(*command.split()[1:])
+            assert found.exit_code == code, found.output
+    assert (tmp_path / "gate" / "junit.xml").is_file()  # what the workflow uploads
+    import re
+
+    import yaml
+
+    hook = yaml.safe_load((CI / "pre-commit-config.yaml").read_text())["repos"][0]["hooks"][0]
+    seen = [f for f in ("m/new.pt", "policy.toml", "a.onnx", "README.md", "x/policy.toml.bak")
+            if re.search(hook["files"], f)]  # fmt: skip
+    assert seen == ["m/new.pt", "policy.toml", "a.onnx"]
