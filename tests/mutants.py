@@ -43,7 +43,7 @@ SUBJECTS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "artifacts": (
         ["store/artifacts.py", "store/disk.py"],
-        ["test_artifacts.py", "test_store_safety.py", "test_faults.py"],
+        ["test_artifacts.py", "test_store_safety.py"],
     ),
     "attacks": (["attacks.py"], ["test_attacks.py"]),
     "inversion": (["inversion/descent.py", "inversion/builds.py"], ["test_inversion.py"]),

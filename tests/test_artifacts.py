@@ -248,3 +248,38 @@ def test_what_has_the_right_checksum_but_is_nothing_of_its_kind_is_an_error(stor
             read(f"a.{name}")
     with pytest.raises(StoreError, match="No such file"):
         held.json("b.json")
+
+
+def test_a_sound_artifact_that_another_process_put_in_place_stays_there(store: Store):
+    """Between finding damage and setting it aside somebody else may have mended it."""
+    recipe = Thing(size=1)
+    make(store, recipe)
+    path = store.path(recipe)
+    assert store.set_aside(path, recipe.content) == store.root / "damaged"
+    assert store.open(recipe).arrays("data.safetensors")["x"].tolist() == [1, 1, 1]
+    assert list((store.root / "damaged").iterdir()) == []
+    # One that is damaged goes, under a name that says what it was.
+    (path / "data.safetensors").write_bytes(b"")
+    aside = store.set_aside(path, recipe.content)
+    assert aside is not None
+    assert aside.parent == store.root / "damaged"
+    assert aside.name.startswith("things-")
+    assert aside.name.endswith(path.name)
+    assert not path.exists()
+    # Gone by somebody else's hand in this moment.
+    assert store.set_aside(path, recipe.content) == store.root / "damaged"
+
+
+def test_what_is_kept_in_memory_is_read_once_and_let_go(store: Store):
+    kept, other = Thing(size=1), Thing(size=2)
+    for recipe in (kept, other):
+        make(store, recipe)
+    store.keep_in_memory([kept])
+    assert store.open(kept) is store.open(kept)
+    assert store.open(other) is not store.open(other)
+    held = store.open(kept)
+    assert held.arrays("data.safetensors")["x"] is held.arrays("data.safetensors")["x"]
+    store.keep_in_memory([kept, other])
+    assert store.open(kept) is held
+    store.keep_in_memory([])
+    assert store.open(kept) is not held

@@ -139,3 +139,17 @@ def test_identical_models_have_no_flips_but_an_interval_wider_than_zero() -> Non
 def test_unequal_lengths_are_refused() -> None:
     with pytest.raises(InvalidInput, match="2 and 3 predictions and 3 labels"):
         swap([0, 1], [0, 1, 1], [0, 1, 1])
+
+
+@pytest.mark.parametrize(("positive", "negative", "n"), [(10, 3, 100), (0, 0, 7), (5, 0, 40)])
+def test_the_paired_interval_is_that_of_two_added_inputs_that_change_each_way(
+    positive, negative, n
+) -> None:
+    """Bonett and Price: the variance of the mean of -1, 0 and 1 over N + 2 inputs, one of each."""
+    changes = np.array(
+        [1] * (positive + 1) + [-1] * (negative + 1) + [0] * (n - positive - negative)
+    )
+    reach = 1.959963984540054 * changes.std() / np.sqrt(n + 2)
+    low, high = paired_interval(positive, negative, n)
+    assert low == pytest.approx(max(changes.mean() - reach, -1))
+    assert high == pytest.approx(min(changes.mean() + reach, 1))
