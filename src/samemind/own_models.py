@@ -5,14 +5,14 @@ The command line and Python come here alike, with what is asked as one value.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from samemind.arrays import Array
+from samemind.comparison.arrays import Rows, rows_of, sides_of_rows
 from samemind.comparison.fidelity import Fidelity, fidelity_of
 from samemind.comparison.flips import name_in, thumbnails
 from samemind.comparison.labelling import told_of_labels
@@ -30,7 +30,7 @@ from samemind.extraction.looking import (
     look_at,
     targets_and_seeds,
 )
-from samemind.inputs.arrays import read_activations
+from samemind.inputs.arrays import is_of_arrays, read_activations
 from samemind.inputs.images import (
     Images,
     labelled,
@@ -54,8 +54,6 @@ from samemind.networks.options import refuse_unused
 from samemind.registry import did_you_mean
 from samemind.reporting.comparison import Comparison
 from samemind.results import GalleryItem
-from samemind.sides.held import as_tensor
-from samemind.sides.predictions import KINDS as PREDICTIONS
 from samemind.sides.predictions import checked_labels
 from samemind.sides.side import Side
 
@@ -374,6 +372,7 @@ def _opened(
                 f"{what} is a network, so it needs images to look at. Give them as the second "
                 f"argument, or arrays in the place of the networks."
             )
+    named = {name: _read(name, m) if isinstance(m, str) else m for name, m in named.items()}
     if images is None:
         return dict(named)
     looked = {name: given for name, given in named.items() if is_network(given)}
@@ -388,6 +387,14 @@ def _opened(
     names = [one.name if isinstance(one, Model) else name for name, one in opened.items()]
     check_names(names)
     return dict(zip(names, opened.values(), strict=True))
+
+
+def _read(name: str, reference: str) -> str | Rows:
+    """A reference to arrays as what they hold; any other as it is."""
+    if not is_of_arrays(reference):
+        return reference
+    (held,) = read_activations([reference]).values()
+    return rows_of(name, held)
 
 
 def _called(names: Iterable[str]) -> list[str]:
@@ -444,7 +451,11 @@ def look_in_turn(
     if inputs is None and all(isinstance(m, str) for m in named.values()):
         given = [f"{name}={reference}" for name, reference in named.items()]
         arrays = read_activations(given, kind=asked.kind)
-        return Seen({n: _side_of(a, classes) for n, a in arrays.items()}, "activations", {}, [], [])
+        of_each = {n: rows_of(n, held) for n, held in arrays.items()}
+        sides, notes = sides_of_rows(
+            of_each, classes, join=asked.join, drops_missing=asked.drop_missing
+        )
+        return Seen(sides, "activations", {}, [], notes)
     images = None if inputs is None else images_of(inputs, labels, count, asked.random_seed)
     seen = Seen({}, "activations" if images is None else images.name, {}, [], [])
     loading = loading_for(images, options, asked.random_seed)
@@ -454,8 +465,9 @@ def look_in_turn(
         referred = f"{name}={one}" if isinstance(one, str) else one
         (opened,) = _opened({name: referred}, images, its.get(name, loading)).values()
         if not isinstance(opened, Model):
-            with of_model(name):
-                seen.sides[name] = _as_side(opened, classes, asked.kind)
+            of_it = {name: rows_of(name, opened, asked.kind)}
+            made, _ = sides_of_rows(of_it, classes, drops_missing=asked.drop_missing)
+            seen.sides.update(made)
             continue
         assert images is not None
         seen.sides.update(look([opened], images, execution, watch))
@@ -649,13 +661,8 @@ def compare_activations(
     **Raises:** `InvalidInput` for fewer than two, or measures that cannot be computed, which those
     of mechanisms never can.
     """
-    if isinstance(labels, (str, Path)):
-        labels = read_labels(Path(labels))
-    sides = {}
-    for model, held in arrays.items():
-        with of_model(model):
-            sides[model] = _side_of(held, labels)
-    return _compare_sides(sides, asked or Asked(), name)
+    given = {model: rows_of(model, held) for model, held in arrays.items()}
+    return _compare_rows(given, labels, asked or Asked(), name)
 
 
 def _compare_mixed(
@@ -670,57 +677,26 @@ def _compare_mixed(
     seen = look(networks, images, execution) if networks and images is not None else {}
     if isinstance(labels, (str, Path)):
         labels = read_labels(Path(labels))
-    sides = {}
+    given = {}
     for name, one in opened.items():
         if isinstance(one, Model):
-            sides[name] = seen[name]
+            given[name] = Rows(seen[name], None if images is None else images.ids)
         else:
-            with of_model(name):
-                sides[name] = _as_side(one, labels, asked.kind)
-    return _compare_sides(sides, asked, images.name if images is not None else "activations")
+            given[name] = rows_of(name, one, asked.kind)
+    where = images.name if images is not None else "activations"
+    return _compare_rows(given, labels, asked, where)
 
 
-def _side_of(held: Mapping[str, Any], labels: Array | None) -> Side:
-    """What was read of one model; its predictions are of the kind that they are named by."""
-    kind = next((k for k in PREDICTIONS if k in held), None)
-    return Side(
-        representation=held.get("representation"),
-        logits=None if kind is None else held[kind],
-        labels=labels,
-        kind=None if kind == "logits" else kind,
-    )
+def _compare_rows(given: Mapping[str, Rows], labels: Any, asked: Asked, name: str) -> Comparison:
+    if isinstance(labels, (str, Path)):
+        labels = read_labels(Path(labels))
+    sides, notes = sides_of_rows(given, labels, join=asked.join, drops_missing=asked.drop_missing)
+    return _compare_sides(sides, asked, name, notes)
 
 
-@contextmanager
-def of_model(name: str) -> Iterator[None]:
-    """What is wrong with the arrays of a model is told with its name."""
-    try:
-        yield
-    except InvalidInput as error:
-        raise InvalidInput(f"{name}: {error}") from None
-
-
-def _as_side(given: Any, labels: Array | None, kind: str) -> Side:
-    """A side as it is, with the labels of all where it has none; an array as what it holds."""
-    if isinstance(given, Side):
-        return given if labels is None else given.labelled(labels)
-    if kind in PREDICTIONS:
-        return Side(logits=given, labels=labels, kind=None if kind == "logits" else kind)
-    if kind != "representation":
-        raise InvalidInput(
-            f"No kind of array is called '{kind}'. Known: representation, {', '.join(PREDICTIONS)}."
-        )
-    values = as_tensor(given, "representation")
-    if values.ndim < 2:
-        raise InvalidInput(
-            f"The representation has the shape {tuple(values.shape)}, but a model gives a row per "
-            f"input, (N, D). Of class numbers say kind='decisions'; of one unit give (N, 1)."
-        )
-    # A row per input, whatever the shape of what one input gave.
-    return Side(representation=values.reshape(len(values), -1), labels=labels)
-
-
-def _compare_sides(sides: dict[str, Side], asked: Asked, name: str) -> Comparison:
+def _compare_sides(
+    sides: dict[str, Side], asked: Asked, name: str, notes: Sequence[str] = ()
+) -> Comparison:
     for option in ("invert", "layers", "probe_inputs"):
         if getattr(asked, option):
             raise InvalidInput(
@@ -730,6 +706,7 @@ def _compare_sides(sides: dict[str, Side], asked: Asked, name: str) -> Compariso
     no_model = "it needs inverted images, and arrays make none. Leave it out."
     check_kinds(asked.measures, {"mechanism": no_model})
     work = Work(asked=asked, sides=sides, name=name)
+    work.notes += notes
     work.score()
     work.notes += told_of_labels(sides)
     work.add_flips()

@@ -46,8 +46,9 @@ class Options:
         bool,
         typer.Option(
             "--activations",
-            help="MODELs are files of activations, a row per input: .npy, .npz, .safetensors, "
-            "HDF5 or .mat; FILE::ARRAY takes one array of a file.",
+            help="MODELs are files of activations, a row per input: .npy, .npz, .pt, .safetensors, "
+            "HDF5, .mat, .csv, .parquet or a folder of these; FILE::ARRAY takes one array. Not "
+            "needed where no inputs are given and the files can be nothing else.",
         ),
     ] = False
     logits: Annotated[
@@ -63,6 +64,19 @@ class Options:
             help="A file of class numbers, one per input in their order, or of lines FILE,LABEL."
         ),
     ] = None
+    join: Annotated[
+        str,
+        typer.Option(
+            help="Rows with ids: exact wants the same ids on all sides, inner compares those that "
+            "all have."
+        ),
+    ] = "exact"
+    drop_missing: Annotated[
+        bool,
+        typer.Option(
+            "--drop-missing", help="Leave inputs with missing values (NaN) out, on all sides."
+        ),
+    ] = False
     count: Annotated[
         int | None, typer.Option(min=1, help="So many inputs at random [default: all].")
     ] = None
@@ -262,7 +276,16 @@ def compare(given: Options) -> None:
 
 def _found(given: Options) -> Comparison:
     asked = _asked(given)
-    return _of_arrays(given, asked) if given.activations else _of_networks(given, asked)
+    if given.activations or (given.inputs is None and _are_arrays(given.models)):
+        return _of_arrays(given, asked)
+    return _of_networks(given, asked)
+
+
+def _are_arrays(models: list[str]) -> bool:
+    """Whether all that was given can be nothing but arrays."""
+    from samemind.inputs.arrays import is_of_arrays
+
+    return all(is_of_arrays(one) for one in models)
 
 
 def _asked(given: Options) -> Asked:
@@ -283,6 +306,8 @@ def _asked(given: Options) -> Asked:
         probe=given.probe,
         probe_inputs=given.probe_inputs,
         random_seed=given.random_seed,
+        join=given.join,
+        drop_missing=given.drop_missing,
         tokens=given.tokens,
         special_tokens=given.special_tokens,
         max_length=given.max_length,

@@ -241,7 +241,7 @@ def prepare(side: Side, measures: Sequence[Measure]) -> None:
         }
     )
     counts = [k for k in counts if k < side.n_inputs]  # the others say so when they are scored
-    if counts:
+    if counts and side.has_representation:
         side.prepare_neighbours(counts)
 
 

@@ -24,6 +24,7 @@ from samemind.networks.language import TextModel
 from samemind.networks.model import Model
 from samemind.reporting.comparison import Comparison
 from samemind.results import GalleryItem
+from samemind.sides.given_distances import GivenDistances
 from samemind.sides.side import Side
 from samemind.store import environment
 
@@ -44,6 +45,8 @@ class Asked:
     - `probe`: retrain heads, on half of the inputs, or on `probe_inputs`.
     - `kind`: what plain arrays hold: "representation", or of predictions "logits",
       "probabilities" or "decisions" (class numbers).
+    - `join`: "exact" refuses rows whose ids differ; "inner" compares those that all have.
+    - `drop_missing`: leave inputs with missing values out on all sides, instead of refusing them.
     - `tokens`: of language models, the readings: "mean", "last", "first", "model" (the encoder's
       own pooling), "words" or "all", each of all models, or one for each ("mean+last").
     - `special_tokens`: whether those that tokenizers add take part in mean, last and first.
@@ -66,6 +69,8 @@ class Asked:
     random_seed: int = 0
     kind: str = "representation"
     renamed: tuple[str, ...] = ()
+    join: str = "exact"
+    drop_missing: bool = False
     tokens: Sequence[Any] | str | None = None
     special_tokens: bool = True
     max_length: int | None = None
@@ -266,7 +271,7 @@ class Work:
             "model": name,
             "architecture": self.place.models[name][0],
             "parameters": parameters,
-            "representation_size": side.n_units if side.has_representation else 0,
+            "representation_size": _width(side),
             "classes": side.n_classes if side.has_logits else None,
             "clean_accuracy": accuracy,
             "reference": reference,
@@ -279,3 +284,10 @@ class Work:
             "n_test": self.n_inputs,
             "is_weak": False,
         }
+
+
+def _width(side: Side) -> int:
+    """The width of a representation; 0 where there is none, or only distances are known."""
+    if not side.has_representation or isinstance(side, GivenDistances):
+        return 0
+    return side.n_units

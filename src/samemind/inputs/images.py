@@ -67,6 +67,15 @@ class Images:
         return not hasattr(self.source, "read")
 
     @property
+    def ids(self) -> np.ndarray | None:
+        """What each input is called, `(N,)`: its file below the folder; None without names."""
+        if not self.is_folder:
+            return None
+        files = [self.source[int(i)] for i in self.indices]  # pyright: ignore[reportIndexIssue]
+        root = self.root
+        return np.array([str(f.relative_to(root) if root else f.name) for f in files])  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
+
+    @property
     def shape(self) -> tuple[int, int] | None:
         """(channels, size) of every image as it is; None for pictures of a folder."""
         if self.is_folder or not len(self):

@@ -22,6 +22,7 @@ from samemind.checkpoints.reading import split_part
 from samemind.datasets.base import NORMALISATIONS
 from samemind.errors import InvalidInput, SamemindError
 from samemind.files.reading import is_file, is_folder, split_name
+from samemind.inputs.arrays import is_of_arrays
 from samemind.lazy import torch
 from samemind.networks.batches import first_rows, moved
 from samemind.networks.each import each
@@ -76,7 +77,9 @@ def check_names(names: Sequence[str]) -> None:
 
 def is_network(given: Any) -> bool:
     """Whether something looks at inputs: a reference, or a torch module."""
-    return isinstance(given, (str, torch.nn.Module))
+    if isinstance(given, str):
+        return not is_of_arrays(given)
+    return isinstance(given, torch.nn.Module)
 
 
 def model_of(name: str, network: nn.Module, inputs: Any, loading: Loading | None = None) -> Model:

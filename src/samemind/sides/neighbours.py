@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from samemind.lazy import np, torch
 from samemind.sides import preprocessing
@@ -108,6 +108,37 @@ def nearest(
     return [_joined(k, n, kept, is_listed) for k, kept in zip(counts, found, strict=True)], (
         gram_squares
     )
+
+
+class _ByDistance:
+    """What stands for `Rows` where distances are given: the nearer, the larger."""
+
+    def __init__(self, distances: Tensor) -> None:
+        self.values = distances
+
+    def cosines(self, first: Tensor, second: Tensor) -> Tensor:
+        return -self.values[first, second]
+
+
+def nearest_by_distance(distances: Tensor, counts: Sequence[int]) -> list[NeighbourSets]:
+    """The neighbour sets for each of the ascending counts k, by given distances `(N, N)`.
+
+    **Cost:** O(N² log N), and 500 N numbers.
+    """
+    n = len(distances)
+    rows: Any = _ByDistance(distances)
+    is_listed = distances.device.type != "cpu" or n >= LISTED_FROM
+    found: list[list[_Found]] = [[] for _ in counts]
+    for start in range(0, n, ROWS_AT_ONCE):
+        block = -distances[start : start + ROWS_AT_ONCE]
+        diagonal = torch.arange(len(block), device=block.device)
+        block[diagonal, diagonal + start] = -float("inf")
+        for kept, (k, members, ties, next_ones) in zip(
+            found, _members(block, start, rows, counts, TIE), strict=True
+        ):
+            held = as_lists(members, k) if is_listed else packed(members)
+            kept.append((held, ties, next_ones))
+    return [_joined(k, n, kept, is_listed) for k, kept in zip(counts, found, strict=True)]
 
 
 def _joined(k: int, n: int, blocks: Sequence[_Found], is_listed: bool) -> NeighbourSets:

@@ -37,6 +37,11 @@ class Pair(Prepared):
                 f"has {a.n_inputs} rows and the second {b.n_inputs}. Extract both from one input "
                 f"set."
             )
+        if a.ids is not None and b.ids is not None and list(a.ids) != list(b.ids):
+            raise InvalidInput(
+                "The rows of two sides have other ids, or those in another order. samemind.compare "
+                "joins them by their ids."
+            )
         self.a = a
         self.b = b
         self.n_inputs = a.n_inputs

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from samemind.errors import InvalidInput, UndefinedScore
-from samemind.lazy import torch
+from samemind.lazy import np, torch
 from samemind.sides import preprocessing
 from samemind.sides.predictions import Predictions, checked_labels, read_predictions
 
@@ -48,8 +48,11 @@ class Given(Prepared):
         precision: torch.dtype | None = None,
         kind: str | None = None,
         groups: Array | None = None,
+        ids: Any = None,
     ) -> None:
         super().__init__()
+        #: What each input is called, `(N,)`, where that is known.
+        self.ids: Any = ids
         self._representation = (
             None
             if representation is None
@@ -82,6 +85,8 @@ class Given(Prepared):
                 f"Take all of them from one pass over one input set."
             )
         self.n_inputs: int = next(iter(counts.values()))
+        if ids is not None and len(ids) != self.n_inputs:
+            raise InvalidInput(f"{len(ids)} ids were given for {self.n_inputs} inputs.")
 
     def labelled(self, labels: Array) -> Self:
         """This side with these labels, where it has none of its own.
@@ -125,7 +130,8 @@ class Given(Prepared):
             "labels": None if self._labels is None else self._labels[rows],
             "groups": None if self._groups is None else self._groups.to(rows.device)[rows],
         }
-        return type(self)(**arrays, precision=self._precision, kind=self._kind)
+        ids = None if self.ids is None else np.asarray(self.ids)[rows.cpu().numpy()]
+        return type(self)(**arrays, precision=self._precision, kind=self._kind, ids=ids)
 
     @property
     def _said(self) -> Tensor:
@@ -158,6 +164,7 @@ class Given(Prepared):
         Prepared.__init__(twin)
         twin._representation = twin._logits = twin._decisions = None
         twin.note = self.note
+        twin.ids = None  # those of another order would be others
         # A label belongs to the input, not to the model's answer, and so does its group.
         twin._labels, twin._groups = self._labels, self._groups
         twin._precision = self._precision

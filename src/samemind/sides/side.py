@@ -30,6 +30,7 @@ class Side(Given):
       that all lie in [0, 1] and add to 1 are probabilities; they are not softmaxed again.
     - `groups`: `(N,)` whole numbers, the same for rows that are not independent of one another,
       such as the words of one text. Errors are then those of groups drawn, and floors move groups.
+    - `ids`: what each input is called, `(N,)`: `samemind.compare` joins rows by them.
     - `precision`: `torch.float32` or `torch.float64`, for the large products. Unless given,
         float64 for float64 input and small arrays, float32 for large float32 arrays.
 
