@@ -99,16 +99,14 @@ def test_other_inputs_are_refused_or_left_out_and_counted() -> None:
     assert any("30 that all have; left out are 10 of A" in note for note in found.notes)
     assert score(found) == pytest.approx(samemind.measure(CKA)(A[10:], B[10:]), abs=1e-12)
     doubled = pd.concat([b, b[:2]])
-    with pytest.raises(
-        InvalidInput, match="2 ids that occur more than once"
-    ):
+    with pytest.raises(InvalidInput, match="2 ids that occur more than once"):
         samemind.compare({"A": a, "B": doubled}, **FAST)
     found = samemind.compare({"A": a, "B": doubled}, join="inner", measures=CKA, **FAST)
     assert any("2 ids occur more than once in B and were left out" in note for note in found.notes)
     assert found.n_inputs == N - 2
     with pytest.raises(InvalidInput, match="no id in common"):
         samemind.compare({"A": a, "B": b.rename(index=str.upper)}, join="inner", **FAST)
-    with pytest.raises(InvalidInput, match="No join is called 'iner'. Did you mean 'inner'"):
+    with pytest.raises(InvalidInput, match=r"No join is called 'iner'\. Did you mean 'inner'"):
         samemind.compare({"A": a, "B": b}, join="iner", **FAST)
 
 

@@ -402,7 +402,7 @@ def _called(names: Iterable[str]) -> list[str]:
     return [name.rpartition("=")[0] or name for name in names]
 
 
-def _first(images: Images, size: int | None) -> Any:
+def _first(images: Images, size: int | None = None) -> Any:
     """The first two inputs, as a network of one's own is given them; pictures of that size."""
     if isinstance(images, Tensors):
         return images.read(range(min(2, len(images))))

@@ -96,8 +96,9 @@ def told_ties(sides: Mapping[str, Side], measures: Sequence[str]) -> list[str]:
         if member.family == "neighbours" and not member.needs_labels:
             by_count.setdefault(member.settings["k"], []).append(name)
     notes = []
+    known = {name: side for name, side in sides.items() if side.has_representation}
     for k, names in sorted(by_count.items()):
-        shares = {name: s.tied_share(k) for name, s in sides.items() if k < s.n_inputs}
+        shares = {name: s.tied_share(k) for name, s in known.items() if k < s.n_inputs}
         told = [f"{share:.0%} of {name}" for name, share in shares.items() if share >= TOLD_FROM]
         if told:
             notes.append(
