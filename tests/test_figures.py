@@ -44,6 +44,13 @@ def full():
     return together([main, part, away])
 
 
+def taken_apart(results: Results) -> Results:
+    """The same with linear CKA within classes, of as many pairs and with the same scores."""
+    whole = results.scores[results.scores["measure"] == "linear_cka"]
+    within = whole.assign(measure="linear_cka_within_classes")
+    return replace(results, scores=pd.concat([results.scores, within], ignore_index=True))
+
+
 def drawn_scores(drawing):
     """The scores that a box plot shows as points."""
     return sorted(
@@ -60,6 +67,8 @@ def test_every_figure_can_be_drawn_from_a_study_that_has_everything(name, full):
     member = FIGURES[name]
     if "trajectory" in member.needs:  # of checkpoints, which are no sample of models
         full = along_a_training(full)
+    if "parts" in member.needs:
+        full = taken_apart(full)
     assert member.missing(full) == []
     results = full.only(measure="linear_cka") if member.per_measure == "only" else full
     drawing = member(results)
@@ -198,6 +207,8 @@ def of_several():
 def test_a_figure_of_several_studies_names_the_dataset_where_one_is_left(name, of_several):
     both, with_part = of_several
     results = with_part if name == "dataset_size" else both
+    if "parts" in FIGURES[name].needs:
+        results = taken_apart(results)
     if FIGURES[name].per_measure == "only":
         results = results.only(measure="linear_cka")
     assert "digits" in written(FIGURES[name](results))

@@ -24,7 +24,12 @@ from samemind.figures._trend_table import (
 )
 from samemind.figures.base import Results
 from samemind.figures.boxes import across_architectures
-from samemind.figures.needs import prediction_measures, representation_measures
+from samemind.figures.needs import (
+    PARTS,
+    part_of,
+    prediction_measures,
+    representation_measures,
+)
 from samemind.figures.style import dataset_label, measure_label
 from samemind.lazy import pd
 from samemind.measures.conventions import QUANTITIES, reading_of, said
@@ -49,6 +54,13 @@ ASPECTS = {
     "Representations": ("natural", "representations"),
     "Representation mechanisms": ("inverted", "representations"),
 }
+#: Aspects of which there is a sentence only where there are scores of them.
+PART_ASPECTS = {
+    "Representations between classes": ("natural", "between_classes"),
+    "Representations within classes": ("natural", "within_classes"),
+    "Representation mechanisms between classes": ("inverted", "between_classes"),
+    "Representation mechanisms within classes": ("inverted", "within_classes"),
+}
 
 
 @lru_cache(maxsize=4)
@@ -68,6 +80,12 @@ def verdicts(results: Results) -> list[tuple[str, Verdict]]:
         places = _places(table, dataset)
         if dataset in places or not places:
             found += [(dataset, _verdict(results, dataset, dataset, a)) for a in ASPECTS]
+            found += [
+                (dataset, _verdict(results, dataset, dataset, aspect))
+                for aspect, (inputs, part) in PART_ASPECTS.items()
+                if len(rows := _chosen(table, dataset, dataset, inputs))
+                and _measures(results, rows, part)
+            ]
         for place in places:
             if place != dataset:
                 found += [
@@ -95,7 +113,7 @@ def _verdict(results: Results, dataset: str, inputs_dataset: str, aspect: str) -
     """The verdict on one aspect, on inputs of one dataset."""
     from samemind.statistics import judge
 
-    inputs, kind = ASPECTS[aspect]
+    inputs, kind = (ASPECTS | PART_ASPECTS)[aspect]
     rows = _chosen(trend_table(results), dataset, inputs_dataset, inputs)
     wanted = _measures(results, rows, kind)
     evidence = _evidence(results, rows, wanted, (dataset, inputs_dataset, inputs))
@@ -115,6 +133,8 @@ def _verdict(results: Results, dataset: str, inputs_dataset: str, aspect: str) -
 def _measures(results: Results, rows: pd.DataFrame, kind: str) -> list[str]:
     """The measures that the verdict looks at, as far as the rows have them."""
     measures = rows["measure"].tolist() if len(rows) else []
+    if kind in PARTS:
+        return [name for name in measures if part_of(name) == kind]
     choose = prediction_measures if kind == "predictions" else representation_measures
     return choose(measures, results.convention)
 

@@ -40,6 +40,10 @@ NEEDS: dict[str, tuple[Callable[[Results], bool], str]] = {
     ),
     "several_epsilons": (lambda r: has_several_epsilons(r.defined), "only one ε"),
     "several_measures": (lambda r: r.defined["measure"].nunique() > 1, "only one measure"),
+    "parts": (
+        lambda r: any(part_of(str(name)) for name in r.defined["measure"].unique()),
+        "no score taken apart between and within classes",
+    ),
     "several_models": (
         lambda r: pd.concat([r.defined["model_a"], r.defined["model_b"]]).nunique() > 2,
         "fewer than three models",
@@ -61,6 +65,16 @@ NEEDS: dict[str, tuple[Callable[[Results], bool], str]] = {
     "models": (lambda r: len(r.models) > 0, "no table of models"),
     **{part.name: (part.has_rows, part.absent) for part in PARTS if part.absent},
 }
+
+
+#: How the names of measures of parts end, before their setting.
+PARTS = ("between_classes", "within_classes")
+
+
+def part_of(name: str) -> str:
+    """Which part of a representation a measure is of, by its name; nothing for the whole."""
+    plain = name.partition("@")[0]
+    return next((part for part in PARTS if plain.endswith(f"_{part}")), "")
 
 
 # What one study alone seldom or never has.
