@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -441,6 +441,8 @@ def _deliver(found: Comparison, given: Options) -> None:
         from samemind.reporting import write_report
 
         with to_draw_on() as drawers:
-            page = write_report(found, given.out, executor=drawers)
+            page = write_report(
+                replace(found, tolerance=given.tolerance), given.out, executor=drawers
+            )
         if not given.as_json:
             console.print(f"\nThe report is in {page}")

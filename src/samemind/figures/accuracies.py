@@ -22,6 +22,7 @@ KINDS = {"clean_accuracy": "Clean accuracy", "adversarial_accuracy": "Adversaria
     "weak models are crossed out.",
     needs=("models",),
     is_by_epsilon=True,
+    is_of_study=True,
 )
 def accuracies(results: Results) -> matplotlib.figure.Figure:
     """Lines of accuracy over ε, a panel for each dataset and kind of accuracy."""

@@ -100,6 +100,8 @@ class Figure:
       every ε says something else whenever the models change.
     - `per_measure`: "also" for a figure of all measures that is drawn once for each as well,
       "only" for one that shows a single measure.
+    - `is_of_study`: it is about models that were trained at some ε, so that the page on one's own
+      models does without it.
     - `quantities`: "jsd", "cka" and "procrustes" as far as it shows the reading of each that the
       convention picks; its caption says which.
     """
@@ -114,6 +116,7 @@ class Figure:
     is_by_epsilon: bool = False
     per_measure: PerMeasure = ""
     quantities: tuple[str, ...] = ()
+    is_of_study: bool = False
 
     def missing(self, results: Results) -> list[str]:
         """What the results lack for this figure, in words; empty when it can be drawn."""
@@ -194,6 +197,7 @@ def figure(
     is_by_epsilon: bool = False,
     per_measure: PerMeasure = "",
     quantities: Sequence[str] = (),
+    is_of_study: bool = False,
 ) -> Callable[[Draw], Figure]:
     """Registers the function below as a figure. `shows` is also its text for who cannot see it."""
     unknown = [need for need in needs if need not in NEEDS]
@@ -215,6 +219,7 @@ def figure(
             is_by_epsilon,
             per_measure,
             tuple(quantities),
+            is_of_study,
         )
         return FIGURES.register(name, member)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     paper="Figure 5",
     studies="imagenet1k imagenet100 imagenet50",
     is_by_epsilon=True,
+    is_of_study=True,
     quantities=("cka", "procrustes"),
 )
 def dataset_size(results: Results) -> matplotlib.figure.Figure:

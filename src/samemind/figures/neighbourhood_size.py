@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     paper="Figure 7",
     studies="imagenet1k cifar10",
     is_by_epsilon=True,
+    is_of_study=True,
 )
 def neighbourhood_size(results: Results) -> matplotlib.figure.Figure:
     """k-NN Jaccard on inverted inputs at every k that the study has."""

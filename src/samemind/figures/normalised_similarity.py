@@ -25,6 +25,7 @@ CELL = ["dataset", "inputs_dataset", "inputs", "measure", "epsilon"]
     "where a study has one random seed, of identical models.",
     needs=("floors",),
     is_by_epsilon=True,
+    is_of_study=True,
 )
 def normalised_similarity(results: Results) -> matplotlib.figure.Figure:
     """Box plots of every measure between its floor and its ceiling."""

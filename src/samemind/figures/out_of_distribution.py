@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     paper="Figure 6",
     studies="imagenet1k imagenet1k-sat6 cifar10 cifar10-sat6",
     is_by_epsilon=True,
+    is_of_study=True,
     quantities=("cka", "procrustes"),
 )
 def out_of_distribution(results: Results) -> matplotlib.figure.Figure:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     paper="Figure 3",
     studies="imagenet1k cifar10",
     is_by_epsilon=True,
+    is_of_study=True,
     quantities=("jsd",),
 )
 def predictions_inverted(results: Results) -> matplotlib.figure.Figure:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     paper="Figure 1",
     studies="imagenet1k cifar10",
     is_by_epsilon=True,
+    is_of_study=True,
     quantities=("jsd",),
 )
 def predictions_natural(results: Results) -> matplotlib.figure.Figure:

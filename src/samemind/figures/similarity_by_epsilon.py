@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     "on natural and on inverted inputs, with the floor that unrelated models would reach.",
     needs=("scores",),
     is_by_epsilon=True,
+    is_of_study=True,
     per_measure="also",
 )
 def similarity_by_epsilon(results: Results) -> matplotlib.figure.Figure:

@@ -39,6 +39,7 @@ class Comparison(Results):
     - `replacements`: of the first model by each other one, where there are labels.
     - `fidelities`: whether it and each other one are still the same network, where they are seen
       on the same inputs with outputs of the same shape.
+    - `tolerance`: the share of inputs that may turn from right to wrong, for the page.
     - `class_names`: of the models, which labels are counted in; `input_classes`: of the inputs.
     """
 
@@ -48,6 +49,7 @@ class Comparison(Results):
     fidelities: Sequence[Fidelity] = ()
     class_names: Sequence[str] = ()
     input_classes: Sequence[str] = ()
+    tolerance: float = 0.01
     probe_accuracies: Mapping[str, float] = field(default_factory=dict)
 
     def __getattr__(self, name: str) -> Any:

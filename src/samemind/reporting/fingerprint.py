@@ -41,6 +41,7 @@ def fingerprint_of(study: Results) -> str:
         _add(found, facts, item.seed, item.target, item.inverted)
     plain = [study.name, study.study_text, dict(study.environment), dict(study.classes)]
     _add(found, [*plain, dict(study.recipes), list(study.notes), study.convention])
+    _add(found, [getattr(study, "tolerance", None)])
     return found.hexdigest()
 
 

@@ -37,6 +37,8 @@ const number = (value, digits = 3) =>
 const cellKey = (row) => [row.dataset, row.inputs_dataset, row.inputs, row.measure, row.epsilon].join("|");
 const isAcross = (row) => row.architecture_a !== row.architecture_b;
 
+// One pair on one kind of input: its scores are a table, and nothing can be filtered or drawn.
+const single = distinct(ROWS.map((row) => [placeOf(row), row.epsilon, row.inputs, row.model_a, row.model_b].join("|"))).length === 1;
 const state = { place: "", measure: "", inputs: "", scale: "score", epsilons: new Set(), architectures: new Set(), shown: 100, sort: ["score", 1] };
 
 function options(select, values, text = (value) => value) {
@@ -52,7 +54,7 @@ function chips(box, values, chosen, text = (value) => value) {
 }
 
 function filtered() {
-  return ROWS.filter((row) => placeOf(row) === state.place && row.measure === state.measure
+  return single ? ROWS : ROWS.filter((row) => placeOf(row) === state.place && row.measure === state.measure
     && (!state.inputs || row.inputs === state.inputs) && state.epsilons.has(row.epsilon)
     && state.architectures.has(row.architecture_a) && state.architectures.has(row.architecture_b));
 }
@@ -134,7 +136,7 @@ function drawBoxes(rows) {
   const kinds = ["natural", "inverted"].filter((kind) => shown.some((row) => row.inputs === kind));
   const levels = distinct(shown.map((row) => row.epsilon)).sort((a, b) => a - b);
   const { drawing, width, height } = frame(box, 340,
-    `Box plots of ${label(state.measure)} by ε: ${shown.length} pairs. The table below has the same numbers.`);
+    `Box plots of ${label(state.measure)}${levels.length > 1 ? " by ε" : ""}: ${shown.length} pairs. The table below has the same numbers.`);
   const cells = distinct(shown.map(cellKey)).map((key) => DATA.cells[key]).filter(Boolean);
   const isScore = state.scale === "score";
   const lines = isScore ? cells.flatMap((cell) => [cell.floor, cell.is_ceiling_measured ? cell.ceiling : null]) : [0, 1];
@@ -144,7 +146,7 @@ function drawBoxes(rows) {
   yAxis(drawing, y, low, high, left, right);
   const marks = [], band = (right - left) / Math.max(1, levels.length), slot = band * 0.84 / Math.max(1, kinds.length);
   levels.forEach((level, i) => {
-    drawing.append(svg("text", { x: left + band * (i + 0.5), y: bottom + 18, "text-anchor": "middle" }, `ε = ${level}`));
+    if (!DATA.is_comparison) drawing.append(svg("text", { x: left + band * (i + 0.5), y: bottom + 18, "text-anchor": "middle" }, `ε = ${level}`));
     kinds.forEach((kind, k) => {
       const part = shown.filter((row) => row.epsilon === level && row.inputs === kind);
       if (!part.length) return;
@@ -180,7 +182,7 @@ function drawBoxes(rows) {
   if (cells.some((cell) => cell.is_ceiling_measured)) key.append(node("span", {}, [node("i", { class: "line top" }), "ceiling (other random seed)"]));
   else if (!isScore) key.append(node("span", {}, [node("i", { class: "line top" }), "identical models"]));
   box.replaceChildren(drawing, key);
-  $("boxes-title").textContent = `${label(state.measure)} by ε`;
+  $("boxes-title").textContent = label(state.measure) + (levels.length > 1 ? " by ε" : " of every pair");
 }
 
 // -- heat map of one ε
@@ -197,6 +199,7 @@ function halved(name, longest) {
   const at = places.reduce((a, b) => Math.abs(b - name.length / 2) < Math.abs(a - name.length / 2) ? b : a);
   return [name.slice(0, at), name.slice(at)];
 }
+const atLevel = (level) => DATA.is_comparison ? "" : ` at ε = ${level}`;
 const kindOf = (rows) => state.inputs || (rows.some((row) => row.inputs === "natural") ? "natural" : "inverted");
 function drawHeat(rows) {
   const box = $("heat"), level = Number($("heat-epsilon").value);
@@ -211,7 +214,7 @@ function drawHeat(rows) {
   const side = 18 + 6.3 * Math.max(0, ...lines.flat().map((line) => line.length));
   const size = (width - side - 6) / Math.max(1, order.length), height = side + size * order.length + 8;
   const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", tabindex: 0,
-    "aria-label": `Heat map of ${label(state.measure)} for every pair at ε = ${level}, ${kind} inputs.` });
+    "aria-label": `Heat map of ${label(state.measure)} for every pair${atLevel(level)}, ${kind} inputs.` });
   const [low, high] = [Math.min(0, ...part.map(value)), Math.max(1, ...part.map(value))];
   order.forEach((n, i) => {
     const middle = (i + 0.5) * size;
@@ -246,8 +249,8 @@ function drawMap(rows) {
   const box = $("map"), level = Number($("heat-epsilon").value), kind = kindOf(rows);
   const cell = rows.find((row) => row.epsilon === level && row.inputs === kind);
   const map = cell && DATA.maps[cellKey(cell)];
-  if (!map) return box.replaceChildren(node("p", { class: "hint" }, `Fewer than three models at ε = ${level} on ${kind} inputs.`));
-  const { drawing, width, height } = frame(box, 380, `Map of ${map.models.length} models at ε = ${level} by ${label(state.measure)}, ${kind} inputs.`);
+  if (!map) return box.replaceChildren(node("p", { class: "hint" }, `Fewer than three models${atLevel(level)} on ${kind} inputs.`));
+  const { drawing, width, height } = frame(box, 380, `Map of ${map.models.length} models${atLevel(level)} by ${label(state.measure)}, ${kind} inputs.`);
   // One scale for every ε, so that maps can be compared.
   const reach = 1.12 * Math.max(1e-3, ...Object.entries(DATA.maps).filter(([key]) => key.startsWith(cellKey({ ...cell, epsilon: "" }))).flatMap(([, m]) => [...m.x, ...m.y].map(Math.abs)));
   const unit = Math.min(width, height) / 2 / reach, x = (v) => width / 2 + v * unit, y = (v) => height / 2 - v * unit;
@@ -265,7 +268,7 @@ function drawMap(rows) {
   points(drawing, marks);
   box.replaceChildren(drawing,
     node("p", { class: "key" }, names.filter((name) => shown.has(name)).map((name) => node("span", {}, `${names.indexOf(name) + 1} ${name}`))),
-    node("p", { class: "hint" }, `ε = ${level}, ${kind} inputs. Distances come near 1 − similarity; the plane keeps ${Math.round(100 * map.kept)} % of them.`));
+    node("p", { class: "hint" }, `${DATA.is_comparison ? "" : `ε = ${level}, ${kind} inputs. `}Distances come near 1 − similarity; the plane keeps ${Math.round(100 * map.kept)} % of them.`));
 }
 
 // -- one measure against another
@@ -293,15 +296,17 @@ function drawScatter(rows) {
 }
 
 // -- the table of pairs
-const COLUMNS = [["epsilon", "ε"], ["inputs", "Inputs"], ["model_a", "Model A"], ["model_b", "Model B"], ["score", "Score"], ["standard_error", "± SE"], ["floor", "Floor"], ["normalised", "Floor → ceiling"], ["row", "Row"]];
+const COLUMNS = [["measure", "Measure"], ["epsilon", "ε"], ["inputs", "Inputs"], ["model_a", "Model A"], ["model_b", "Model B"], ["score", "Score"], ["standard_error", "± SE"], ["floor", "Floor"], ["normalised", "Floor → ceiling"], ["row", "Row"]];
+// Of one pair every measure is shown; what is the same in all rows is left out.
+const columns = () => COLUMNS.filter(([name]) => name === "measure" ? single : !["epsilon", "inputs"].includes(name) || distinct(ROWS.map((row) => row[name])).length > 1);
 function drawPairs(rows) {
   const [by, way] = state.sort;
   const sorted = [...rows].sort((a, b) => compare(a[by], b[by], way));
-  const head = node("tr", {}, COLUMNS.map(([name, text]) => node("th", { scope: "col", "aria-sort": name === by ? (way > 0 ? "ascending" : "descending") : "none" },
+  const shown = columns(), head = node("tr", {}, shown.map(([name, text]) => node("th", { scope: "col", "aria-sort": name === by ? (way > 0 ? "ascending" : "descending") : "none" },
     node("button", { type: "button", onclick: () => { state.sort = [name, name === by ? -way : 1]; drawPairs(filtered()); } }, text))));
   const body = sorted.slice(0, state.shown).map((row) => node("tr", { class: "open", "data-row": row.row, onclick: () => openPair(row) },
-    COLUMNS.map(([name]) => {
-      const held = row[name];
+    shown.map(([name]) => {
+      const held = name === "measure" ? label(row.measure) : row[name];
       if (name === "model_a") return node("td", {}, node("button", { type: "button", title: "Open this pair" }, held));
       const isNumber = typeof held === "number" || held === null;
       const text = name === "epsilon" || name === "row" ? String(held) : isNumber ? number(held) : held;
@@ -363,6 +368,7 @@ function openPair(row) {
 }
 function modelTable(row) {
   const facts = [["architecture", "Architecture"], ["random_seed", "Random seed"], ["parameters", "Parameters"], ["representation_size", "Representation"], ["clean_accuracy", "Clean accuracy"], ["adversarial_accuracy", "Adversarial accuracy"], ["is_weak", "Weak"]];
+  if (DATA.is_comparison) facts.splice(-2);  // no adversarial accuracy, and no study that calls a model weak
   const models = [row.model_a, row.model_b].map((name) => DATA.models.find((m) => m.model === name && m.dataset === row.dataset) || {});
   return node("div", { class: "scroll" }, node("table", {}, [
     node("thead", {}, node("tr", {}, [node("th", {}, ""), node("th", { scope: "col" }, row.model_a), node("th", { scope: "col" }, row.model_b)])),
@@ -416,12 +422,22 @@ function render() {
   const rows = filtered();
   const pairs = distinct(rows.map((row) => [row.epsilon, ...[row.model_a, row.model_b].sort()].join("|"))).length;
   const empty = rows.filter((row) => row.score === null).length;
-  $("count").textContent = `${pairs} pairs, ${rows.length} scores of ${label(state.measure)}` + (empty ? `, ${empty} of them undefined.` : ".");
+  $("count").textContent = `${pairs} ${pairs === 1 ? "pair" : "pairs"}, ${rows.length} ${rows.length === 1 ? "score" : "scores"} of ${label(state.measure)}` + (empty ? `, ${empty} of them undefined.` : ".");
+  if (single) return drawPairs(rows);
   drawBoxes(rows);
-  drawHeat(rows);
-  drawMap(rows);
-  drawScatter(rows);
+  if (!$("heat-figure").hidden) drawHeat(rows);
+  if (!$("map-figure").hidden) drawMap(rows);
+  if (!$("scatter-figure").hidden) drawScatter(rows);
   drawPairs(rows);
+}
+function hideWhatSaysNothing(levels, measures) {
+  const models = distinct(ROWS.flatMap((row) => [row.model_a, row.model_b]));
+  for (const id of ["filters", "charts", "count"]) $(id).hidden = single;
+  $("inputs-label").hidden = distinct(ROWS.map((row) => row.inputs)).length < 2;
+  $("epsilons-field").hidden = $("heat-level").hidden = levels.length < 2;
+  $("heat-figure").hidden = models.length < 3;
+  $("map-figure").hidden = !Object.keys(DATA.maps).length;
+  $("scatter-figure").hidden = measures.length < 2;
 }
 function start() {
   document.querySelectorAll("table.sortable[data-name]").forEach(sortable);
@@ -448,6 +464,7 @@ function start() {
   options($("heat-epsilon"), levels.map(String));
   $("heat-epsilon").value = String(levels[levels.length - 1]);
   chips($("architectures"), distinct(ROWS.flatMap((row) => [row.architecture_a, row.architecture_b])), state.architectures);
+  hideWhatSaysNothing(levels, measures);
   for (const name of ["place", "measure", "inputs", "scale"]) $(name).addEventListener("change", (event) => { state[name] = event.target.value; state.shown = 100; render(); });
   for (const name of ["heat-epsilon", "other"]) $(name).addEventListener("change", render);
   $("more").addEventListener("click", () => { state.shown += 200; drawPairs(filtered()); });

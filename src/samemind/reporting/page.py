@@ -10,7 +10,7 @@ import base64
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,8 @@ from samemind.figures.base import FIGURES, Results
 from samemind.figures.evidence import readings_of_verdict, verdicts
 from samemind.figures.style import measure_label
 from samemind.files.pictures import open_picture
+from samemind.reporting.answers import cards_of, note_of
+from samemind.reporting.comparison import Comparison
 from samemind.reporting.embedded import embedded
 from samemind.reporting.flips import flips_of
 from samemind.reporting.shown import shown_on_page
@@ -34,7 +36,10 @@ HERE = Path(__file__).parent
 MOST_PICTURE_CHARACTERS = 4_000_000  # of 15 MB, with as much for images, the rest for numbers
 SMALLEST_PICTURE = 10_000
 # Tables that open on demand.
-FOLDED = (*("ranking", "layer-maps", "sets", "layers", "flips-by-class", "flips", "driving-texts"),)
+FOLDED = (
+    *("ranking", "layer-maps", "sets", "layers", "readings", "fidelity", "fidelity-layers"),
+    *("flips", "driving-texts"),
+)
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,17 @@ def page_of(
     parts: Any = environment.get_template("parts.html.j2").module
     recipes = recipe_list(study.recipes)
     shown, left_out = shown_on_page(study)
+    is_comparison = isinstance(study, Comparison)
+    if is_comparison:
+        tables = [_of_comparison(table) for table in tables if not table.paper]
     return environment.get_template("page.html.j2").render(
         study=study,
         counts=counts_of(study),
+        is_comparison=is_comparison,
+        answers=cards_of(study),
+        answers_note=note_of(study),
+        no_verdict=_no_verdict(study),
+        names=[table.name for table in tables],
         left_out=left_out,
         verdicts=[
             (dataset, [verdict for _, verdict in found])
@@ -103,7 +116,38 @@ def page_of(
         draw=parts.draw,
         css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         script=Markup((HERE / "page.js").read_text(encoding="utf-8")),
-        data=Markup(script_safe_json(embedded(shown) | {"recipes": recipes})),
+        data=Markup(
+            script_safe_json(embedded(shown) | {"recipes": recipes, "is_comparison": is_comparison})
+        ),
+    )
+
+
+def _no_verdict(study: Results) -> str:
+    """One sentence in the place of verdicts where none can be given for want of a second ε."""
+    if study.models["epsilon"].nunique() > 1:
+        return ""
+    level = study.models["epsilon"].iloc[0]
+    return (
+        f"There is no verdict: it is on what changes with ε, and this study has ε = {level:g} only."
+    )
+
+
+OF_STUDIES = ("Dataset", "ε", "Random seed", "Weak")
+
+
+def _of_comparison(table: Table) -> Table:
+    """The table without the columns that say nothing of a comparison of one's own models."""
+    if table.name != "models":
+        return table
+    texts = zip(*table.texts(), strict=True)
+    told = [
+        str(column) not in OF_STUDIES and set(cells) != {"–"}
+        for column, cells in zip(table.frame.columns, texts, strict=True)
+    ]
+    return replace(
+        table,
+        frame=table.frame.loc[:, told],
+        caption="Every model, and its accuracy on these inputs where their labels apply.",
     )
 
 
@@ -177,6 +221,11 @@ def counts_of(study: Results) -> dict[str, Any]:
     datasets = ", ".join(map(str, study.models["dataset"].unique()))
     levels = ", ".join(f"{level:g}" for level in sorted(study.models["epsilon"].unique()))
     pairs = len(scores[["dataset", "epsilon", "model_a", "model_b"]].drop_duplicates())
+    ordered = "ordered " if (scores["inputs"] == "inverted").any() else ""
+    if isinstance(study, Comparison):
+        lead = f"{_counted(len(study.models), 'model')} on {study.n_inputs:,} inputs of {datasets}"
+    else:
+        lead = f"{_counted(len(study.models), 'model')} trained on {datasets} at ε = {levels}"
     measures = scores["measure"].nunique()
     common = len(study.only_common_models().models)
     return {
@@ -185,10 +234,15 @@ def counts_of(study: Results) -> dict[str, Any]:
         "undefined": len(undefined),
         "reasons": list(reasons.items()),
         "imported": sorted(study.imported_models),
+        "is_one_epsilon": study.models["epsilon"].nunique() < 2,
         "weak": sorted(study.weak_models),
-        "lead": f"{len(study.models)} models trained on {datasets} at ε = {levels}; "
-        f"{pairs} ordered pairs, {measures} measures, {len(scores)} scores.",
+        "lead": f"{lead}; {_counted(pairs, f'{ordered}pair')}, {_counted(measures, 'measure')}, "
+        f"{_counted(len(scores), 'score')}.",
         "changing": f"{common} of {len(study.models)} models are there at every ε"
         if common < len(study.models)
         else "",
     }
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

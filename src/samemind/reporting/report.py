@@ -17,6 +17,7 @@ from samemind.figures.boxes import measures_in
 from samemind.figures.evidence import verdicts
 from samemind.figures.style import place_label
 from samemind.lazy import pd
+from samemind.reporting.comparison import Comparison
 from samemind.reporting.conventions import by_convention
 from samemind.reporting.fingerprint import (
     MADE_FILE,
@@ -180,9 +181,13 @@ def draw_all(
 
 def drawing_plan(study: Results) -> list[tuple[Figure, Results, Drawn]]:
     """Every figure and variant that the results carry, in reading order."""
-    able = [member for member in FIGURES.values() if not member.missing(study)]
+    able = [member for member in FIGURES.values() if _suits(member, study)]
     plan = [step for member in able for step in variants(member, study)]
     return sorted(plan, key=lambda step: reading_order(step[0]))
+
+
+def _suits(member: Figure, study: Results) -> bool:
+    return not member.missing(study) and not (member.is_of_study and isinstance(study, Comparison))
 
 
 def draw_some(study: Results, folder: Path, numbers: Sequence[int]) -> None:

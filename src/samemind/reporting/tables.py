@@ -96,11 +96,13 @@ def accuracies(results: Results, dataset: str) -> Table:
         weak += f" {IMPORTED} marks models that were imported, not trained here."
     said = [n for n in results.notes if n.partition(":")[0] in set(models["model"])]
     weak += "".join(f" {note}" for note in said)
+    # One's own models have a reference, and nobody knows here what they were trained on.
+    trained = "" if "reference" in models else "trained "
     return Table(
         f"accuracies-{dataset}",
         f"Accuracies: {dataset}",
         f"Parameters, clean accuracy (Acc.) and adversarial accuracy (Adv. Acc.) in per cent of "
-        f"the models trained on {dataset}.{standard}{mean}{weak} "
+        f"the models {trained}on {dataset}.{standard}{mean}{weak} "
         f"Attack: {'; '.join(attacks) or 'not stated'}.",
         pd.DataFrame(rows),
         {"Parameters": ","},
@@ -208,11 +210,15 @@ def summary(results: Results) -> Table:
             }
         )
     digits = dict.fromkeys(["mean", "lower quartile", "median", "upper quartile", "floor"], ".4f")
+    inverted = ""
+    if (results.main["inputs"] == "inverted").any():
+        inverted = (
+            " Inverted inputs: ordered pairs, both models on the inverted images of the first."
+        )
     return Table(
         "scores-summary",
         "Scores by ε",
-        "The distribution of each measure over the pairs of models. Inverted inputs: ordered "
-        "pairs, both models on the inverted images of the first.",
+        f"The distribution of each measure over the pairs of models.{inverted}",
         pd.DataFrame(rows),
         {"epsilon": "g"} | digits,
     )
