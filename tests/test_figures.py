@@ -188,7 +188,7 @@ def written(drawing) -> str:
 
 
 # The map of layers is made of tables that simulated studies lack.
-NAMED = sorted(set(FIGURES) - {"layer_map"})
+NAMED = sorted(set(FIGURES) - {"layer_map", "trajectory"})
 
 
 @pytest.fixture(scope="module")
