@@ -285,3 +285,22 @@ def test_calls_are_in_the_order_of_running_and_reused_layers_are_told_apart() ->
     assert [c.name for c in calls] == ["first", "act", "second", "act#2", OUTPUT]
     assert matched(calls, calls).by == "name"
     assert torch.equal(calls[0].gives.relu(), calls[1].gives)  # pyright: ignore
+
+
+def test_encoders_keep_first_neighbours_and_part_at_a_layer_too(images) -> None:
+    torch.manual_seed(5)
+    encoder = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2), nn.Tanh(), nn.Conv2d(8, 16, 3), nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    ).eval()  # fmt: skip
+    changed = copy.deepcopy(encoder)
+    changed[2].weight.data += 0.2 * torch.randn_like(changed[2].weight)
+    found = samemind.fidelity(encoder, changed, images, representation="4")
+    assert found.kept.what == "first neighbour"
+    assert found.level == "changed"
+    assert "first neighbours change" in found.sentences[0]
+    assert found.departure is not None
+    assert found.departure.layer == "2"
+    rounded = copy.deepcopy(encoder).bfloat16().float()
+    found = samemind.fidelity(encoder, rounded, images, representation="4")
+    assert found.level == "equal up to rounding"

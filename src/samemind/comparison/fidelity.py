@@ -47,7 +47,8 @@ MOST_TRACED = 32  # inputs whose layers are compared
 MOST_PREPARED = 8  # inputs that other preprocessings are tried on
 MOST_NUMBERS = 2**25  # that the layers of one network may give on them
 NO_LAYERS = (
-    "No layers were compared and no rounding was measured: that is done of classifiers of images."
+    "No layers were compared and no rounding was measured: that is done where an input is one "
+    "tensor."
 )
 APART = (
     "Their parameters have other shapes and their outputs little in common, so no layers were "
@@ -259,9 +260,7 @@ def fidelity_of(
     share = difference(one, other).share
     if known is None:
         known = {"floor": NONE, "notes": (APART,)}
-        if not (a.is_classifier and b.is_classifier):
-            known["notes"] = (NO_LAYERS,)
-        elif always or is_same or share <= NEAR or _have_equal_parameters(a, b):
+        if always or is_same or share <= NEAR or _have_equal_parameters(a, b):
             apart = (one.double() - other.double()).abs().amax(1).cpu().numpy()
             known = looked_into(a, b, images, execution, apart=apart)
     apart, n_beyond = outputs_apart(one, other, known["floor"])
@@ -311,6 +310,8 @@ def looked_into(
     of the few are those that differ most, for a fault may touch only some.
     """
     device = execution.start()
+    if not all(isinstance(pixels_for(m, images, np.arange(1)), torch.Tensor) for m in (a, b)):
+        return {"floor": NONE, "notes": (NO_LAYERS,)}
     n = _how_many(a, b, images, device)
     rows = _telling(len(images), n, apart)
     few = tuple(pixels_for(m, images, rows).to(device) for m in (a, b))
@@ -382,7 +383,7 @@ def _hint(
 
     def again(changed: Tensor) -> Tensor:
         said = outputs(b.classifier, changed, batch_size=len(changed), device=pixels.device)
-        return said.logits
+        return said.logits if said.logits.shape[1] else said.representation
 
     def others() -> Iterator[Change]:
         if images.is_folder and (a.image_size, a.crop) != (b.image_size, b.crop):

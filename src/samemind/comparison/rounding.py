@@ -6,9 +6,8 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from samemind.arrays import logits_in
 from samemind.comparison.departures import GIVES, READS, Event
 from samemind.extraction.traces import Call, plain, trace
 from samemind.lazy import torch
@@ -80,67 +79,56 @@ def traced(classifier: Classifier, images: Tensor, coarsest: Precision) -> Trace
     **Cost:** nine passes and one or two copies of the network; memory for what all layers read
     and give, three times.
     """
-    network = plain(classifier.network)
-    calls = run(classifier, network, images)
+    calls = run(classifier, images)
     floors: dict[Event, Difference] = {}
     ways: list[str] = []
-    for way, others in _otherwise(classifier, network, images):
+    for way, others in _otherwise(classifier, images):
         if _add(floors, calls, others):
             ways.append(way)
-    exact = _attempt(lambda: run(classifier, _copied(network).double(), images.double()))
+    wide = images.double() if images.is_floating_point() else images
+    exact = _attempt(lambda: run(copy.deepcopy(classifier).double(), wide))
     if exact and _add(floors, calls, exact):
         ways.append("in float64")
     else:
         _add_single(floors, calls, coarsest)
         ways.append("one rounding of what each layer gives")
-    own = precision(network)
+    own = precision(classifier.network)
     if exact and coarser(own, coarsest) != own:
-        rounded = _attempt(lambda: run(classifier, _rounded(network, own, coarsest), images))
+        rounded = _attempt(lambda: run(_rounded(classifier, own, coarsest), images))
         if rounded and _add(floors, exact, rounded):
             ways.append(f"rounded to {str(coarsest.held).removeprefix('torch.')}")
     return Traced(calls, floors, tuple(ways))
 
 
-def run(classifier: Classifier, network: nn.Module, images: Tensor) -> list[Call]:
-    """The calls of a network, with images normalised as the classifier does it."""
+def run(classifier: Classifier, images: Tensor) -> list[Call]:
+    """The calls of a classifier's network; the output is its logits, or the representation of one
+    that has none."""
 
-    def forward(pixels: Tensor) -> Any:
-        return logits_in(network(_normalised(classifier, network, pixels)))
+    def forward(pixels: Tensor) -> Tensor:
+        said = classifier(pixels)
+        return said.logits if said.logits.shape[1] else said.representation
 
-    return trace(network, images, forward)
-
-
-def _normalised(classifier: Classifier, network: nn.Module, pixels: Tensor) -> Tensor:
-    if pixels.dtype == torch.float64:
-        return (pixels - classifier.mean.double()) / classifier.std.double()
-    weights = next((p for p in network.parameters() if p.is_floating_point()), None)
-    scaled = (pixels - classifier.mean) / classifier.std
-    return scaled if weights is None else scaled.to(weights.dtype)
+    return trace(plain(classifier.network), images, forward)
 
 
-def _otherwise(
-    classifier: Classifier, network: nn.Module, images: Tensor
-) -> Iterator[tuple[str, list[Call]]]:
+def _otherwise(classifier: Classifier, images: Tensor) -> Iterator[tuple[str, list[Call]]]:
     """The same network computed in other ways, which change nothing but the order of sums."""
-    yield "once more", run(classifier, network, images)
+    yield "once more", run(classifier, images)
     if len(images) > sum(BATCHES):
         sizes = [*BATCHES, len(images) - sum(BATCHES)]
-        parts = [run(classifier, network, batch) for batch in images.split(sizes)]
-        yield f"in batches of {', '.join(map(str, BATCHES))} and more", _joined(parts)
+        parts = _attempt(lambda: _joined([run(classifier, batch) for batch in images.split(sizes)]))
+        yield f"in batches of {', '.join(map(str, BATCHES))} and more", parts
     if images.ndim == 4:
-        form = torch.channels_last
-        others = _attempt(
-            lambda: run(
-                classifier,
-                _copied(network).to(memory_format=form),  # pyright: ignore[reportCallIssue]
-                images.contiguous(memory_format=form),
-            )
-        )
-        if others:
-            yield "channels last", others
+        yield "channels last", _attempt(lambda: _channels_last(classifier, images))
     if images.device.type == "cpu":
         with _threads(THREADS if torch.get_num_threads() != THREADS else 1) as n:
-            yield f"with {n} thread{'s' if n > 1 else ''}", run(classifier, network, images)
+            yield f"with {n} thread{'s' if n > 1 else ''}", run(classifier, images)
+
+
+def _channels_last(classifier: Classifier, images: Tensor) -> list[Call]:
+    form, made = torch.channels_last, copy.deepcopy(classifier)
+    made.network.to(memory_format=form)  # pyright: ignore[reportCallIssue]
+    return run(made, images.contiguous(memory_format=form))
 
 
 @contextmanager
@@ -153,17 +141,15 @@ def _threads(n: int) -> Iterator[int]:
         torch.set_num_threads(before)
 
 
-def _copied(network: nn.Module) -> nn.Module:
-    return copy.deepcopy(network)
-
-
-def _rounded(network: nn.Module, own: Precision, coarsest: Precision) -> nn.Module:
-    made = _copied(network)
+def _rounded(classifier: Classifier, own: Precision, coarsest: Precision) -> Classifier:
+    made = copy.deepcopy(classifier)
     with torch.no_grad():
-        for values in [*made.parameters(), *made.buffers()]:
+        for values in [*made.network.parameters(), *made.network.buffers()]:
             if values.is_floating_point():
                 values.copy_(values.to(coarsest.held))
-    return made if coarsest.computed == own.computed else made.to(coarsest.computed)
+    if coarsest.computed != own.computed:
+        made.network.to(coarsest.computed)
+    return made
 
 
 def _attempt(do: Callable[[], list[Call]]) -> list[Call]:

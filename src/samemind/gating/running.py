@@ -341,7 +341,7 @@ def _fidelity(
     if rules.min_fidelity is None:
         return None
     looked_at = subset(seen.images, seen.order[: seen.n])
-    if known is not None and known["departure"] is None:
+    if known is not None and known.get("departure") is None:
         known = None  # what the first few inputs did not show, those that differ may
     return fidelity_of(
         seen.a, seen.b, seen.sides(), looked_at, execution,
