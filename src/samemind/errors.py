@@ -79,3 +79,13 @@ class TrainingFailed(SamemindError, RuntimeError):
 
 class MissingExtra(SamemindError, ImportError):
     """An optional dependency is needed; the message names the extra that brings it."""
+
+
+def reason(error: BaseException) -> str:
+    """What an error of someone else says, as a part of a sentence: its first line, without a stop.
+
+    >>> reason(ValueError("no such thing.\\nAnd more"))
+    'no such thing'
+    """
+    said = (str(error).strip() or type(error).__name__).splitlines()[0].strip()
+    return said[:300].rstrip(". ")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from samemind.architectures.base import ARCHITECTURES, Architecture
 from samemind.architectures.heads import find_head
-from samemind.errors import InvalidInput, UnknownName
+from samemind.errors import InvalidInput, UnknownName, reason
 from samemind.lazy import torch
 from samemind.registry import did_you_mean
 
@@ -94,8 +94,8 @@ def found_in(module: str, name: str) -> Any:
         found = getattr(import_module(module), name)
     except ImportError as error:
         raise InvalidInput(
-            f"The module of 'python:{module}:{name}' cannot be imported: {error}. Run the command "
-            f"where it is importable."
+            f"The module of 'python:{module}:{name}' cannot be imported: {reason(error)}. Run "
+            f"the command where it is importable."
         ) from error
     except AttributeError:
         known = [n for n in vars(sys.modules[module]) if not n.startswith("_")]

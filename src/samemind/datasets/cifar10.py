@@ -14,7 +14,7 @@ import numpy as np
 from samemind.datasets._normalisations import NORMALISATIONS
 from samemind.datasets.base import ArraySplit, Dataset, dataset
 from samemind.datasets.roots import data_folder, download_once
-from samemind.errors import DataError, UnreadableFile
+from samemind.errors import DataError, UnreadableFile, reason
 from samemind.files.reading import read_bytes
 
 FOLDER = "cifar-10-batches-py"
@@ -81,7 +81,8 @@ def read_arrays(content: bytes, path: Path) -> dict[str, Any]:
         return {key.decode() if isinstance(key, bytes) else key: v for key, v in found.items()}
     except DAMAGE as error:
         raise DataError(
-            f"The file {path} is not a batch of images: {error}. Fetch it from its authors again."
+            f"The file {path} is not a batch of images: {reason(error)}. Fetch it from its "
+            f"authors again."
         ) from error
 
 

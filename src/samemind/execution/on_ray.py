@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from samemind.errors import InvalidInput, MissingExtra, SamemindError
+from samemind.errors import InvalidInput, MissingExtra, SamemindError, reason
 from samemind.execution.base import Item, Key, Outcome
 from samemind.execution.batches import attempt_all, batches
 
@@ -110,8 +110,8 @@ class OnRay:
                     )
             except (ConnectionError, RuntimeError, ValueError, OSError) as error:
                 raise InvalidInput(
-                    f"Ray cannot be reached at '{self.address or 'this machine'}': {error}. Start "
-                    f"it (`ray start --head`) or leave --address out."
+                    f"Ray cannot be reached at '{self.address or 'this machine'}': "
+                    f"{reason(error)}. Start it (`ray start --head`) or leave --address out."
                 ) from None
             self._has_started = True
         self._check_resources(ray)

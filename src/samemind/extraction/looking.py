@@ -137,7 +137,7 @@ def layers_seen(
             there = sorted(set().union(*every.values()))
             raise InvalidInput(
                 f"No model has a layer '{name}'. {did_you_mean(name, there)}"
-                f"{models[0].name} has {', '.join(known[models[0].name][:4])}, …"
+                f"{models[0].name} has {', '.join(known[models[0].name][:4])} and others."
             )
     depths = [] if layers == "all" else [one for one in layers if not isinstance(one, str)]
     device = execution.start()

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from samemind.errors import InvalidInput, MissingExtra
+from samemind.errors import InvalidInput, MissingExtra, reason
 from samemind.files.archives import ALWAYS_FINE, MOST_DEFLATED, WIDEST, check_size, inflated_size
 from samemind.files.matlab import is_mat5, read_mat5
 from samemind.files.reading import check_regular, open_regular
@@ -60,7 +60,7 @@ def _mat4(path: Path, names: Collection[str] | None) -> dict[str, np.ndarray]:
     except InvalidInput:
         raise
     except Exception as error:  # scipy raises anything over a damaged file
-        raise InvalidInput(f"{path} cannot be read as a MAT file: {error}.") from error
+        raise InvalidInput(f"{path} cannot be read as a MAT file: {reason(error)}.") from error
     return {n: held[n] for n in declared if n in held and held[n].dtype.kind in "fiu"}
 
 
@@ -99,7 +99,7 @@ def hdf5_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, n
     except InvalidInput:
         raise
     except Exception as error:  # h5py raises anything over a damaged file
-        raise InvalidInput(f"{path} cannot be read as HDF5: {error}.") from error
+        raise InvalidInput(f"{path} cannot be read as HDF5: {reason(error)}.") from error
 
 
 def _bytes_needed(item: Any) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from samemind.errors import InvalidInput
+from samemind.errors import InvalidInput, reason
 from samemind.files.archives import check_size
 from samemind.files.reading import open_regular
 from samemind.lazy import np
@@ -68,7 +68,7 @@ def read_mat5(
     except InvalidInput:
         raise
     except (ArithmeticError, LookupError, ValueError, OSError, struct.error, zlib.error) as error:
-        raise InvalidInput(f"{path} cannot be read as a MAT file: {error}.") from error
+        raise InvalidInput(f"{path} cannot be read as a MAT file: {reason(error)}.") from error
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from samemind.errors import InvalidInput, UnreadableFile
+from samemind.errors import InvalidInput, UnreadableFile, reason
 from samemind.files.reading import is_file, is_folder, read_text
 from samemind.registry import did_you_mean
 
@@ -129,7 +129,7 @@ def read_policy(path: str | Path) -> Policy:
     except UnreadableFile as error:
         raise InvalidInput(f"The policy {path} cannot be read: {error.reason}.") from None
     except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"{path} is not valid TOML: {error}. Mend that line.") from None
+        raise InvalidInput(f"{path} is not valid TOML: {reason(error)}. Mend that line.") from None
     try:
         policy = Policy.model_validate(content)
     except ValidationError as error:

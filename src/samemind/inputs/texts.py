@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from samemind.errors import InvalidInput, UnreadableFile
+from samemind.errors import InvalidInput, UnreadableFile, reason
 from samemind.files.reading import MOST_TEXT, check_regular, parsed_json, read_text, shown
 from samemind.lazy import np
 from samemind.printing import printable
@@ -302,7 +302,7 @@ def _separated(path: Path) -> dict[str, list[Any]]:
             )
         )
     except csv.Error as error:
-        raise InvalidInput(f"{path} cannot be read as {path.suffix}: {error}.") from None
+        raise InvalidInput(f"{path} cannot be read as {path.suffix}: {reason(error)}.") from None
     rows = [row for row in rows if row]
     if not rows:
         return {}

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from samemind.errors import InvalidInput, UnknownName, UnreadableFile
+from samemind.errors import InvalidInput, UnknownName, UnreadableFile, reason
 from samemind.files.reading import is_file, read_text
 from samemind.registry import did_you_mean
 from samemind.study.grid import Study
@@ -38,11 +38,11 @@ def read_study(source: str | Path) -> Study:
         raise InvalidInput(f"The study file {path} cannot be read: {error.reason}.") from None
     except (ValueError, RecursionError) as error:
         # Numbers of thousands of digits and brackets nested as deep are neither.
-        raise InvalidInput(f"{path} is not valid TOML: {error}. Mend that line.") from None
+        raise InvalidInput(f"{path} is not valid TOML: {reason(error)}. Mend that line.") from None
     try:
         _check_values(content)
     except ValueError as error:
-        raise InvalidInput(f"The study {path} cannot be run: {error}.") from None
+        raise InvalidInput(f"The study {path} cannot be run: {reason(error)}.") from None
     try:
         study = Study.model_validate({"name": path.stem} | content)
     except ValidationError as error:
