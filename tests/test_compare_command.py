@@ -335,7 +335,7 @@ def test_out_writes_a_report(tmp_path: Path, weights) -> None:
     out = tmp_path / "report"
     run(
         *weights, "--architecture", "digits_vgg_bn", "--inputs", "digits", "--count", 60,
-        "--permutations", 2, "--out", out,
+        "--permutations", 2, "--measures", "agreement,linear_cka", "--out", out,
     )  # fmt: skip
     assert (out / "index.html").is_file()
     assert (out / "scores.parquet").is_file()

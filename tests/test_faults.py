@@ -295,6 +295,7 @@ def file_system(folder: Path, options: str):
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_a_clear_error_and_the_run_continues_when_there_is_room(
     tmp_path, reference, execution
 ):

@@ -55,10 +55,10 @@ def fuzzed(count: int, *targets: str) -> list[dict[str, Any]]:
 
 
 def test_mutated_files_of_every_kind_are_refused_or_read_rightly():
-    told = fuzzed(30)
+    told = fuzzed(15)
     assert [t["target"] for t in told] == list(TARGETS)
     for found in told:
-        assert found["reached"] >= 15, found
+        assert found["reached"] >= 7, found
         # A resume state is only ever a help: a bad one is left alone without an error.
         assert found["refused"] > 0 or found["target"] == "resume", found
 

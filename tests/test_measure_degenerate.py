@@ -77,7 +77,7 @@ def hold(member: Measure, case: tuple[np.ndarray, np.ndarray, np.ndarray]) -> No
         assert own == pytest.approx(member.identical, abs=SAME)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(name=st.sampled_from(sorted(MEASURES)), case=cases())
 def test_a_score_is_sound_or_its_absence_is_explained(
     name: str, case: tuple[np.ndarray, np.ndarray, np.ndarray]

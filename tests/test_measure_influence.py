@@ -276,8 +276,18 @@ def test_where_the_score_needs_every_input_it_has_no_error(n: int) -> None:
 
 @pytest.mark.parametrize("name", WITH_STANDARD_ERROR)
 def test_of_few_inputs_an_error_is_near_that_by_leaving_out_or_undefined(name: str) -> None:
+    check_errors_of_few(name, (2, 6))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WITH_STANDARD_ERROR)
+def test_so_it_is_of_more_numbers_of_inputs(name: str) -> None:
+    check_errors_of_few(name, (4, 9, 12))
+
+
+def check_errors_of_few(name: str, numbers: tuple[int, ...]) -> None:
     member = MEASURES[name]
-    for n in (2, 4, 6, 9, 12):
+    for n in numbers:
         try:
             pair = pair_of(member, n, seed=n)
             error = member.standard_error(pair)

@@ -339,6 +339,7 @@ def test_many_kills_at_random_moments_change_no_bit(tmp_path: Path, how: int):
     assert_same_bits(checkpoint_bits(whole), checkpoint_bits(killed))
 
 
+@pytest.mark.slow
 def test_a_request_to_end_saves_the_step_in_work_at_once(tmp_path: Path):
     whole, ended = Store(tmp_path / "whole"), Store(tmp_path / "ended")
     build_checkpoint(recipe(), whole, Execution(device="cpu"))
