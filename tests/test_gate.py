@@ -419,3 +419,16 @@ def test_the_workflow_and_the_hook_run_what_they_say(place, tmp_path, monkeypatc
     seen = [f for f in ("m/new.pt", "policy.toml", "a.onnx", "README.md", "x/policy.toml.bak")
             if re.search(hook["files"], f)]  # fmt: skip
     assert seen == ["m/new.pt", "policy.toml", "a.onnx"]
+
+
+@pytest.mark.parametrize("sequential", [False, True])
+def test_an_encoder_keeps_its_first_neighbours(sequential) -> None:
+    torch.manual_seed(0)
+    encoder = nn.Sequential(nn.Flatten(), nn.Tanh(), nn.LayerNorm(9))
+    images = torch.randn(500, 1, 3, 3)
+    changed = nn.Sequential(nn.Flatten(), nn.Hardtanh(), nn.LayerNorm(9))
+    asked = {"min_fidelity": "same answers", "sequential": sequential, "representation": "2"}
+    assert samemind.gate(encoder, copy.deepcopy(encoder), images, **asked).answer == "pass"
+    found = samemind.gate(encoder, changed, images, **asked)
+    assert found.answer == "fail"
+    assert "change their first neighbour" in found.rulings[0].sentence

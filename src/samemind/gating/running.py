@@ -16,6 +16,7 @@ from samemind.inputs.images import Images, subset
 from samemind.lazy import np, pd, torch
 from samemind.measures.base import Pair, Side
 from samemind.randomness import numpy_generator
+from samemind.sides.nearness import first_neighbours
 from samemind.statistics.fidelity import ANSWERS, BITS
 from samemind.statistics.gating import (
     FAIL,
@@ -126,11 +127,13 @@ def run_gate(
             seen.labels = _labels(seen, rules)
         at.append(goal)
         judged = list(_judged(rules, seen, at, known))
-        evidence = [one for rule in judged for one in rule.evidence]
-        answers = decided(evidence, later=len(rules.min_similarity))
-        if FAIL in answers or (UNDECIDED not in answers and not rules.min_similarity):
+        at_end = len(rules.min_similarity) + _needs_all(rules, seen)
+        answers = decided([one for rule in judged for one in rule.evidence], later=at_end)
+        if FAIL in answers or (UNDECIDED not in answers and not at_end):
             break
-    if rules.min_similarity and seen.n == n:
+    if seen.n == n:
+        if _needs_all(rules, seen):
+            judged.append(_neighbours(rules, seen))
         judged += [_similarity(one, seen, execution, random_seed) for one in rules.min_similarity]
         answers = decided([one for rule in judged for one in rule.evidence])
     rulings = _rulings(judged, answers, seen.n)
@@ -189,7 +192,7 @@ def _judged(
                 f"and at most {limit:g} may be lost"
             )
             yield Judged("max_accuracy_loss", (loss,), said, loss.found, limit)
-    if rules.level is not None:
+    if rules.level is not None and not _needs_all(rules, seen):
         assert known is not None
         failing = _not_kept(rules.level, one, other, known)
         yield _share("min_fidelity", failing, at, planned, rules.fidelity_tolerance,
@@ -242,12 +245,19 @@ def _not_kept(level: str, one: Side, other: Side, known: Mapping[str, Any]) -> n
     a, b = (s.logits if s.has_logits else s.representation for s in (one, other))
     if level == BITS:
         return (a != b).any(1).cpu().numpy()
-    if level == ANSWERS:
-        raise InvalidInput(
-            "The models have no decisions that could stay the same. Ask for min_fidelity 'equal up "
-            "to rounding', or a layer's similarity."
-        )
     return beyond_rounding(a, b, known["floor"]).cpu().numpy()
+
+
+def _needs_all(rules: Rules, seen: Seen) -> bool:
+    """Whether fidelity is of first neighbours, which are among all inputs."""
+    return rules.level == ANSWERS and not seen.sides()[0].has_logits
+
+
+def _neighbours(rules: Rules, seen: Seen) -> Judged:
+    one, other = (first_neighbours(side.representation) for side in seen.sides())
+    failing = (one != other).cpu().numpy()
+    return _share("min_fidelity", failing, [seen.n], seen.n, rules.fidelity_tolerance,
+                  "change their first neighbour")  # fmt: skip
 
 
 def _similarity(rule: MinSimilarity, seen: Seen, execution: Execution, random_seed: int) -> Judged:
