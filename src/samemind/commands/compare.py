@@ -29,9 +29,9 @@ class Options:
         list[str],
         typer.Argument(
             metavar="MODEL...",
-            help="Checkpoint files (with --architecture), timm:NAME, torchvision:NAME or "
-            "python:MODULE:FUNCTION; language models as hf:FOLDER, hf:NAME or gguf:FILE; with "
-            "--activations, files of arrays. NAME=MODEL names one.",
+            help="Checkpoint files (with --architecture), timm:NAME, torchvision:NAME, "
+            "hf:NAME, onnx:FILE or python:MODULE:FUNCTION; files of arrays, rdm:FILE and "
+            "labels:FILE. NAME=MODEL names one.",
         ),
     ]
     inputs: Annotated[

@@ -205,7 +205,8 @@ def open_model(reference: str, loading: Loading | None = None) -> Model:
     **Arguments:**
 
     - `reference`: a checkpoint file (`FILE::PART` for one network of it), `timm:NAME`,
-      `torchvision:NAME` or `python:MODULE:FUNCTION`; `NAME=REFERENCE` gives it another name.
+      `torchvision:NAME`, `hf:NAME_OR_FOLDER`, `onnx:FILE` or `python:MODULE:FUNCTION`;
+      `NAME=REFERENCE` gives it another name.
 
     **Raises:** `InvalidInput` or `UnknownName` for a reference that leads nowhere;
     `CheckpointError` for a file that cannot be read safely or does not fit.
@@ -218,6 +219,14 @@ def open_model(reference: str, loading: Loading | None = None) -> Model:
         model = from_timm(rest, loading)
     elif source == "torchvision" and rest:
         model = from_torchvision(rest, loading)
+    elif source == "onnx" and rest:
+        from samemind.networks.onnx import from_onnx
+
+        model = from_onnx(rest, loading)
+    elif source == "hf" and rest:
+        from samemind.networks.huggingface import from_huggingface
+
+        model = from_huggingface(rest, loading)
     elif is_file(file) or is_folder(file):
         model = _from_file(Path(file), loading, part)
     elif looks_published(file):

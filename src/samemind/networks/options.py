@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     from samemind.networks.model import Model
 
 FILES, LIBRARIES, FUNCTIONS, OWN = "checkpoint files", "timm: and torchvision:", "python:", "own"
-ANY = (FILES, LIBRARIES, FUNCTIONS, OWN)
+ONNX, HUGGING_FACE = "onnx:", "hf:"
+ANY = (FILES, LIBRARIES, FUNCTIONS, OWN, ONNX, HUGGING_FACE)
 TAKEN_BY = {
     "architecture": (FILES,),
     "classes": (FILES, FUNCTIONS),
     "is_trusted": (FILES,),
     "part": (FILES,),
-    "has_random_weights": (LIBRARIES,),
-    "allows_download": (LIBRARIES,),
+    "has_random_weights": (LIBRARIES, HUGGING_FACE),
+    "allows_download": (LIBRARIES, HUGGING_FACE),
     "image_size": ANY,
     "normalise": ANY,
     "mean": ANY,

@@ -1,0 +1,145 @@
+"""Networks in ONNX files and in folders of Hugging Face: equal to what their own library gives."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import samemind
+from samemind.errors import CheckpointError, InvalidInput
+
+pytest.importorskip("onnxruntime")
+transformers = pytest.importorskip("transformers")
+
+IMAGES = torch.rand(24, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+FAST = {"permutations": 0, "errors": False, "device": "cpu"}
+
+
+def network(seed: int, *ending: nn.Module) -> nn.Sequential:
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(8, 12), nn.ReLU(), nn.Linear(12, 5), *ending,
+    ).eval()  # fmt: skip
+
+
+def exported(path: Path, made: nn.Module) -> Path:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            made, (IMAGES[:2],), str(path), dynamo=False, input_names=["x"], output_names=["y"],
+            dynamic_axes={"x": {0: "n"}, "y": {0: "n"}},
+        )  # fmt: skip
+    return path
+
+
+def score(found) -> dict[str, float]:
+    return found.scores.set_index("measure")["score"].to_dict()
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory) -> Path:
+    return exported(tmp_path_factory.mktemp("onnx") / "net.onnx", network(0))
+
+
+def test_a_converted_network_gives_what_the_original_gives(file: Path) -> None:
+    found = samemind.compare({"A": network(0), "B": f"onnx:{file}"}, IMAGES, **FAST)
+    assert score(found)["linear_cka"] == pytest.approx(1, abs=1e-5)
+    assert score(found)["agreement"] == 1
+    assert "last linear layer reads" in found.readings["representation"][1]
+    from samemind.networks.opening import open_model
+
+    with torch.no_grad():
+        said = open_model(f"onnx:{file}").classifier(IMAGES)
+        torch.testing.assert_close(said.logits, network(0)(IMAGES), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            said.representation, network(0)[:7](IMAGES), atol=1e-5, rtol=1e-5
+        )
+
+
+def test_inner_outputs_are_layers(file: Path) -> None:
+    found = samemind.compare({"A": network(0), "B": f"onnx:{file}"}, IMAGES, layers="all", **FAST)
+    maps = found.layers.pivot(index="layer_a", columns="layer_b", values="score")
+    relu = next(name for name in maps.columns if name.endswith("Relu_output_0"))
+    assert maps.loc["2", relu] == pytest.approx(1, abs=1e-4)
+    named = samemind.compare(
+        {"A": network(0), "B": f"onnx:{file}"}, IMAGES, representation={"A": "2", "B": relu}, **FAST
+    )
+    assert score(named)["linear_cka"] == pytest.approx(1, abs=1e-5)
+    with pytest.raises(InvalidInput, match="has no layer 'nothing'"):
+        samemind.compare(
+            {"A": network(0), "B": f"onnx:{file}"}, IMAGES, representation={"B": "nothing"}, **FAST
+        )
+
+
+def test_files_that_are_no_network_or_end_otherwise_are_said(tmp_path: Path) -> None:
+    (tmp_path / "no.onnx").write_bytes(b"nothing of the kind")
+    pair = {"A": network(0), "B": f"onnx:{tmp_path / 'no.onnx'}"}
+    with pytest.raises(CheckpointError, match="cannot be read as ONNX"):
+        samemind.compare(pair, IMAGES, **FAST)
+    with pytest.raises(InvalidInput, match="There is no file"):
+        samemind.compare({"A": network(0), "B": "onnx:nowhere.onnx"}, IMAGES, **FAST)
+    ended = exported(tmp_path / "ended.onnx", network(0, nn.Softmax(1)))
+    with pytest.raises(InvalidInput, match="does not end in one linear layer"):
+        samemind.compare({"A": network(0), "B": f"onnx:{ended}"}, IMAGES, **FAST)
+
+
+SMALL = {
+    "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 32,
+    "image_size": 16, "patch_size": 4,
+}  # fmt: skip
+
+
+def folder(path: Path, kind: str, **more) -> Path:
+    torch.manual_seed(0)
+    config = transformers.ViTConfig(**SMALL, **more)
+    getattr(transformers, kind)(config).eval().save_pretrained(path)
+    transformers.ViTImageProcessor(
+        size={"height": 16, "width": 16}, image_mean=[0.4, 0.5, 0.6], image_std=[0.2, 0.2, 0.3]
+    ).save_pretrained(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["ViTModel", "ViTForImageClassification"])
+def test_a_folder_of_hugging_face_is_read_as_its_library_reads_it(kind: str, tmp_path) -> None:
+    where = folder(tmp_path / "vit", kind, num_labels=5)
+    pair = {"A": network(0), "B": f"hf:{where}"}
+    found = samemind.compare(pair, IMAGES, **FAST)
+    assert found.readings["mean"][1] == "0.4, 0.5, 0.6"
+    assert found.readings["image_size"][1] == 16
+    own = getattr(transformers, kind).from_pretrained(where).eval()
+    mean, std = (torch.tensor(v)[:, None, None] for v in ([0.4, 0.5, 0.6], [0.2, 0.2, 0.3]))
+    with torch.no_grad():
+        if kind == "ViTModel":
+            read = own((IMAGES - mean) / std).pooler_output
+            assert "agreement" not in score(found)
+        else:
+            read = own.vit((IMAGES - mean) / std).last_hidden_state[:, 0]
+            assert score(found)["agreement"] is not None
+        expected = samemind.measure("linear_cka")(network(0)[:7](IMAGES), read)
+    assert score(found)["linear_cka"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_models_of_hugging_face_that_are_not_there_are_said(tmp_path) -> None:
+    (tmp_path / "empty").mkdir()
+    for given, words in (
+        (f"hf:{tmp_path / 'empty'}", "holds no model of Hugging Face's"),
+        ("hf:nobody/nothing-of-this-name", "no model of this name is on this machine"),
+    ):
+        with pytest.raises(InvalidInput, match=words):
+            samemind.compare({"A": network(0), "B": given}, IMAGES, **FAST)
+    where = folder(tmp_path / "vit", "ViTModel")
+    weights = where / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        samemind.compare({"A": network(0), "B": f"hf:{where}"}, IMAGES, **FAST)
+
+
+def test_float64_networks_stay_so_beside_converted_ones(file: Path) -> None:
+    wide = network(0).double()
+    found = samemind.compare({"A": wide, "B": f"onnx:{file}"}, IMAGES.double(), **FAST)
+    assert found.readings["precision"].tolist() == ["float64", ""]
+    assert np.isclose(score(found)["linear_cka"], 1, atol=1e-5)
