@@ -30,7 +30,8 @@ class Options:
         typer.Argument(
             metavar="MODEL...",
             help="Checkpoint files (with --architecture), timm:NAME, torchvision:NAME, "
-            "hf:NAME, onnx:FILE or python:MODULE:FUNCTION; files of arrays, rdm:FILE and "
+            "hf:NAME, onnx:FILE or python:MODULE:FUNCTION; language models as hf:NAME or "
+            "gguf:FILE; files of arrays, rdm:FILE and "
             "labels:FILE. NAME=MODEL names one.",
         ),
     ]
