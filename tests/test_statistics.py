@@ -1,5 +1,8 @@
 """Statistics on synthetic models whose true similarity is known."""
 
+from dataclasses import replace
+from itertools import combinations
+
 import numpy as np
 import pytest
 from scipy.stats import skew
@@ -21,7 +24,7 @@ from samemind.statistics import (
     rank_correlations,
     trend,
 )
-from samemind.statistics.trends import estimate
+from samemind.statistics.trends import beside, estimate
 from samemind.statistics.verdict import ANSWERS
 
 STUDIES = 500
@@ -501,3 +504,48 @@ def test_a_p_value_that_is_none_does_not_count_as_a_test():
     assert holm([0.01, float("nan"), 0.04]) == pytest.approx([0.02, np.nan, 0.04], nan_ok=True)
     assert holm([float("nan")]) == pytest.approx([np.nan], nan_ok=True)
     assert holm([]) == []
+
+
+# -- a covariate of pairs
+
+
+def _with_covariate(random: np.random.Generator, *, change: float, slope: float, noise: float):
+    """Scores of pairs of eight models that fall by level only through a covariate, and it."""
+    units = [f"m{i}" for i in range(8)]
+    rows = []
+    for level in range(3):
+        skill = random.normal(size=8) * (1 + level)  # models differ more at higher levels
+        for i, j in combinations(range(8), 2):
+            gap = abs(skill[i] - skill[j])
+            score = 0.5 + change * level / 2 + slope * gap + noise * random.normal()
+            rows.append((float(level), units[i], units[j], score, gap))
+    levels, a, b, scores, gaps = zip(*rows, strict=True)
+    return pair_scores(levels, a, b, scores), pair_scores(levels, a, b, gaps)
+
+
+def test_a_change_that_a_covariate_makes_is_not_there_beside_it():
+    pairs, gaps = _with_covariate(np.random.default_rng(0), change=0.0, slope=-0.1, noise=0.0)
+    assert trend(pairs).change.value < -0.1
+    change, slope = beside(pairs, gaps)
+    assert change.value == pytest.approx(0, abs=1e-12)
+    assert slope.value == pytest.approx(-0.1)
+
+
+def test_the_change_beside_a_covariate_is_covered():
+    random = np.random.default_rng(1)
+    inside = 0
+    for _ in range(60):
+        pairs, gaps = _with_covariate(random, change=0.2, slope=-0.1, noise=0.1)
+        found = beside(pairs, gaps)[0].interval()
+        inside += found.lower <= 0.2 <= found.upper
+    assert inside >= 51  # of 60 at 95 %: fewer with a chance of 0.2 %
+
+
+def test_beside_a_covariate_without_variation_nothing_is_known():
+    pairs, gaps = _with_covariate(np.random.default_rng(2), change=0.2, slope=0.0, noise=0.1)
+    same = replace(gaps, scores=np.where(np.isfinite(gaps.scores), 1.0, np.nan))
+    change, slope = beside(pairs, same)
+    assert np.isnan(change.value)
+    assert np.isnan(slope.value)
+    with pytest.raises(InvalidInput, match="each pair"):
+        beside(pairs, replace(gaps, units=gaps.units[::-1]))

@@ -46,6 +46,39 @@ def pairs_of(rows: pd.DataFrame) -> PairScores:
     )
 
 
+def accuracy_gaps(results: Results, rows: pd.DataFrame) -> PairScores:
+    """By how much the clean accuracies of the two models of each row differ, as `pairs_of` has it.
+
+    Pairs of models whose accuracy is not known have none.
+    """
+    from samemind.statistics import pair_scores
+
+    of = results.models.set_index(["dataset", "model"])["clean_accuracy"]
+    of = of[~of.index.duplicated()]
+    first, second = (
+        of.reindex(pd.MultiIndex.from_frame(rows[["dataset", f"model_{side}"]])).to_numpy(float)
+        for side in "ab"
+    )
+    return pair_scores(
+        rows["epsilon"].tolist(),
+        unit_names(rows, "a"),
+        unit_names(rows, "b"),
+        np.abs(first - second).tolist(),
+    )
+
+
+def _beside(pairs: PairScores, gaps: PairScores) -> dict[str, float]:
+    """The change at equal differences of accuracy, and what such a difference does to a score."""
+    from samemind.statistics.trends import beside
+
+    names = ("beside_accuracy", "beside_lower", "beside_upper", "accuracy_slope")
+    if (pairs.units, pairs.levels) != (gaps.units, gaps.levels):
+        return dict.fromkeys(names, NAN)
+    change, slope = beside(pairs, gaps)
+    found = change.interval()
+    return dict(zip(names, (found.value, found.lower, found.upper, slope.value), strict=True))
+
+
 def settings_of(results: Results) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
     """Each (dataset, dataset of the inputs, inputs, measure) with its rows, natural first."""
     rows = results.defined.assign(_late=results.defined["inputs"] != "natural")
@@ -60,16 +93,16 @@ def trend_table(results: Results) -> pd.DataFrame:
 
     found = []
     for setting, rows in settings_of(results):
-        pairs = pairs_of(rows)
-        sets = {ALL: pairs}
+        pairs, gaps = pairs_of(rows), accuracy_gaps(results, rows)
+        sets = {ALL: (pairs, gaps)}
         if np.isfinite(pairs.scores).any(axis=2).all(axis=0).sum() < len(pairs.units):
-            sets[COMMON] = pairs.common()
+            sets[COMMON] = (pairs.common(), gaps.common())
         top = rows[rows["epsilon"] == rows["epsilon"].max()]
         bounds = levels_of(top)
-        for models, chosen in sets.items():
+        for models, (chosen, covariate) in sets.items():
             if len(chosen.units) > 1:
                 counts = {"n_pairs": scores_used(rows, chosen)}
-                row = _row(trend(chosen), chosen)
+                row = _row(trend(chosen), chosen) | _beside(chosen, covariate)
                 found.append(setting | {"models": models} | bounds | row | counts)
     return pd.DataFrame(found)
 

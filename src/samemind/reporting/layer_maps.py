@@ -68,6 +68,8 @@ def maps_of(layers: pd.DataFrame) -> Iterator[Map]:
     keys = [name for name in also if name in layers and layers[name].nunique(dropna=False) > 1]
     keys += ["model_a", "model_b"]
     for key, part in layers.groupby(keys, sort=False, dropna=False):
+        if part["score"].isna().all():  # nothing of it is most alike
+            continue
         yield map_of(part, tuple(map(str, key)))  # pyright: ignore[reportArgumentType]
 
 

@@ -457,6 +457,8 @@ def trends(results: Results) -> Table:
         "first": "First", "last": "Last", "difference": "Last − first", "change": "Change",
         "lower": "CI lower",
         "upper": "CI upper", "p_value": "p", "effect": "Effect (SD)",
+        "beside_accuracy": "Beside accuracy", "beside_lower": "Beside, lower",
+        "beside_upper": "Beside, upper",
         "share_rising": "Pairs rising", "floor": "Floor", "ceiling": "Ceiling",
         "is_ceiling_measured": "Ceiling is", "n_models": "n models", "n_pairs": "n pairs",
     }  # fmt: skip
@@ -467,7 +469,8 @@ def trends(results: Results) -> Table:
     # What every row says alike is said by the report's title.
     frame = frame.drop(columns=[c for c in ("Dataset", "Inputs of", "Models")
                                 if frame[c].nunique() == 1 and len(frame) > 1])  # fmt: skip
-    digits = ("First", "Last", "Last − first", "Change", "CI lower", "CI upper", "Floor", "Ceiling")
+    digits = ("First", "Last", "Last − first", "Change", "CI lower", "CI upper", "Floor", "Ceiling",
+              "Beside accuracy", "Beside, lower", "Beside, upper")  # fmt: skip
     formats = dict.fromkeys(digits, ".3f") | {"from ε": "g", "to ε": "g"}
     return Table(
         "trends",
@@ -476,7 +479,9 @@ def trends(results: Results) -> Table:
         "straight line through the means of all ε, equally spaced, which with more than two ε is "
         "not last minus first. The 95 % confidence interval and p are those of the change, from a "
         "jackknife over models; p is not corrected for the number of measures (the verdict's is). "
-        "Effect: the change in standard deviations of the scores of one ε. Pairs rising: the share "
+        "Effect: the change in standard deviations of the scores of one ε. Beside accuracy: the "
+        "change at equal differences of clean accuracy within pairs (analysis of covariance), with "
+        "its 95 % interval. Pairs rising: the share "
         "of pairs that score higher at the highest ε than at the lowest. n models: the models, or "
         "architectures, that the interval goes by; n pairs: the scores used, over all ε.",
         frame,
