@@ -124,7 +124,7 @@ def page_of(
 
 def _no_verdict(study: Results) -> str:
     """One sentence in the place of verdicts where none can be given for want of a second ε."""
-    if study.models["epsilon"].nunique() > 1:
+    if study.models["epsilon"].nunique() != 1:
         return ""
     level = study.models["epsilon"].iloc[0]
     return (
