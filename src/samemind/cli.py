@@ -171,6 +171,7 @@ def _run_until_reported(
     study: Study, store: Store, executor: Executor, execution: Execution, out: Path | None
 ) -> None:
     """Builds and reports; what the report finds damaged is built again."""
+    _say_plan(study, store)
     while True:
         _advance(study, store, executor, execution)
         try:
@@ -179,6 +180,28 @@ def _run_until_reported(
             if not error.is_set_aside:
                 raise
             console.print(f"{error.found}; it is built again.")
+
+
+def _say_plan(study: Study, store: Store) -> None:
+    """What is about to be built, in two lines at once, whether anybody watches or a file does."""
+    from samemind.commands.costs import costs_of
+
+    missing = {
+        stage.name: count
+        for stage in study.stages
+        if (count := sum(not store.has(recipe) for recipe in stage.recipes))
+    }
+    if not missing:
+        return
+    parts = ", ".join(f"{name} {count:,}" for name, count in missing.items())
+    there = sum(len(stage.recipes) for stage in study.stages) - sum(missing.values())
+    console.print(
+        f"{time.strftime('%H:%M')} {study.name}: {sum(missing.values()):,} parts to build "
+        f"({parts}), {there:,} done already, in {store.root}",
+        soft_wrap=True,
+    )
+    console.print(costs_of(study, store, None)["sentence"], soft_wrap=True)
+    sys.stdout.flush()
 
 
 def _advance(study: Study, store: Store, executor: Executor, execution: Execution) -> None:

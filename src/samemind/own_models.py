@@ -508,6 +508,7 @@ def compare_models(
     add_inversion = "it needs inverted images. Add --invert N, or leave it out."
     check_kinds(asked.measures, {} if asked.invert else {"mechanism": add_inversion})
     work = Work(asked=asked, sides=look(models, images, execution, watch), name=images.name)
+    work.watch = watch
     work.notes += told_of(models)
     work.notes += [
         f"{m.name} predicts nothing, so measures of predictions have no value for it: --probe "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, fields, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,15 @@ from samemind.errors import InvalidInput
 if TYPE_CHECKING:
     from samemind.comparison.work import Asked
     from samemind.reporting.comparison import Comparison
+
+
+class Format(StrEnum):
+    """What scores are printed as."""
+
+    MARKDOWN = "markdown"
+    CSV = "csv"
+    LATEX = "latex"
+    JSON = "json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,13 +259,34 @@ class Options:
     )
     out: Annotated[Path | None, typer.Option(help="Folder for the full report.")] = None
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False
+    form: Annotated[
+        Format | None,
+        typer.Option(
+            "--format", help="Print the scores as markdown, csv or latex; or everything as json."
+        ),
+    ] = None
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto"
     batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 64
+
+    @property
+    def is_for_machines(self) -> bool:
+        """Whether what is printed is read by a program, so that nothing else is."""
+        return self.as_json or self.form is not None
 
 
 OF_ARRAYS = (
     *("models", "activations", "logits", "probabilities", "labels", "measures", "permutations"),
-    *("errors", "calibrate", "extrapolate", "tolerance", "random_seed", "probe", "out", "as_json"),
+    *(
+        "errors",
+        "calibrate",
+        "extrapolate",
+        "tolerance",
+        "random_seed",
+        "probe",
+        "out",
+        "as_json",
+        "form",
+    ),
     *("device", "batch_size", "inputs", "invert", "layers", "probe_inputs"),
 )
 """Options that have a use, or a message of their own, without any network."""
@@ -386,7 +417,7 @@ def _of_networks(given: Options, asked: Asked) -> Comparison:
     loaded = open_models(given.models, loading)
     refuse_unused(loading, loaded)
     execution = Execution(device=given.device, batch_size=given.batch_size)
-    with progress_bars(is_shown=not given.as_json) as watch:
+    with progress_bars(is_shown=not given.is_for_machines) as watch:
         return compare_models(loaded, images, asked, execution=execution, watch=watch)
 
 
@@ -403,7 +434,7 @@ def _of_texts(given: Options, asked: Asked) -> Comparison:
         count=given.count,
         batch_size=given.batch_size,
         device=given.device,
-        progress=not given.as_json,
+        progress=not given.is_for_machines,
         text_column=given.text_column,
         id_column=given.id_column,
         label_column=given.label_column,
@@ -428,7 +459,9 @@ def _layers(text: str | None) -> list[str | float] | str | None:
 def _deliver(found: Comparison, given: Options) -> None:
     from samemind.reporting.terminal import show, verdict
 
-    if given.as_json:
+    if given.form not in (None, Format.JSON):
+        typer.echo(found.as_text(str(given.form)), nl=False)
+    elif given.as_json or given.form is Format.JSON:
         record = found.as_record()
         for held, replacement in zip(record["replacements"], found.replacements, strict=True):
             held["tolerance"] = given.tolerance
@@ -445,5 +478,5 @@ def _deliver(found: Comparison, given: Options) -> None:
             page = write_report(
                 replace(found, tolerance=given.tolerance), given.out, executor=drawers
             )
-        if not given.as_json:
+        if not given.is_for_machines:
             console.print(f"\nThe report is in {page}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 
 from samemind.commands import completing
 from samemind.commands.rows import print_rows
+from samemind.commands.terminal import console
 from samemind.errors import InvalidInput
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -42,6 +44,9 @@ def list_members(
         ),
     ] = None,
     as_json: AsJson = False,
+    long: Annotated[
+        bool, typer.Option("--long", help="Of measures: with kind, bounds and whole summary.")
+    ] = False,
 ) -> None:
     """List the measures, architectures, datasets, published checkpoints, figures, or studies.
 
@@ -62,7 +67,34 @@ def list_members(
     if family == "measures":
         for row in rows:
             row["alike"] = "large" if row["larger_is_more_similar"] else "small"
+        if not long:
+            _print_grouped(rows)
+            return
     print_rows(rows, shown)
+
+
+def _print_grouped(rows: Sequence[Mapping[str, Any]]) -> None:
+    """A line a measure under its family: the name, and what it is, in as many words as fit."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        other = {"set": "all models together", "mechanism": "mechanisms"}.get(str(row["kind"]))
+        groups.setdefault(str(other or row["family"]), []).append(row)
+    widest = max(len(str(row["name"])) for row in rows)
+    for where, members in sorted(groups.items()):
+        console.print(where, style="bold")
+        for row in members:
+            room = max(console.width - widest - 4, 30)
+            told = str(row["summary"])
+            told = _first_words(told, room) if console.is_terminal else told
+            console.print(f"  {row['name']:<{widest}}  {told}", soft_wrap=True)
+    console.print("\n`--long` has kinds and bounds, `--json` every promise.")
+
+
+def _first_words(text: str, room: int) -> str:
+    """As many whole words as there is room for."""
+    if len(text) <= room:
+        return text
+    return text[: max(text.rfind(" ", 0, room - 1), 0)].rstrip(" ,;:") + " …"
 
 
 def _layers(architecture: str | None) -> list[dict[str, Any]]:

@@ -5,22 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.table import Table
-
 from samemind.commands.terminal import console
+from samemind.printing import Columns
 
 
 def print_rows(rows: Sequence[Mapping[str, object]], columns: tuple[str, ...]) -> None:
     """Prints the named columns of the rows: numbers to the right, text to the left."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        numeric = all(isinstance(row.get(column), int) for row in rows)
-        # A name is there to be copied: other columns give way first.
-        table.add_column(
-            column.replace("_", " "),
-            justify="right" if numeric else "left",
-            no_wrap=column == columns[0],
-        )
+    heads = [column.replace("_", " ") for column in columns]
+    numeric = [all(isinstance(row.get(column), int) for row in rows) for column in columns]
+    text = [head for head, is_number in zip(heads, numeric, strict=True) if not is_number]
+    table = Columns(*heads, text=text)
     for row in rows:
         table.add_row(*(_cell(row.get(column)) for column in columns))
     console.print(table)

@@ -72,6 +72,7 @@ def compare_texts(
     sides = [_sides(models, seen, reading, texts, execution) for reading in readings]
     predictions = _predictions(models, made, asked)
     work = Work(asked=replace(asked, measures=predictions.of_rows), sides=sides[0], name=texts.name)
+    work.watch = watch
     work.notes += predictions.notes
     if predictions.of_rows is None and not all(m.head == "classes" for m in models):
         work.usual = tuple(m for m in work.usual if _reads(m) == "representation")

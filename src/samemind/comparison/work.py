@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 from samemind.comparison.differences import Differences
@@ -25,6 +26,7 @@ from samemind.networks.model import Model
 from samemind.reporting.comparison import Comparison
 from samemind.results import GalleryItem
 from samemind.sides.given_distances import GivenDistances
+from samemind.sides.pair import Pair
 from samemind.sides.side import Side
 from samemind.store import environment
 
@@ -103,6 +105,8 @@ class Work:
         pairs: Sequence[tuple[str, str]] | None = None,
     ) -> None:
         self.asked, self.sides, self.name, self.pairs = asked, sides, name, pairs
+        #: Told of each pair that is scored: what, how many are done, of how many.
+        self.watch: Callable[[str, int, int], None] | None = None
         self.notes = list(asked.renamed)
         self.notes += [f"{name}: {side.note}." for name, side in sides.items() if side.note]
         self.gallery: list[GalleryItem] = []
@@ -149,13 +153,15 @@ class Work:
         self._add_left_out()
         place, of_pairs = self.place, of_kind("pair", self.measures)
         gathered = Differences(of_pairs) if self.asked.differences else None
-        scored = score_pairs(
-            self.sides,
-            place.pairs() if self.pairs is None else self.pairs,
-            of_pairs,
-            then=None if gathered is None else gathered.look,
-            **self._settings,
-        )
+        pairs = place.pairs() if self.pairs is None else list(self.pairs)
+        told = self._told_of(len(pairs))
+
+        def look(names: tuple[str, str], pair: Pair) -> None:
+            if gathered is not None:
+                gathered.look(names, pair)
+            told()
+
+        scored = score_pairs(self.sides, pairs, of_pairs, then=look, **self._settings)
         scored = self._further(scored, self.sides)
         self.rows += replace(place, accuracies=accuracies_of(self.sides)).placed(scored)
         if gathered is not None:
@@ -164,6 +170,15 @@ class Work:
         self.notes += told_ties(self.sides, of_pairs)
         together = score_sets(self.sides, of_kind("set", self.measures))
         self.sets += [place.columns | row for row in together]
+
+    def _told_of(self, n_pairs: int) -> Callable[[], None]:
+        """Tells whoever watches that one pair more is scored."""
+        done = count(1)
+        if self.watch is None:
+            return lambda: None
+        watch = self.watch
+        watch("scoring pairs", 0, n_pairs)
+        return lambda: watch("scoring pairs", next(done), n_pairs)
 
     def score_reading(self, sides: Mapping[str, Side], reading: str) -> None:
         """All pairs under one more reading of the representations, which the rows name."""

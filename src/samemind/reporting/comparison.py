@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 _JSON_PARTS = tuple(part for part in PARTS if part.name != "contributions")
 
 
+#: What is told of scores in text, in its order.
+TOLD = (
+    *("model_a", "model_b", "inputs", "inverted_by", "measure", "score", "standard_error"),
+    *("lower", "upper", "floor", "floor_p95", "calibrated", "p_value", "reason"),
+)
+
+
 def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [
         {str(k): None if v is None or v != v else v for k, v in row.items()}
@@ -140,6 +147,29 @@ class Comparison(Results):
                 f"There are: {', '.join(tables)}."
             )
         return latex(tables[name])
+
+    def as_text(self, form: str) -> str:
+        """The scores as "markdown", "csv" or "latex", with a column for what each has to say.
+
+        **Raises:** `InvalidInput` for another form.
+        """
+        shown = self.scores.dropna(axis=1, how="all")
+        shown = shown[[c for c in TOLD if c in shown]]
+        if form == "csv":
+            return shown.to_csv(index=False)
+        if form not in ("markdown", "latex"):
+            raise InvalidInput(f"No form is called '{form}'. Known: markdown, csv, latex.")
+        from samemind.reporting.tables import Table, latex
+
+        digits = {c: ".4f" for c in shown if shown[c].dtype == float}
+        caption = f"{len(self.models)} models on {self.n_inputs:,} inputs."
+        table = Table("scores", "Scores", caption, shown, digits)
+        if form == "latex":
+            return latex(table)
+        cells = [[str(c) for c in shown], *table.texts()]
+        lines = ["| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in cells]
+        lines.insert(1, "|" + "|".join("---:" if c in digits else "---" for c in shown) + "|")
+        return "\n".join(lines) + "\n"
 
     def as_record(self) -> dict[str, Any]:
         """Everything as plain data; what is undefined is None."""

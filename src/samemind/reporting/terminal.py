@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import html
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from samemind.lazy import pd
 from samemind.measures.kinds import of_kind
-from samemind.printing import Terminal
+from samemind.printing import Columns, Terminal
 from samemind.reporting.along import show_along
 from samemind.reporting.layer_maps import Map, maps_of, summary_of
 from samemind.reporting.ranking import ranking
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Up to so many pairs, each measure of each pair has its own line with error and floor.
 FEW_PAIRS = 3
+#: Colours beside the words; NO_COLOR leaves the words.
+ANSWER_STYLES = {"yes": "green", "no": "red", "undecided": "yellow"}
 CLASSES_SHOWN = 8
 #: Maps of layers up to this size are printed whole.
 MOST_COLUMNS, MOST_ROWS = 10, 24
@@ -82,8 +84,15 @@ def show(found: Comparison, console: Console, *, tolerance: float) -> None:
         _show_layers(found.layers, console)
     for one in found.fidelities:
         _show_fidelity(one, console)
-    for replacement in found.replacements:
-        _show_swap(replacement, found, console, tolerance)
+    if len(found.replacements) == 1:
+        _show_swap(found.replacements[0], found, console, tolerance)
+    elif found.replacements:
+        console.print(f"\nCan one take the place of {found.replacements[0].a}?", style="bold")
+        console.print(_swaps(found, tolerance))
+        console.print(
+            f"right to wrong: share of inputs with its 95 % interval; answers at "
+            f"{100 * tolerance:g} % (--tolerance); --out and --json have classes and inputs."
+        )
     if note := several_swaps(len(found.replacements)):
         console.print(f"\n{note}")
     for row in _undefined(found.scores):
@@ -105,18 +114,15 @@ def _where(row: Mapping[Any, Any]) -> str:
     return f"inverted images of {row['inverted_by']}" if is_inverted else "the inputs"
 
 
-def _table(*columns: str, left: int = 1) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i < left else "right", overflow="fold")
-    return table
+def _table(*columns: str, left: int = 1) -> Columns:
+    return Columns(*columns, left=left)
 
 
 def _number(value: object, form: str = ".4f") -> str:
     return "–" if value is None or value != value else format(value, form)
 
 
-def _models(found: Comparison) -> Table:
+def _models(found: Comparison) -> Columns:
     table = _table("model", "architecture", "parameters", "units", "classes", "accuracy", left=2)
     for m in found.models.to_dict("records"):
         table.add_row(
@@ -138,15 +144,15 @@ _BEYOND = {
 }
 
 
-def _detailed(scores: pd.DataFrame) -> Table:
-    heads = ("score", "± s.e.", "95 % interval", "floor", "floor 95 %")
+def _detailed(scores: pd.DataFrame) -> Columns:
+    heads = ("score", "± s.e.", "95 % interval", "floor", "its 95 %")
     return _by_pair(scores, heads, lambda row: (
         _number(row["score"]), _number(row["standard_error"]), _interval(row),
         _number(row["floor"]), _number(row["floor_p95"]),
     ))  # fmt: skip
 
 
-def _beyond(scores: pd.DataFrame) -> Table | None:
+def _beyond(scores: pd.DataFrame) -> Columns | None:
     """What was asked for beside scores: against chance, and with more inputs."""
     columns = [column for column in _BEYOND if column in scores]
     if not columns:
@@ -159,7 +165,7 @@ def _by_pair(
     scores: pd.DataFrame,
     heads: Sequence[str],
     cells: Callable[[Mapping[Any, Any]], Sequence[str]],
-) -> Table:
+) -> Columns:
     table = _table("pair and measure", *heads)
     last = None
     for row in scores.to_dict("records"):
@@ -184,7 +190,7 @@ def _told(value: object) -> str:
     return _number(value)
 
 
-def _wide(scores: pd.DataFrame) -> Table:
+def _wide(scores: pd.DataFrame) -> Columns:
     if "reading" in scores:  # of several readings the first, which is that of figures
         first = next((reading for reading in scores["reading"] if reading), "")
         scores = scores[scores["reading"].isin(["", first])]
@@ -200,7 +206,7 @@ def _wide(scores: pd.DataFrame) -> Table:
     return table
 
 
-def _ranking(found: Comparison) -> Table:
+def _ranking(found: Comparison) -> Columns:
     table = _table("pair and measure", "score", "± s.e.", "group")
     last = None
     for row in ranking(found.scores, found.differences).to_dict("records"):
@@ -214,7 +220,7 @@ def _ranking(found: Comparison) -> Table:
     return table
 
 
-def _sets(sets: pd.DataFrame) -> Table:
+def _sets(sets: pd.DataFrame) -> Columns:
     """A line per inputs, a column per measure: a set has neither errors nor a floor."""
     measures = list(dict.fromkeys(sets["measure"]))
     table = _table("on", "models", "inputs", *(m.replace("_", " ") for m in measures))
@@ -230,8 +236,8 @@ def _sets(sets: pd.DataFrame) -> Table:
     return table
 
 
-def _probes(found: Comparison) -> Table:
-    table = _table("pair", "measure", "original heads", "retrained heads", left=2)
+def _probes(found: Comparison) -> Columns:
+    table = _table("pair", "measure", "original", "retrained", left=2)
     assert found.probes is not None
     keys = ["model_a", "model_b", "measure"]
     of_pairs = found.probes[found.probes["heads"].isin(["original", "probe"])]
@@ -242,7 +248,7 @@ def _probes(found: Comparison) -> Table:
     return table
 
 
-def _next_tokens(said: pd.DataFrame) -> Table:
+def _next_tokens(said: pd.DataFrame) -> Columns:
     table = _table("pair", "tokens", "KL of b from a", "of a from b", "perplexity a", "b")
     for row in said.to_dict("records"):
         table.add_row(
@@ -342,7 +348,21 @@ def _show_swap(r: Replacement, found: Comparison, console: Console, tolerance: f
         )
         more = len(s.per_class) - CLASSES_SHOWN
         console.print(f"  by class: {shown}{f', and {more} more' if more > 0 else ''}")
-    console.print(f"  {verdict(r, tolerance)}")
+    console.print(f"  {verdict(r, tolerance)}", style=ANSWER_STYLES[s.answer(tolerance)])
+
+
+def _swaps(found: Comparison, tolerance: float) -> Columns:
+    """A line for each model that could take the place of the first one."""
+    table = _table("model", "accuracy", "change", "right to wrong", "wrong to right", "answer")
+    for r in found.replacements:
+        s, answer = r.swap, r.swap.answer(tolerance)
+        low, high = (100 * end for end in s.negative_interval)
+        table.add_row(
+            r.b, _number(s.accuracy_b), f"{s.gain:+.4f}",
+            f"{100 * s.negative_share:.2f} % ({low:.2f} … {high:.2f})",
+            f"{100 * s.positive / s.n_inputs:.2f} %", Text(answer, style=ANSWER_STYLES[answer]),
+        )  # fmt: skip
+    return table
 
 
 def _show_flips(r: Replacement, found: Comparison, console: Console, direction: str) -> None:
@@ -410,17 +430,38 @@ def as_html(found: Comparison) -> str:
 # -- progress
 
 
+#: Seconds between two lines, where there is no terminal.
+BETWEEN_LINES = 10.0
+
+
+def _plain_lines(console: Console) -> Watch:
+    told = time.monotonic()
+
+    def watch(what: str, done: int, total: int) -> None:
+        nonlocal told
+        if (now := time.monotonic()) - told >= BETWEEN_LINES:
+            console.print(f"{what}: {done:,} of {total:,}", soft_wrap=True)
+            told = now
+
+    return watch
+
+
 @contextmanager
 def progress_bars(*, is_shown: bool | None = None) -> Iterator[Watch]:
     """A bar per model with the time left, on the error stream so that output can be piped.
 
     **Arguments:**
 
-    - `is_shown`: None shows them in a terminal and in a notebook only.
+    - `is_shown`: None shows them in a terminal and in a notebook only. Where they are asked for and
+      there is neither, a plain line says every ten seconds how far it is.
     """
     console = Terminal(stderr=True)
+    can_show = console.is_terminal or console.is_jupyter
+    if is_shown and not can_show:
+        yield _plain_lines(console)
+        return
     if is_shown is None:
-        is_shown = console.is_terminal or console.is_jupyter
+        is_shown = can_show
     bars = Progress(
         TextColumn("{task.description}", markup=False), BarColumn(),
         TextColumn("{task.completed}/{task.total}"),
