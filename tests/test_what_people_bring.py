@@ -59,6 +59,7 @@ HELD = {
     "tuple of tensors": lambda m: tuple(torch.tensor(m)),
     "DataFrame": pd.DataFrame,
     "DataFrame of nullable numbers": lambda m: pd.DataFrame(m).astype("Float64"),
+    "Series of arrays": lambda m: pd.Series(list(m)),
     "scipy csr": scipy.sparse.csr_matrix,
     "scipy csc array": scipy.sparse.csc_array,
     "tensor": torch.tensor,
@@ -78,6 +79,13 @@ REFUSED = {
         lambda m: [torch.tensor(row[: 2 + i % 3]) for i, row in enumerate(m)],
         "unequal",
     ),
+    "a nested tensor": (
+        lambda m: torch.nested.nested_tensor(
+            [torch.tensor(r[: 2 + i % 3]) for i, r in enumerate(m)]
+        ),
+        "nested tensor",
+    ),
+    "one value per input": (lambda m: pd.Series(m[:, 0]), r"\(40,\)"),
     "missing": (lambda m: np.ma.masked_less(m, 0.1), "missing"),
     "NaN": (lambda m: np.where(m > 1, np.nan, m), "not finite"),
     "complex": (lambda m: m + 1j, "complex"),
@@ -103,6 +111,7 @@ def test_what_holds_numbers_is_read(kind: str, door: str) -> None:
     assert DOORS[door](HELD[kind](A), HELD[kind](B)) == pytest.approx(cka(A, B), abs=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("kind", REFUSED)
 def test_what_holds_none_is_refused_in_words(kind: str, door: str) -> None:
