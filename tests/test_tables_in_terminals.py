@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import click
 import numpy as np
 import pytest
 from rich.text import Text
@@ -161,3 +162,23 @@ def test_whoever_watches_is_told_of_pairs(monkeypatch) -> None:
     work.watch = lambda *what: told.append(what)
     work.score()
     assert told == [("scoring pairs", done, 3) for done in range(4)]
+
+
+@pytest.mark.parametrize("command", ["compare", "run"])
+def test_help_groups_every_option_under_a_heading(command: str) -> None:
+    from typer.main import get_command
+
+    from samemind.cli import app
+
+    group = get_command(app)
+    member = group.commands[command]
+    known = {parameter.name for parameter in member.params}
+    named = [name for names in member.panels.values() for name in names]
+    assert len(named) == len(set(named))
+    context = click.Context(member, info_name=command)
+    text = member.get_help(context)
+    for panel, names in member.panels.items():
+        assert f"{panel}:" in text or not known & set(names)
+    for parameter in member.params:
+        if parameter.param_type_name == "option" and not parameter.hidden:
+            assert max(parameter.opts, key=len) in text

@@ -17,6 +17,7 @@ import typer
 
 from samemind import __version__
 from samemind.commands import completing
+from samemind.commands.compare import PANELS as COMPARE_PANELS
 from samemind.commands.compare import compare
 from samemind.commands.data import app as data
 from samemind.commands.engines import Engine, executor_on, to_draw_on
@@ -26,6 +27,7 @@ from samemind.commands.importing import import_
 from samemind.commands.init import init
 from samemind.commands.listing import list_members
 from samemind.commands.options import options_of
+from samemind.commands.panels import panelled
 from samemind.commands.rows import print_rows
 from samemind.commands.store import app as store_commands
 from samemind.commands.terminal import console, forget_stdout, prepare_streams, printable
@@ -114,7 +116,14 @@ class RunOptions:
     ] = False
 
 
-@app.command()
+RUN_PANELS = {
+    "Where it goes": ("store", "out"),
+    "How it runs": ("workers", "device", "batch_size", "compiled", "verify"),
+    "Other machines": ("on", "address", "partition", "minutes", "gpus", "cpus", "at_most"),
+}
+
+
+@app.command(cls=panelled(RUN_PANELS))
 @options_of(RunOptions)
 def run(given: RunOptions) -> None:
     """Build what a study still lacks, and write its report. Run it again to continue."""
@@ -369,7 +378,7 @@ def _progress_rows(study: Study, store: Store) -> list[_Progress]:
     return rows
 
 
-app.command(cls=Exits)(compare)
+app.command(cls=panelled(COMPARE_PANELS, Exits))(compare)
 app.command(cls=Exits)(gate)
 app.command()(trajectory)
 app.command()(figure)

@@ -292,6 +292,24 @@ OF_ARRAYS = (
 """Options that have a use, or a message of their own, without any network."""
 
 
+PANELS = {
+    "What they look at": (
+        *("inputs", "activations", "logits", "probabilities", "decisions", "labels", "count"),
+        *("text_column", "id_column", "label_column", "ids", "join", "drop_missing"),
+    ),
+    "What is compared": (
+        *("measures", "permutations", "errors", "calibrate", "extrapolate", "differences"),
+        *("layers", "pooling", "layer_measure", "invert", "invert_steps", "probe", "probe_inputs"),
+    ),
+    "How networks are read": (
+        *("architecture", "classes", "trust", "part", "normalise", "mean", "std", "head"),
+        *("image_size", "random_weights", "download"),
+    ),
+    "What is said of it": ("tolerance", "fail_on", "out", "as_json", "form"),
+}
+"""The options by what they are about, for the help; what is not here comes last."""
+
+
 @options_of(Options)
 def compare(given: Options) -> None:
     """Compare your own models on your own inputs, and say whether one can replace another."""
