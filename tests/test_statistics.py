@@ -549,3 +549,14 @@ def test_beside_a_covariate_without_variation_nothing_is_known():
     assert np.isnan(slope.value)
     with pytest.raises(InvalidInput, match="each pair"):
         beside(pairs, replace(gaps, units=gaps.units[::-1]))
+
+
+def test_changes_at_random_that_do_not_reach_an_accuracy_bound_nothing():
+    # Of ten classes: 1 % of a model that is right on 12 % cannot come of changes at random.
+    reached = agreement_bounds(0.10, 0.12, 10).fort[1]
+    assert 0 < reached < 1
+    lower, upper = agreement_bounds(0.01, 0.12, 10).fort
+    assert upper != upper
+    assert 0 <= lower <= 1
+    worst = (1 - 0.3) / 9  # every prediction changed
+    assert agreement_bounds(worst + 1e-9, 0.3, 10).fort[1] == pytest.approx(0, abs=1e-6)

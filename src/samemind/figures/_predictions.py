@@ -67,6 +67,7 @@ def _zoom(axis: Axes, results: Results, groups: list[Group]) -> None:
             f"floor {' to '.join(ends)} ↓", (0.01, 0.02), xycoords="axes fraction", fontsize=6.5,
             color=COLOUR["floor"],
         )  # fmt: skip
+        low -= 0.1 * (high - low)  # room for it below the boxes
     axis.set_ylim(low - pad, high + pad)
 
 

@@ -30,8 +30,9 @@ def agreement_bounds(
     With a* ≥ a the accuracies and C classes, the hard bounds are max(0, a + a* − 1) and
     1 − (a* − a). Those of Fort et al. are 1 minus the disagreement
     (1 − a*) a + (1 − a) a* + (1 − a*)(1 − a)(C − 2)/(C − 1) (lower) and
-    (C − 1)(a* − a)/(C a* − 1) (upper); NaN where C is not given, or a* is not above chance.
-    All are NaN where an accuracy is.
+    (C − 1)(a* − a)/(C a* − 1) (upper); NaN where C is not given, or a* is not above chance. The
+    upper one is also NaN where a is so low that changing every prediction at random does not
+    reach it. All are NaN where an accuracy is.
 
     **Raises:** `InvalidInput` for an accuracy outside [0, 1] or fewer than two classes.
 
@@ -54,4 +55,5 @@ def agreement_bounds(
     both_wrong = (1 - high) * (1 - low) * (n_classes - 2) / (n_classes - 1)
     most_disagreement = (1 - high) * low + (1 - low) * high + both_wrong
     least_disagreement = (n_classes - 1) * (high - low) / (n_classes * high - 1)
-    return AgreementBounds(hard, (1 - most_disagreement, 1 - least_disagreement))
+    upper = 1 - least_disagreement if least_disagreement <= 1 else NAN
+    return AgreementBounds(hard, (1 - most_disagreement, upper))
