@@ -94,7 +94,10 @@ def test_a_difference_that_is_there_is_found_and_chance_is_not():
 
 def test_models_that_always_agree_have_one_group():
     pair = two_models(50, 3, shared_where_they_agree=False)
-    same = Pair(pair.a, Side(representation=pair.b.representation, logits=pair.a.logits))
+    same = Pair(
+        pair.a,
+        Side(representation=pair.b.representation, logits=pair.a.logits, kind="logits"),
+    )
     table = pd.DataFrame(subgroup_scores(same, MEASURES_ASKED[:1], shuffles=5))
     alone = table[table["group"] == "disagree"].iloc[0]
     assert alone["reason"] == "0 inputs: a comparison needs at least 2."
