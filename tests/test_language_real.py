@@ -86,9 +86,9 @@ def test_what_pooling_does_is_what_a_plain_loop_says(minilm: TextModel, smollm2:
 
 
 def test_perplexity_is_that_of_the_library(smollm2: TextModel) -> None:
-    """And a copy in bfloat16 says nearly the same: a conversion, token by token."""
-    texts = sentences(30)
-    half = copy.deepcopy(smollm2.network).bfloat16()
+    """And weights rounded to bfloat16 say nearly the same: a conversion, token by token."""
+    texts = sentences(16)
+    half = copy.deepcopy(smollm2.network).bfloat16().float()
     models: dict[str, Any] = {"whole": smollm2, "half": (half, smollm2.tokenizer)}
     found = samemind.compare(models, texts, measures=["agreement", "linear_cka"], batch_size=8)
     surprise, n_tokens = 0.0, 0
@@ -106,7 +106,7 @@ def test_perplexity_is_that_of_the_library(smollm2: TextModel) -> None:
     assert 0 < said["kl_ab"] < 0.05
     scores = found.scores.set_index("measure")
     assert 0.9 < scores["score"]["agreement"] < 1
-    assert scores["floor"]["agreement"] < 0.2
+    assert scores["floor_p95"]["agreement"] < 0.5
     assert scores["score"]["linear_cka"] > 0.99
 
 

@@ -215,19 +215,26 @@ class _Sample:
         generator = torch.Generator().manual_seed(0)
         order = torch.randperm(len(usable), generator=generator)[:FLOOR_TEXTS]
         self.wanted = {usable[int(i)]: n for n, i in enumerate(order)}
-        self.counts = dict.fromkeys(self.wanted, 0)
+        self.seen = dict.fromkeys(self.wanted, 0)
+        # Spread over the text: its first tokens are the same in many.
+        self.places: dict[int, dict[int, int]] = {}
+        for i in self.wanted:
+            spread = torch.linspace(0, len(texts.ids[i]) - 2, FLOOR_TOKENS).long().tolist()
+            self.places[i] = {place: n for n, place in enumerate(spread)}
         self.logits: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
     def add(self, rows: Tensor, first: Tensor, second: Tensor) -> None:
-        """Keeps the first `FLOOR_TOKENS` tokens of each text that is wanted."""
+        """Keeps some tokens of each text that is wanted; those of a text come in their order."""
         for i, row in enumerate(rows.tolist()):
-            place = self.counts.get(row, FLOOR_TOKENS)
-            if place < FLOOR_TOKENS:
+            if row not in self.wanted:
+                continue
+            place = self.places[row].get(self.seen[row])
+            if place is not None:
                 self.logits[self.wanted[row], place] = first[i].clone(), second[i].clone()
-                self.counts[row] = place + 1
+            self.seen[row] += 1
 
     def pairs(self) -> Iterator[Pair]:
-        """Tokens of one text beside those of another, at the same places."""
+        """Tokens of one text beside those of another, as far into it."""
         n = len(self.wanted)
         every = [(i, j) for i in range(n) for j in range(n) if i != j]
         generator = torch.Generator().manual_seed(0)
