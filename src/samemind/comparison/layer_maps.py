@@ -101,20 +101,21 @@ def layer_map(
 
 
 class _Found:
-    """A map on its way, `(R, C)` each; `tied` and `best` as columns of rows."""
+    """A map on its way, `(R, C)` each; `tied` and `best` as cells."""
 
     def __init__(self, n_rows: int, n_columns: int) -> None:
         shape = n_rows, n_columns
-        empty = ("scores", "errors", "floor", "floor_p95", "p_value", "p_row", "p_map")
-        for name in (*empty, "deviation", "skewness"):
-            setattr(self, name, np.full(shape, np.nan))
-        self.scores: np.ndarray
+
+        def empty() -> np.ndarray:
+            return np.full(shape, np.nan)
+
+        self.scores, self.errors = empty(), empty()
+        self.floor, self.floor_p95, self.p_value = empty(), empty(), empty()
+        self.p_row, self.p_map = empty(), empty()
+        self.deviation, self.skewness = empty(), empty()
         self.is_best, self.is_tied = np.zeros(shape, bool), np.zeros(shape, bool)
         self.on_path, self.path_score, self.path_p_value = np.zeros(shape, bool), np.nan, np.nan
         self.reasons = np.full(shape, None, dtype=object)
-
-    def __getattr__(self, name: str) -> np.ndarray:
-        raise AttributeError(name)
 
     def table(self, rows: Sequence[str], columns: Sequence[str], chosen: Measure) -> pd.DataFrame:
         is_best = self.is_best & ((self.p_row < ALPHA) | np.isnan(self.p_row))
