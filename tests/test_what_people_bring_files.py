@@ -155,6 +155,16 @@ def in_half_safetensors(name: str, m: np.ndarray) -> str:
     return f"{name}.safetensors"
 
 
+def in_csv(name: str, m: np.ndarray) -> str:
+    np.savetxt(f"{name}.csv", m, delimiter=",")
+    return f"{name}.csv"
+
+
+def as_tensor_file(name: str, m: np.ndarray) -> str:
+    torch.save(torch.tensor(m), f"{name}.pt")
+    return f"{name}.pt"
+
+
 def named(name: str, m: np.ndarray) -> str:
     np.save(f"a file of {name}, ü.npy", m)
     return f"{name}=a file of {name}, ü.npy"
@@ -180,6 +190,8 @@ ARRAYS: dict[str, Callable[[str, np.ndarray], str]] = {
     "npz, beside labels": in_npz(embeddings=same, labels=lambda m: np.zeros(len(m), int)),
     "npz, no telling name": in_npz(arr_0=same),
     "npz, one of several": one_of_several,
+    "a table of text": in_csv,
+    "a file of torch": as_tensor_file,
     "safetensors": in_safetensors,
     "safetensors, bfloat16": in_half_safetensors,
     "HDF5": in_h5("features"),
@@ -204,11 +216,6 @@ def as_bytes(ending: str, content: bytes) -> Callable[[str, np.ndarray], str]:
     return write
 
 
-def as_tensor_file(name: str, m: np.ndarray) -> str:
-    torch.save(torch.tensor(m), f"{name}.pt")
-    return f"{name}.pt"
-
-
 def cut(name: str, m: np.ndarray) -> str:
     np.save(f"{name}.npy", m)
     whole = Path(f"{name}.npy").read_bytes()
@@ -222,7 +229,7 @@ REFUSED_ARRAYS: dict[str, tuple[Callable[[str, np.ndarray], str], str]] = {
     "dates": (in_npy(lambda m: m.astype("M8[s]")), "no numbers"),
     "records": (in_npy(lambda _: np.zeros(40, [("x", "f8")])), "row per input|no numbers"),
     "complex": (in_npy(lambda m: m + 1j), "complex"),
-    "NaN": (in_npy(lambda m: np.where(m > 1, np.nan, m)), "a: The representation has"),
+    "NaN": (in_npy(lambda m: np.where(m > 1, np.nan, m)), "a: The representation has|of a, "),
     "infinite": (in_npy(lambda m: np.where(m > 1, np.inf, m)), "not finite"),
     "one axis": (in_npy(lambda m: m[:, 0]), r"\(40,\)"),
     "one number": (in_npy(lambda _: np.float64(3)), r"\(\)"),
@@ -231,8 +238,6 @@ REFUSED_ARRAYS: dict[str, tuple[Callable[[str, np.ndarray], str], str]] = {
     "empty": (as_bytes(".npy", b""), "cannot be read"),
     "damaged": (cut, "cannot be read"),
     "a text": (as_bytes(".npy", b"1,2,3\n"), "cannot be read"),
-    "a table of text": (as_bytes(".csv", b"1,2,3\n"), "no kind that arrays"),
-    "a file of torch": (as_tensor_file, "no kind that arrays"),
     "a pickle": (as_bytes(".pkl", pickle.dumps([1, 2])), "no kind that arrays"),
     "not there": (lambda name, _: f"{name}.npy", "no file"),
     "an array that it lacks": (

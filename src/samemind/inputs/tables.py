@@ -41,7 +41,8 @@ def arrays_of_table(path: Path) -> dict[str, np.ndarray]:
             table = table.reset_index(names=table.index.name or "id")
     else:
         separator = "\t" if path.suffix.lower() == ".tsv" else ","
-        table = pd.read_csv(path, sep=separator)
+        first = pd.read_csv(path, sep=separator, header=None, nrows=1)
+        table = pd.read_csv(path, sep=separator, header=None if _has_no_titles(first) else "infer")
         if table.columns[0] == "Unnamed: 0":  # the index, as pandas writes it
             table = table.rename(columns={"Unnamed: 0": "id"})
     return _of_frame(table, path)
@@ -157,3 +158,11 @@ def shards_in(
                     f"{files[0].name}, and {held[name].shape} in {file.name}."
                 )
     return {name: np.concatenate([held[name] for _, held in parts]) for name in names}
+
+
+def _has_no_titles(first: DataFrame) -> bool:
+    """Whether the first line of a table is an input: all numbers, and not 0, 1, 2, … as titles."""
+    if not all(pd.api.types.is_numeric_dtype(kind) for kind in first.dtypes):
+        return False
+    values = first.iloc[0].tolist()
+    return not first.isna().any(axis=None) and values != list(range(len(values)))
