@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import click
 from typer.core import TyperCommand
 
 #: Of what no panel names.
@@ -17,7 +16,8 @@ class Panelled(TyperCommand):
 
     panels: ClassVar[Mapping[str, Sequence[str]]] = {}
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    # Typer may bring a Click of its own, so that its types are not named here.
+    def format_options(self, ctx: Any, formatter: Any) -> None:
         panel_of = {name: panel for panel, names in self.panels.items() for name in names}
         held: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):

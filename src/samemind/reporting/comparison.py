@@ -161,7 +161,7 @@ class Comparison(Results):
             raise InvalidInput(f"No form is called '{form}'. Known: markdown, csv, latex.")
         from samemind.reporting.tables import Table, latex
 
-        digits = {c: ".4f" for c in shown if shown[c].dtype == float}
+        digits = {str(c): ".4f" for c in shown if shown[c].dtype == float}
         caption = f"{len(self.models)} models on {self.n_inputs:,} inputs."
         table = Table("scores", "Scores", caption, shown, digits)
         if form == "latex":
