@@ -88,7 +88,9 @@ def test_what_pooling_does_is_what_a_plain_loop_says(minilm: TextModel, smollm2:
 def test_perplexity_is_that_of_the_library(smollm2: TextModel) -> None:
     """And weights rounded to bfloat16 say nearly the same: a conversion, token by token."""
     texts = sentences(16)
-    half = copy.deepcopy(smollm2.network).bfloat16().float()
+    half = copy.deepcopy(smollm2.network)
+    for parameter in half.parameters():
+        parameter.data = parameter.data.bfloat16().float()
     models: dict[str, Any] = {"whole": smollm2, "half": (half, smollm2.tokenizer)}
     found = samemind.compare(models, texts, measures=["agreement", "linear_cka"], batch_size=8)
     surprise, n_tokens = 0.0, 0
