@@ -159,7 +159,7 @@ def test_what_is_written_as_toml_is_read_back(value, key, remark):
 def test_hostile_names_make_no_broken_study(tmp_path, name):
     recipe = SimpleNamespace(
         source=name, sha256="0" * 64, architecture=f"python:m:{name}", epsilon=0.5,
-        mean=(0.1, 1e-7), std=(1.0,), random_seed=3,
+        mean=(0.1, 1e-7), std=(1.0,), random_seed=3, head="",
     )  # fmt: skip
     (held,) = tomllib.loads(section_of(recipe, f"folder/{name}"))["imported"]  # pyright: ignore
     assert held["source"] == name
