@@ -36,7 +36,7 @@ class LayerScores(Recipe):
     """
 
     kind: ClassVar[str] = "scores"
-    version: ClassVar[int] = 2  # errors with N - 1, intervals, floors of enough shuffles, ties
+    version: ClassVar[int] = 3  # maps with errors, floors and the chance of their best
 
     dataset: str
     epsilon: float

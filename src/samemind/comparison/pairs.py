@@ -45,7 +45,7 @@ class Scores(Recipe):
     """
 
     kind: ClassVar[str] = "scores"
-    version: ClassVar[int] = 2  # errors with N - 1, intervals, floors of enough shuffles, ties
+    version: ClassVar[int] = 3  # subgroups with errors and floors; errors where leverage allows
 
     dataset: str
     epsilon: float

@@ -74,6 +74,7 @@ class ProbeScores(Recipe):
     """
 
     kind: ClassVar[str] = "scores"
+    version: ClassVar[int] = 2  # errors, intervals and floors
 
     dataset: str
     epsilon: float
