@@ -9,7 +9,8 @@ from types import ModuleType
 MODULES = {
     "In one place": ["samemind"],
     "Comparing": [
-        "samemind.comparison.pairs", "samemind.own_models", "samemind.networks.opening",
+        "samemind.comparison.pairs", "samemind.own_models", "samemind.comparison.networks",
+        "samemind.comparison.activations", "samemind.networks.opening",
         "samemind.networks.model",
         "samemind.inputs.images", "samemind.inputs.arrays", "samemind.statistics.swaps",
     ],

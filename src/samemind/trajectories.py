@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from samemind.arrays import Array
+from samemind.comparison.given import options_of_compare
 from samemind.comparison.trajectory import (
     checked_steps,
     curves,
@@ -24,7 +25,7 @@ from samemind.execution.unchanged import process_kept
 from samemind.files.reading import is_file, split_name
 from samemind.lazy import pd
 from samemind.measures.choosing import check_kinds, chosen_measures
-from samemind.own_models import Seen, look_in_turn, options_of_compare
+from samemind.own_models import Seen, look_in_turn
 from samemind.reporting.comparison import Comparison
 
 #: What is computed unless it is said: one measure of what is represented, one of what is predicted.

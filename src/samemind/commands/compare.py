@@ -365,8 +365,8 @@ def _asked(given: Options) -> Asked:
 
 
 def _of_arrays(given: Options, asked: Asked) -> Comparison:
+    from samemind.comparison.activations import compare_activations
     from samemind.inputs.arrays import read_activations
-    from samemind.own_models import compare_activations
 
     if given.inputs or given.invert or given.layers or given.probe_inputs:
         raise InvalidInput(
@@ -388,13 +388,13 @@ def _of_arrays(given: Options, asked: Asked) -> Comparison:
 
 
 def _of_networks(given: Options, asked: Asked) -> Comparison:
+    from samemind.comparison.networks import compare_models
     from samemind.execution.devices import Execution
     from samemind.inputs.images import open_images
     from samemind.inputs.tensors import Tensors
     from samemind.inputs.texts import is_texts
     from samemind.networks.opening import Loading, open_models
     from samemind.networks.options import refuse_unused
-    from samemind.own_models import compare_models
     from samemind.reporting.terminal import progress_bars
 
     if given.inputs is None:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samemind.arrays import Array
+from samemind.comparison.given import images_of, two_networks
 from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
 from samemind.execution.unchanged import process_kept
 from samemind.gating.policy import Rules, read_policy, rules_of
 from samemind.gating.running import run_gate
-from samemind.own_models import images_of, two_networks
 
 if TYPE_CHECKING:
     from samemind.gating.verdicts import Gate
