@@ -68,13 +68,13 @@ NEEDS: dict[str, tuple[Callable[[Results], bool], str]] = {
 
 
 #: How the names of measures of parts end, before their setting.
-PARTS = ("between_classes", "within_classes")
+PARTS_OF_SCORES = ("between_classes", "within_classes")
 
 
 def part_of(name: str) -> str:
     """Which part of a representation a measure is of, by its name; nothing for the whole."""
     plain = name.partition("@")[0]
-    return next((part for part in PARTS if plain.endswith(f"_{part}")), "")
+    return next((part for part in PARTS_OF_SCORES if plain.endswith(f"_{part}")), "")
 
 
 # What one study alone seldom or never has.

@@ -326,7 +326,6 @@ def differences(results: Results) -> list[Table]:
 
 def layer_maps(results: Results) -> Table:
     """Every map of layers in a row: what is most alike, and whether that is beyond chance."""
-    has_any = results.layers is not None and len(results.layers)
     digits = dict.fromkeys(["score", "standard error", "floor 95 %", "path"], ".4f")
     return Table(
         "layer-maps",
@@ -336,7 +335,9 @@ def layer_maps(results: Results) -> Table:
         "known best: beyond chance in their row, and told apart from every other cell of it. "
         "Path: the mean score along the best path from the first layers to the last ones, and "
         "its chance.",
-        summary_of(results.layers) if has_any else pd.DataFrame(),
+        pd.DataFrame()
+        if results.layers is None or results.layers.empty
+        else summary_of(results.layers),
         digits | {"p in map": "p", "p of path": "p"},
     )
 

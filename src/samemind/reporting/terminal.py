@@ -68,7 +68,7 @@ def show(found: Comparison, console: Console, *, tolerance: float) -> None:
                 console.print(beyond)
     if found.differences is not None and len(found.differences):
         console.print("\nRanking of pairs; those that share a letter are not told apart (Holm):")
-        console.print(_ranking(found))
+        console.print(_ranking(found.scores, found.differences))
     if found.sets is not None:
         console.print("\nAll models together:")
         console.print(_sets(found.sets))
@@ -206,10 +206,10 @@ def _wide(scores: pd.DataFrame) -> Columns:
     return table
 
 
-def _ranking(found: Comparison) -> Columns:
+def _ranking(scores: pd.DataFrame, differences: pd.DataFrame) -> Columns:
     table = _table("pair and measure", "score", "± s.e.", "group")
     last = None
-    for row in ranking(found.scores, found.differences).to_dict("records"):
+    for row in ranking(scores, differences).to_dict("records"):
         if row["measure"] != last:
             table.add_row(row["measure"], style="bold")
         last = row["measure"]

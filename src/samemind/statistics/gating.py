@@ -188,7 +188,7 @@ def loss_p_value(lost: int, won: int, n: int, limit: float, *, is_low: bool) -> 
     net = lost - won
     worst = 0.0
     for share in np.linspace(low, high, SHARES_TRIED):
-        few, many = binom.ppf(NEVER, n, share), binom.isf(NEVER, n, share)
+        few, many = (int(found(NEVER, n, share)) for found in (binom.ppf, binom.isf))
         turned = np.arange(max(few, 0), many + 1)
         wrong = 0.5 if share == 0 else min((1 + limit / share) / 2, 1.0)
         # lost - (turned - lost) <= net, and its counterpart.
