@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from samemind.classifier import OneHead
 from samemind.errors import InvalidInput
 from samemind.lazy import torch
-from samemind.networks.one_head import OneHead
 from samemind.networks.wrappers import is_scripted, unwrapped
 from samemind.registry import listing
 

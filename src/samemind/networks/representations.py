@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from samemind.architectures.heads import Head, found_head, head_output, refuse_nan
 from samemind.arrays import first_tensor, logits_in
+from samemind.classifier import OneHead
 from samemind.errors import InvalidInput, SamemindError
 from samemind.execution.unchanged import unchanged
 from samemind.lazy import torch
 from samemind.networks.batches import called, field_of, n_inputs
 from samemind.networks.encoders import Encoder, Forward, Where
-from samemind.networks.one_head import OneHead
 from samemind.registry import did_you_mean
 
 if TYPE_CHECKING:
