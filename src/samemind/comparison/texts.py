@@ -47,22 +47,9 @@ def compare_texts(
     rows that are kept, which lie on disk where they are many.
     """
     asked, execution = asked or Asked(), execution or Execution()
-    if len(models) < 2:
-        raise InvalidInput(
-            f"A comparison needs two models or more, but {len(models)} was given. Name another."
-        )
-    for option in ("invert", "probe_inputs"):
-        if getattr(asked, option):
-            raise InvalidInput(
-                f"'{option}' is for networks that look at images, but these read texts. Leave it "
-                f"out."
-            )
-    no_images = "it needs inverted images, and there are none of texts. Leave it out."
-    check_kinds(asked.measures, {"mechanism": no_images})
+    _check(models, asked)
     made = {m.name: encoded(m, texts, asked.max_length) for m in models}
-    readings = readings_of(
-        asked.tokens, models, texts, made, has_special=asked.special_tokens
-    )  # fmt: skip
+    readings = readings_of(asked.tokens, models, texts, made, has_special=asked.special_tokens)
     layers = chosen_layers(models, asked.layers) if asked.layers else {}
     kept = Kept()
     seen = {
@@ -103,6 +90,22 @@ def compare_texts(
         work.add_probes()
     rows = [_record(m, r, made[m.name], asked) for m in models for r in readings]
     return work.finished(readings=pd.DataFrame(rows))
+
+
+def _check(models: Sequence[TextModel], asked: Asked) -> None:
+    """That there are models enough, and nothing is asked that only images have."""
+    if len(models) < 2:
+        raise InvalidInput(
+            f"A comparison needs two models or more, but {len(models)} was given. Name another."
+        )
+    for option in ("invert", "probe_inputs"):
+        if getattr(asked, option):
+            raise InvalidInput(
+                f"'{option}' is for networks that look at images, but these read texts. Leave it "
+                f"out."
+            )
+    no_images = "it needs inverted images, and there are none of texts. Leave it out."
+    check_kinds(asked.measures, {"mechanism": no_images})
 
 
 class _Predictions(NamedTuple):
