@@ -45,10 +45,11 @@ def score_interval(
 
     The squared error is taken to grow with the distance from the bounds as that of a share does,
     p (1 − p): for the share of inputs with some property this is Wilson's interval. Where there is
-    no upper bound it grows with the distance from the lower one. Where all inputs say the same,
-    the error is 0, and N inputs count as N draws of yes or no, the least that they can tell.
+    no upper bound it grows with the distance from the lower one, and the other way round. Where all
+    inputs say the same, the error is 0, and N inputs count as N draws of yes or no, the least that
+    they can tell.
 
-    **Arguments:** `error` is the standard error; `bounds` may be infinite above.
+    **Arguments:** `error` is the standard error; one of the `bounds` may be infinite.
 
     **Returns:** lower and upper end; NaN where N is 1, and for an end that nothing bounds.
 
@@ -59,9 +60,12 @@ def score_interval(
     [0.82, 1.0]
     """
     low, high = bounds
-    if n_inputs < 2 or not isfinite(error) or not isfinite(low):
+    if n_inputs < 2 or not isfinite(error) or not (isfinite(low) or isfinite(high)):
         return UNKNOWN
     reach = _quantile(n_inputs)
+    if low == -inf:
+        nearest, farthest = _half_bounded(high - score, error, reach, 0.0)
+        return high - farthest, high - nearest
     if high == inf:
         return _half_bounded(score - low, error, reach, low)
     width = high - low
