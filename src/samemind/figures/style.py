@@ -150,7 +150,7 @@ def _light_file(source: Path) -> Path:
     import matplotlib
     from matplotlib.ft2font import FT2Font
 
-    made_of = [source.read_bytes(), CHARACTERS.encode(), fontTools.version.encode(), b"1"]
+    made_of = [checksum(source).encode(), CHARACTERS.encode(), fontTools.version.encode(), b"1"]
     name = hashlib.sha256(b"".join(made_of)).hexdigest()[:16]
     file = Path(matplotlib.get_cachedir()) / f"samemind-{name}{source.suffix}"
     try:
