@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from samemind.architectures.base import ARCHITECTURES
 from samemind.datasets.base import DATASETS
 from samemind.execution.devices import Execution
+from samemind.execution.memory_format import memory_format_for
 from samemind.extraction.activations import Activations, LayerActivations
 from samemind.inversion import Inverted, Natural, Seeds
 from samemind.lazy import torch
@@ -203,9 +204,10 @@ def _probed(
     with torch.random.fork_rng(devices=[]):
         network: Any = record.build(len(data.classes), data.image_size)
     # As training and inversion have them.
-    network = network.to(device, memory_format=torch.channels_last).eval()
+    memory_format = memory_format_for(network, device)
+    network = network.to(device, memory_format=memory_format).eval()
     shape = (PROBE_IMAGES, data.channels, data.image_size, data.image_size)
-    images = torch.zeros(shape, device=device).contiguous(memory_format=torch.channels_last)
+    images = torch.zeros(shape, device=device).contiguous(memory_format=memory_format)
 
     def forward(batch: Tensor) -> None:
         with torch.no_grad():

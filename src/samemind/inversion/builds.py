@@ -10,6 +10,7 @@ import numpy as np
 from samemind.datasets.base import DATASETS, Split
 from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
+from samemind.execution.memory_format import memory_format_for
 from samemind.inversion.descent import Batch, Done, inversions
 from samemind.inversion.recipes import Inverted, Natural, Seeds
 from samemind.lazy import torch
@@ -77,8 +78,8 @@ def build_inverted(recipe: Inverted, store: Store, execution: Execution) -> None
 
     device = execution.start()
     classifier = load_checkpoint(recipe.checkpoint, store)
-    # Convolutions of this layout are faster; the values agree to rounding.
-    classifier.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    memory_format = memory_format_for(classifier, device)
+    classifier.to(device, memory_format=memory_format)  # pyright: ignore[reportCallIssue]
     targets = store.open(recipe.targets).arrays(INPUTS_FILE)
     seeds = store.open(recipe.seeds).arrays(INPUTS_FILE)["images"]
     with ResumeState(store.scratch(recipe), every=execution.save_every) as resume:

@@ -18,6 +18,7 @@ from samemind.attacks import (
 )
 from samemind.errors import InvalidInput
 from samemind.execution.devices import memory_reused
+from samemind.execution.memory_format import memory_format_for
 from samemind.execution.replaying import Replayed
 from samemind.lazy import torch
 from samemind.randomness import torch_generator
@@ -77,7 +78,8 @@ def train(
     """
     group = group or alone()
     group.check_batches(len(labels), schedule.batch_size)
-    classifier.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    memory_format = memory_format_for(classifier, device)
+    classifier.to(device, memory_format=memory_format)  # pyright: ignore[reportCallIssue]
     classifier.train()
     group.share_statistics(classifier)
     labels = labels.to(device)
@@ -85,7 +87,7 @@ def train(
     compile_if_asked: Any = torch.compile if compiled else lambda module: module  # two graphs
     attacked = Attacked(compile_if_asked(classifier), attack, precision=schedule.precision)
     update = Update(compile_if_asked(group.wrap(classifier)), schedule.precision, group)
-    seen = Seen(schedule, group, random_seed)
+    seen = Seen(schedule, group, random_seed, memory_format)
     order = enumerate(batches(len(labels), schedule, random_seed, so_far.done), so_far.done)
     forked = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
     with forked, classifier.watched():

@@ -108,8 +108,15 @@ class SoFar:
 class Seen:
     """What a process sees of a batch: augmented, with noise, and its share of it."""
 
-    def __init__(self, schedule: Schedule, group: Group, random_seed: int) -> None:
+    def __init__(
+        self,
+        schedule: Schedule,
+        group: Group,
+        random_seed: int,
+        memory_format: torch.memory_format,
+    ) -> None:
         self.schedule, self.group, self.random_seed = schedule, group, random_seed
+        self.memory_format = memory_format
         self.augment = augmentation_of(schedule.augmentation).on_device
 
     def __call__(
@@ -123,7 +130,7 @@ class Seen:
         # image do not depend on how many processes there are.
         own_ball = self.group.share_of_ball(ball, x)
         x, y = self.group.share(x), self.group.share(y)
-        return x.contiguous(memory_format=torch.channels_last), y, own_ball
+        return x.contiguous(memory_format=self.memory_format), y, own_ball
 
 
 def _epoch(running: list[float], epoch: float) -> dict[str, float]:
