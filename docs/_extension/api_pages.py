@@ -12,7 +12,8 @@ MODULES = {
         "samemind.comparison.pairs", "samemind.own_models", "samemind.comparison.networks",
         "samemind.comparison.activations", "samemind.networks.opening",
         "samemind.networks.model",
-        "samemind.inputs.images", "samemind.inputs.arrays", "samemind.statistics.swaps",
+        "samemind.inputs.images", "samemind.inputs.pixels", "samemind.inputs.arrays",
+        "samemind.statistics.swaps",
     ],
     "Measures": [
         "samemind.measures", "samemind.measures.base", "samemind.sides.pair",

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from math import isfinite
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from samemind.arrays import Array
 from samemind.datasets.base import DATASETS, Split
-from samemind.datasets.images import MOST_PIXELS, decoded
-from samemind.errors import DataError, InvalidInput, UnknownName
+from samemind.errors import InvalidInput, UnknownName
 from samemind.files.pictures import open_picture, peculiarities
 from samemind.files.reading import files_below, is_file, is_folder, shown
 from samemind.inputs.arrays import read_arrays
 from samemind.inputs.labels import joined, named_labels, read_labels
+from samemind.inputs.pixels import HeldImages, check_pixels, cropped, extremes, told_of_pixels
+from samemind.inputs.pixels import fitted as fitted
 from samemind.lazy import torch
 from samemind.randomness import numpy_generator
 from samemind.registry import did_you_mean
@@ -28,10 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-FEW_CHANNELS = (1, 3, 4)
-"""Numbers of channels that pictures have."""
 TENSORS = (".npy", ".npz", ".safetensors", ".h5", ".hdf5", ".mat")
-
 
 LEFT_UNREAD = {
     "turned": "are to be turned by their EXIF orientation, and were read as they are stored.",
@@ -148,54 +145,8 @@ class Images:
                     "Pictures of a folder are brought to one size, but the model states none. "
                     "Give --image-size."
                 )
-            return torch.stack([_picture(self.source[int(i)], size, crop, channels) for i in rows])  # pyright: ignore[reportIndexIssue, reportArgumentType]
+            return torch.stack([cropped(self.source[int(i)], size, crop, channels) for i in rows])  # pyright: ignore[reportIndexIssue, reportArgumentType]
         return fitted(self.source.read(rows), size, channels)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def _picture(path: Path, size: int, crop: float, channels: int) -> Tensor:
-    from PIL import Image
-
-    short = max(round(size / crop), size)
-
-    def resized(picture: Image.Image) -> np.ndarray:
-        scale = short / min(picture.size)
-        width, height = (max(round(side * scale), short) for side in picture.size)
-        if width * height > MOST_PIXELS:
-            raise DataError(f"its sides are too unequal: it would be {width} × {height} pixels")
-        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-        left, top = (width - size) // 2, (height - size) // 2
-        picture = picture.crop((left, top, left + size, top + size))
-        return np.asarray(picture, dtype=np.float32) / 255
-
-    pixels = decoded(path, then=resized, mode="L" if channels == 1 else "RGB")
-    pixels = pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
-    return torch.from_numpy(np.ascontiguousarray(pixels))
-
-
-def fitted(images: np.ndarray | Tensor, size: int | None, channels: int) -> Tensor:
-    """Arrays as pixels of a model's size and channels: grey is repeated for colour.
-
-    In float32, or in float64 where that was given.
-
-    **Raises:** `InvalidInput` for channels that do not fit.
-    """
-    from samemind.arrays import as_pixels
-
-    pixels = as_pixels(images, keeps_float64=True)
-    if pixels.shape[1] == 1 and channels == 3:
-        pixels = pixels.expand(-1, 3, -1, -1)
-    if pixels.shape[1] != channels:
-        what = "Choose other inputs, or a model for them"
-        if pixels.shape[3] == channels:
-            what = "If the channels come last, images.permute(0, 3, 1, 2) puts them first"
-        raise InvalidInput(
-            f"The model reads {channels} channel(s), but the images have {pixels.shape[1]}, in "
-            f"the shape (N, {', '.join(map(str, pixels.shape[1:]))}). {what}."
-        )
-    if size is not None and pixels.shape[-2:] != (size, size):
-        resize = torch.nn.functional.interpolate
-        pixels = resize(pixels, (size, size), mode="bilinear", antialias=True).clamp(0, 1)
-    return pixels
 
 
 # -- finding them
@@ -340,24 +291,6 @@ def _from_folder(path: Path) -> Images:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Arrays:
-    """Images of a file or in memory, as a split."""
-
-    images: Array
-    labels: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        rows = self.images[np.asarray(indices, dtype=np.int64)]
-        return rows  # pyright: ignore[reportReturnType]
-
-    def open_image(self, index: int) -> Any:
-        raise DataError(f"Image {index} is kept as numbers only; there is no file to open.")
-
-
 def given_images(images: Array, labels: Array | None = None) -> Images:
     """Images (N, channels, H, W) that are in memory already, in their order.
 
@@ -380,47 +313,11 @@ def given_images(images: Array, labels: Array | None = None) -> Images:
         )
     return Images(
         name="images",
-        source=_Arrays(tensor),
+        source=HeldImages(tensor),
         indices=np.arange(len(tensor)),
         labels=numbers,
-        notes=tuple(_told_of_pixels(tensor)),
+        notes=tuple(told_of_pixels(tensor)),
     )
-
-
-def _told_of_pixels(images: Tensor) -> Iterator[str]:
-    """What is said of images that networks are given as they are, where they look odd.
-
-    **Raises:** `InvalidInput` for values that are not finite.
-    """
-    shape = tuple(images.shape)
-    if shape[1] not in FEW_CHANNELS and shape[3] in FEW_CHANNELS:
-        yield (
-            f"The images have the shape {shape}, which was read as {shape[1]} channels of "
-            f"{shape[2]} × {shape[3]} pixels. Where the channels come last, give "
-            f"images.permute(0, 3, 1, 2)."
-        )
-    if images.dtype == torch.uint8:
-        yield "The images are uint8 and were divided by 255: networks were given pixels in [0, 1]."
-        return
-    low, high = extremes(images)
-    if not (isfinite(low) and isfinite(high)):
-        bad = torch.nonzero(~torch.isfinite(images.flatten(1)).all(1)).flatten()
-        raise InvalidInput(
-            f"{len(bad):,} of {len(images):,} images have values that are not finite, the first "
-            f"is image {int(bad[0])}. Leave them out, or find out where they come from."
-        )
-    if low >= 0 and high > 1.5:
-        yield (
-            f"The images go from {low:g} to {high:g}, and networks were given them as they are. "
-            f"Divide by 255 where they were trained on pixels in [0, 1]."
-        )
-
-
-def extremes(images: Tensor) -> tuple[float, float]:
-    """The smallest and the largest value."""
-    plain = images if images.is_floating_point() else images.double()
-    low, high = torch.aminmax(plain)
-    return float(low), float(high)
 
 
 def refuse_no_pixels(images: Images) -> None:
@@ -428,7 +325,7 @@ def refuse_no_pixels(images: Images) -> None:
 
     Of networks that bring their own normalisation.
     """
-    if images.is_folder or not isinstance(images.source, _Arrays):
+    if images.is_folder or not isinstance(images.source, HeldImages):
         return
     held = torch.as_tensor(images.source.images)
     if held.dtype == torch.uint8:
@@ -461,42 +358,17 @@ def _from_tensor(path: Path) -> Images:
             f"for the channels.",
         )
         images = np.moveaxis(images, -1, 1)
-    _check_pixels(images, path)
+    check_pixels(images, path)
     labels = arrays.get("labels")
     if labels is not None and labels.size != len(images):
         raise InvalidInput(f"{path} holds {labels.size} labels for {len(images)} images.")
     return Images(
         name=path.stem,
-        source=_Arrays(images),
+        source=HeldImages(images),
         indices=np.arange(len(images)),
         labels=None if labels is None else np.asarray(labels).reshape(-1).astype(np.int64),
         notes=notes,
     )
-
-
-def _check_pixels(images: np.ndarray, path: Path) -> None:
-    """Raises `InvalidInput` for arrays of a file that are no pixels in [0, 1], nor uint8."""
-    if images.dtype.kind not in "fiub":
-        raise InvalidInput(
-            f"Images are numbers, but those in {path} are {images.dtype}. Save pixels in [0, 1], "
-            f"or as uint8."
-        )
-    if images.dtype == np.uint8:
-        return
-    low, high = (float(v) for v in (images.min(), images.max()))
-    if not (isfinite(low) and isfinite(high)):
-        raise InvalidInput(
-            f"{path} holds images with values that are not finite. Leave them out, or find out "
-            f"where they come from."
-        )
-    if low < 0 or high > 1:
-        what = "Undo the normalisation: each model applies its own"
-        if low >= 0 and high > 1.5:
-            what = "Divide by 255, or save them as uint8"
-        raise InvalidInput(
-            f"Images are pixels in [0, 1] (or uint8), but {path} goes from {low:g} to {high:g}. "
-            f"{what}."
-        )
 
 
 def _no_images(path: Path, arrays: dict[str, np.ndarray]) -> Images | None:

@@ -150,7 +150,7 @@ def texts_of(
     else:
         found = given_texts(inputs)
     if isinstance(labels, (str, Path)):
-        from samemind.inputs.images import read_labels
+        from samemind.inputs.labels import read_labels
 
         labels = read_labels(Path(labels))
     if labels is not None:
