@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from samemind.files.reading import checksum
 from samemind.measures.base import MEASURES
 
 if TYPE_CHECKING:
