@@ -33,7 +33,8 @@ MODULES = {
         "samemind.errors",
     ],
     "Report and statistics": [
-        "samemind.reporting.report", "samemind.reporting.tables", "samemind.statistics",
+        "samemind.reporting.report", "samemind.reporting.tables", "samemind.reporting.table",
+        "samemind.reporting.model_tables", "samemind.statistics",
     ],
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ from samemind.execution import InProcess
 from samemind.execution.devices import Execution
 from samemind.measures.conventions import CONVENTIONS
 from samemind.reporting.conventions import by_convention
-from samemind.reporting.tables import Table
+from samemind.reporting.table import Table
 from samemind.store.artifacts import Store
 from samemind.study import Study, read_study, study_path
 from samemind.study.collecting import collect

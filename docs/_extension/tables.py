@@ -11,7 +11,7 @@ from samemind.measures import choosing
 from samemind.measures.base import MEASURES, Measure
 from samemind.measures.mechanism import MECHANISM_MEASURES
 from samemind.measures.of_sets import SET_MEASURES
-from samemind.reporting.tables import TABLES as PAPER_TABLES
+from samemind.reporting.model_tables import TABLES as PAPER_TABLES
 from samemind.study import read_study
 from samemind.training import Schedule, preset_of
 

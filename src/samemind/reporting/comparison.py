@@ -138,7 +138,8 @@ class Comparison(Results):
 
         **Raises:** `UnknownName`, with the tables that there are.
         """
-        from samemind.reporting.tables import latex, tables_of
+        from samemind.reporting.table import latex
+        from samemind.reporting.tables import tables_of
 
         tables = {table.name: table for table in tables_of(self)}
         if name not in tables:
@@ -159,7 +160,7 @@ class Comparison(Results):
             return shown.to_csv(index=False)
         if form not in ("markdown", "latex"):
             raise InvalidInput(f"No form is called '{form}'. Known: markdown, csv, latex.")
-        from samemind.reporting.tables import Table, latex
+        from samemind.reporting.table import Table, latex
 
         digits = {str(c): ".4f" for c in shown if shown[c].dtype == float}
         caption = f"{len(self.models)} models on {self.n_inputs:,} inputs."

@@ -9,7 +9,7 @@ from samemind.figures.base import Results
 from samemind.figures.evidence import verdicts
 from samemind.lazy import pd
 from samemind.measures.conventions import CONVENTIONS, QUANTITIES
-from samemind.reporting.tables import Table
+from samemind.reporting.table import Table
 from samemind.statistics.wording import signed
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from samemind.reporting.comparison import Comparison
 from samemind.reporting.embedded import embedded
 from samemind.reporting.flips import flips_of
 from samemind.reporting.shown import shown_on_page
-from samemind.reporting.tables import Table
+from samemind.reporting.table import Table
 from samemind.statistics.trends import FEWEST_UNITS
 from samemind.statistics.verdict import SMALLEST_CHANGE, UNIVERSAL_LEVEL
 

@@ -27,7 +27,8 @@ from samemind.reporting.fingerprint import (
 )
 from samemind.reporting.page import Drawn, page_of
 from samemind.reporting.placing import put_in_place
-from samemind.reporting.tables import tables_of, write_table
+from samemind.reporting.table import write_table
+from samemind.reporting.tables import tables_of
 from samemind.reporting.together import together
 from samemind.results import PARTS
 

@@ -1,48 +1,22 @@
-"""The tables of a report, as CSV for machines and as LaTeX (booktabs) for papers."""
+"""The tables of a report: every one that the results carry."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from importlib.resources import files
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 from samemind.figures.base import Results, weak_note
 from samemind.figures.evidence import trend_table
 from samemind.lazy import pd
 from samemind.reporting.layer_maps import summary_of
+from samemind.reporting.model_tables import TABLES as TABLES
+from samemind.reporting.model_tables import accuracies as accuracies
+from samemind.reporting.model_tables import parameters as parameters
+from samemind.reporting.model_tables import table_of_the_paper as table_of_the_paper
 from samemind.reporting.ranking import ranking
-
-
-@dataclass(frozen=True, eq=False)
-class Table:
-    """A table with its file name, caption and numbers; the first `n_keys` columns are text."""
-
-    name: str
-    title: str
-    caption: str
-    frame: pd.DataFrame
-    formats: dict[str, str]
-    paper: str = ""
-
-    def texts(self) -> list[list[str]]:
-        """The cells as they are printed, row by row; what is undefined is an en dash."""
-        columns = [(column, self.formats.get(str(column), "")) for column in self.frame.columns]
-        return [
-            [text_of(row[column], form) for column, form in columns]
-            for row in self.frame.to_dict("records")
-        ]
-
-
-def text_of(value: object, form: str = "") -> str:
-    """A number or a name as it is printed; an en dash for what is not there."""
-    if value is None or value != value:
-        return "–"
-    if form == "p":
-        return "<0.001" if float(str(value)) < 0.001 else f"{value:.3f}"
-    return format(value, form).replace("-", "−") if form else str(value)
+from samemind.reporting.table import Table as Table
+from samemind.reporting.table import escape_latex as escape_latex
+from samemind.reporting.table import latex as latex
+from samemind.reporting.table import write_table as write_table
 
 
 def tables_of(results: Results) -> list[Table]:
@@ -67,126 +41,6 @@ def tables_of(results: Results) -> list[Table]:
     if note:
         found = [replace(table, caption=f"{table.caption} {note}") for table in found]
     return [table for table in found if len(table.frame)]
-
-
-def accuracies(results: Results, dataset: str) -> Table:
-    """The paper's Tables 1–4: parameters, and accuracies per ε, a row per architecture."""
-    models = results.models[results.models["dataset"] == dataset]
-    levels = sorted(models["epsilon"].unique())
-    several = models.groupby(["architecture", "epsilon"]).size().max() > 1
-    rows = []
-    for architecture, part in models.groupby("architecture", sort=False):
-        row: dict[str, object] = {
-            "Architecture": architecture,
-            "Parameters": int(part["parameters"].iloc[0]),
-        }
-        for level in levels:
-            cell = part[part["epsilon"] == level]
-            mark = "*" if cell["is_weak"].astype(bool).any() else ""
-            mark += IMPORTED if _is_imported(cell).any() else ""
-            row[f"Acc. (ε = {level:g})"] = _percent(cell["clean_accuracy"], mark)
-            row[f"Adv. Acc. (ε = {level:g})"] = _percent(cell["adversarial_accuracy"], mark)
-        rows.append(row)
-    attacks = sorted({str(text) for text in models["attack"].dropna().unique()})
-    radius = models[models["epsilon"] == 0]["attack_epsilon"].dropna().unique()
-    standard = f" Models with ε = 0 are attacked at ε = {radius[0]:g}." if len(radius) else ""
-    mean = " Means over the random seeds." if several else ""
-    weak = " * marks weak models." if _has_weak(models) else ""
-    if _is_imported(models).any():
-        weak += f" {IMPORTED} marks models that were imported, not trained here."
-    said = [n for n in results.notes if n.partition(":")[0] in set(models["model"])]
-    weak += "".join(f" {note}" for note in said)
-    # One's own models have a reference, and nobody knows here what they were trained on.
-    trained = "" if "reference" in models else "trained "
-    return Table(
-        f"accuracies-{dataset}",
-        f"Accuracies: {dataset}",
-        f"Parameters, clean accuracy (Acc.) and adversarial accuracy (Adv. Acc.) in per cent of "
-        f"the models {trained}on {dataset}.{standard}{mean}{weak} "
-        f"Attack: {'; '.join(attacks) or 'not stated'}.",
-        pd.DataFrame(rows),
-        {"Parameters": ","},
-        table_of_the_paper(results, dataset),
-    )
-
-
-IMPORTED = "†"
-TABLES = {"imagenet1k": 1, "imagenet100": 2, "imagenet50": 3, "cifar10": 4}
-LIKE_A_TABLE = "the like of Tables 1–4"
-
-
-def table_of_the_paper(results: Results, dataset: str) -> str:
-    """The number of the paper's table, where the study is the paper's own; else what it is like."""
-    if dataset not in TABLES:
-        return LIKE_A_TABLE
-    # The study out of distribution has the same models.
-    for name in (dataset, f"{dataset}-sat6"):
-        file = files("samemind.studies") / f"{name}.toml"
-        if file.is_file() and file.read_text(encoding="utf-8").rstrip() in results.study_text:
-            return f"Table {TABLES[dataset]}"
-    return LIKE_A_TABLE
-
-
-def _is_imported(models: pd.DataFrame) -> pd.Series:
-    if "is_imported" not in models:
-        return pd.Series(False, index=models.index)
-    return models["is_imported"].fillna(False).astype(bool)
-
-
-def _percent(values: pd.Series, mark: str) -> str:
-    return text_of(100 * values.mean(), ".2f") + mark
-
-
-def _has_weak(models: pd.DataFrame) -> bool:
-    return bool(models["is_weak"].astype(bool).any())
-
-
-# What the file of an imported model says of it.
-STATED = {
-    "stated_epoch": "File: epoch",
-    "stated_architecture": "File: architecture",
-    "stated_epsilon": "File: ε",
-    "stated_clean_accuracy": "File: clean",
-    "stated_adversarial_accuracy": "File: adversarial",
-}
-
-
-def parameters(results: Results) -> Table:
-    """A row per model: parameters, width of the representation, accuracies, the attack."""
-    columns = {
-        "dataset": "Dataset",
-        "model": "Model",
-        "architecture": "Architecture",
-        "epsilon": "ε",
-        "random_seed": "Random seed",
-        "parameters": "Parameters",
-        "representation_size": "Representation",
-        "clean_accuracy": "Clean accuracy",
-        "adversarial_accuracy": "Adversarial accuracy",
-        "attack_epsilon": "Attack ε",
-        "n_test": "Test inputs",
-        "is_weak": "Weak",
-    }
-    frame = results.models[list(columns)].rename(columns=columns)
-    if _is_imported(results.models).any():
-        frame["Imported"] = ["yes" if x else "no" for x in _is_imported(results.models)]
-    stated = {c: STATED[c] for c in STATED if c in results.models}
-    for column, title in stated.items():
-        frame[title] = results.models[column]
-    frame["Weak"] = ["yes" if weak else "no" for weak in frame["Weak"].astype(bool)]
-    return Table(
-        "models",
-        "Models",
-        "Every model of the study. A weak model is below the clean accuracy that the study states, "
-        "which is a fifth of the way from chance to certainty unless said."
-        + "".join(f" {note}" for note in results.notes if stated),
-        frame,
-        {
-            "ε": "g", "Parameters": ",", "Representation": ",", "Attack ε": "g",
-            "Clean accuracy": ".4f", "Adversarial accuracy": ".4f",
-            "File: clean": ".4f", "File: adversarial": ".4f", "File: ε": "g", "File: epoch": "g",
-        },
-    )  # fmt: skip
 
 
 def summary(results: Results) -> Table:
@@ -488,49 +342,3 @@ def trends(results: Results) -> Table:
         frame,
         formats | {"Effect (SD)": ".2f", "Pairs rising": ".0%", "p": "p"},
     )
-
-
-def write_table(table: Table, folder: Path) -> None:
-    """Writes NAME.csv (full precision) and NAME.tex (as printed)."""
-    name = re.sub(r"[^\w.-]+", "-", table.name)
-    table.frame.map(not_a_formula).to_csv(folder / f"{name}.csv", index=False)
-    (folder / f"{name}.tex").write_text(latex(table), encoding="utf-8")
-
-
-def latex(table: Table, escape: Callable[[str], str] | None = None) -> str:
-    """The table in LaTeX with booktabs rules: numbers to the right, text to the left."""
-    escape = escape or escape_latex
-    texts = table.texts()
-    is_text = [
-        not all(re.fullmatch(r"[−–\-+<]?[\d.,]*[*†%]*", row[i]) for row in texts)
-        for i in range(len(table.frame.columns))
-    ]
-    spec = "".join("l" if text else "r" for text in is_text)
-    head = " & ".join(escape(str(column)) for column in table.frame.columns)
-    body = "\n".join("  " + " & ".join(map(escape, row)) + r" \\" for row in texts)
-    return (
-        "% needs \\usepackage{booktabs}\n"
-        "\\begin{table}\n  \\centering\n"
-        f"  \\caption{{{escape(table.caption)}}}\n"
-        f"  \\begin{{tabular}}{{{spec}}}\n  \\toprule\n  {head} \\\\\n  \\midrule\n"
-        f"{body}\n  \\bottomrule\n  \\end{{tabular}}\n\\end{{table}}\n"
-    )
-
-
-LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "†": r"\dag{}",
-    "ε": r"$\varepsilon$", "–": "--", "−": "$-$", "×": r"$\times$", "<": "$<$", ">": "$>$",
-}  # fmt: skip
-
-
-def escape_latex(text: str) -> str:
-    """The text with everything that LaTeX would read as a command made literal, on one line."""
-    return "".join(LATEX.get(c, c if c.isprintable() else " ") for c in text)
-
-
-def not_a_formula(value: Any) -> Any:
-    """The value; a text that a spreadsheet would execute gets an apostrophe before it."""
-    is_formula = isinstance(value, str) and bool(re.match(r"[=+@\t\r]|-(?![\d.])", value))
-    return f"'{value}" if is_formula else value

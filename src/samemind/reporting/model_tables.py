@@ -1,0 +1,128 @@
+"""The tables of models: the paper's Tables 1–4, and a row per model."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from samemind.figures.base import Results
+from samemind.lazy import pd
+from samemind.reporting.table import Table, text_of
+
+IMPORTED = "†"
+TABLES = {"imagenet1k": 1, "imagenet100": 2, "imagenet50": 3, "cifar10": 4}
+LIKE_A_TABLE = "the like of Tables 1–4"
+
+
+def accuracies(results: Results, dataset: str) -> Table:
+    """The paper's Tables 1–4: parameters, and accuracies per ε, a row per architecture."""
+    models = results.models[results.models["dataset"] == dataset]
+    levels = sorted(models["epsilon"].unique())
+    several = models.groupby(["architecture", "epsilon"]).size().max() > 1
+    rows = []
+    for architecture, part in models.groupby("architecture", sort=False):
+        row: dict[str, object] = {
+            "Architecture": architecture,
+            "Parameters": int(part["parameters"].iloc[0]),
+        }
+        for level in levels:
+            cell = part[part["epsilon"] == level]
+            mark = "*" if cell["is_weak"].astype(bool).any() else ""
+            mark += IMPORTED if _is_imported(cell).any() else ""
+            row[f"Acc. (ε = {level:g})"] = _percent(cell["clean_accuracy"], mark)
+            row[f"Adv. Acc. (ε = {level:g})"] = _percent(cell["adversarial_accuracy"], mark)
+        rows.append(row)
+    attacks = sorted({str(text) for text in models["attack"].dropna().unique()})
+    radius = models[models["epsilon"] == 0]["attack_epsilon"].dropna().unique()
+    standard = f" Models with ε = 0 are attacked at ε = {radius[0]:g}." if len(radius) else ""
+    mean = " Means over the random seeds." if several else ""
+    weak = " * marks weak models." if _has_weak(models) else ""
+    if _is_imported(models).any():
+        weak += f" {IMPORTED} marks models that were imported, not trained here."
+    said = [n for n in results.notes if n.partition(":")[0] in set(models["model"])]
+    weak += "".join(f" {note}" for note in said)
+    # One's own models have a reference, and nobody knows here what they were trained on.
+    trained = "" if "reference" in models else "trained "
+    return Table(
+        f"accuracies-{dataset}",
+        f"Accuracies: {dataset}",
+        f"Parameters, clean accuracy (Acc.) and adversarial accuracy (Adv. Acc.) in per cent of "
+        f"the models {trained}on {dataset}.{standard}{mean}{weak} "
+        f"Attack: {'; '.join(attacks) or 'not stated'}.",
+        pd.DataFrame(rows),
+        {"Parameters": ","},
+        table_of_the_paper(results, dataset),
+    )
+
+
+def table_of_the_paper(results: Results, dataset: str) -> str:
+    """The number of the paper's table, where the study is the paper's own; else what it is like."""
+    if dataset not in TABLES:
+        return LIKE_A_TABLE
+    # The study out of distribution has the same models.
+    for name in (dataset, f"{dataset}-sat6"):
+        file = files("samemind.studies") / f"{name}.toml"
+        if file.is_file() and file.read_text(encoding="utf-8").rstrip() in results.study_text:
+            return f"Table {TABLES[dataset]}"
+    return LIKE_A_TABLE
+
+
+def _is_imported(models: pd.DataFrame) -> pd.Series:
+    if "is_imported" not in models:
+        return pd.Series(False, index=models.index)
+    return models["is_imported"].fillna(False).astype(bool)
+
+
+def _percent(values: pd.Series, mark: str) -> str:
+    return text_of(100 * values.mean(), ".2f") + mark
+
+
+def _has_weak(models: pd.DataFrame) -> bool:
+    return bool(models["is_weak"].astype(bool).any())
+
+
+# What the file of an imported model says of it.
+STATED = {
+    "stated_epoch": "File: epoch",
+    "stated_architecture": "File: architecture",
+    "stated_epsilon": "File: ε",
+    "stated_clean_accuracy": "File: clean",
+    "stated_adversarial_accuracy": "File: adversarial",
+}
+
+
+def parameters(results: Results) -> Table:
+    """A row per model: parameters, width of the representation, accuracies, the attack."""
+    columns = {
+        "dataset": "Dataset",
+        "model": "Model",
+        "architecture": "Architecture",
+        "epsilon": "ε",
+        "random_seed": "Random seed",
+        "parameters": "Parameters",
+        "representation_size": "Representation",
+        "clean_accuracy": "Clean accuracy",
+        "adversarial_accuracy": "Adversarial accuracy",
+        "attack_epsilon": "Attack ε",
+        "n_test": "Test inputs",
+        "is_weak": "Weak",
+    }
+    frame = results.models[list(columns)].rename(columns=columns)
+    if _is_imported(results.models).any():
+        frame["Imported"] = ["yes" if x else "no" for x in _is_imported(results.models)]
+    stated = {c: STATED[c] for c in STATED if c in results.models}
+    for column, title in stated.items():
+        frame[title] = results.models[column]
+    frame["Weak"] = ["yes" if weak else "no" for weak in frame["Weak"].astype(bool)]
+    return Table(
+        "models",
+        "Models",
+        "Every model of the study. A weak model is below the clean accuracy that the study states, "
+        "which is a fifth of the way from chance to certainty unless said."
+        + "".join(f" {note}" for note in results.notes if stated),
+        frame,
+        {
+            "ε": "g", "Parameters": ",", "Representation": ",", "Attack ε": "g",
+            "Clean accuracy": ".4f", "Adversarial accuracy": ".4f",
+            "File: clean": ".4f", "File: adversarial": ".4f", "File: ε": "g", "File: epoch": "g",
+        },
+    )  # fmt: skip
