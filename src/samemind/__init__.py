@@ -27,7 +27,6 @@ Names are imported when they are first used: `import samemind` brings neither to
 """
 
 from collections.abc import Iterable
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -129,7 +128,9 @@ def _fitting(names: Iterable[str], pattern: str) -> list[str]:
 
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
-        return getattr(import_module(_PUBLIC[name]), name)
+        from samemind.lazy import imported
+
+        return getattr(imported(_PUBLIC[name]), name)
     raise AttributeError(f"module 'samemind' has no attribute '{name}'")
 
 

@@ -5,8 +5,12 @@ declarations only, so the files that hold declarations must not import torch jus
 """
 
 import os
+import random
+import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -19,7 +23,25 @@ class LazyModule(ModuleType):
     """
 
     def __getattr__(self, attribute: str) -> Any:
-        return getattr(import_module(self.__name__), attribute)
+        return getattr(imported(self.__name__), attribute)
+
+
+def imported(name: str) -> ModuleType:
+    """A module, imported unless it is already, which draws no random numbers."""
+    if name in sys.modules:
+        return import_module(name)
+    with draws_put_back():
+        return import_module(name)
+
+
+@contextmanager
+def draws_put_back() -> Iterator[None]:
+    """The state of Python's `random` is again what it was: importing rich draws from it."""
+    state = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(state)
 
 
 LONGEST_IMPORT = 60.0  # seconds that a request to end waits for one

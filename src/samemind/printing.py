@@ -12,9 +12,12 @@ from itertools import zip_longest
 from textwrap import wrap
 from typing import Any
 
-from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions
-from rich.text import Text
+from samemind.lazy import draws_put_back
+
+with draws_put_back():
+    from rich.cells import cell_len
+    from rich.console import Console, ConsoleOptions
+    from rich.text import Text
 
 # Control characters but for line ends and tabs, what turns the direction of writing, line ends of
 # other kinds, and bytes that are no text.

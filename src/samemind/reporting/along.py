@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
+from samemind.lazy import draws_put_back
+
+with draws_put_back():
+    from rich.table import Table
 
 if TYPE_CHECKING:
     from rich.console import Console

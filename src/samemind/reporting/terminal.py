@@ -8,11 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.text import Text
-
-from samemind.lazy import pd
+from samemind.lazy import draws_put_back, pd
 from samemind.measures.kinds import of_kind
 from samemind.printing import Columns, Terminal
 from samemind.reporting.along import show_along
@@ -20,6 +16,11 @@ from samemind.reporting.layer_maps import Map, maps_of, summary_of
 from samemind.reporting.ranking import ranking
 from samemind.statistics.bounds import agreement_bounds
 from samemind.statistics.swaps import LOST, POWER, WON
+
+with draws_put_back():
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.text import Text
 
 if TYPE_CHECKING:
     from samemind.comparison.fidelity import Fidelity
