@@ -535,7 +535,10 @@ def test_a_library_that_is_mistyped_is_suggested():
         ("no_such_module:f", "cannot be imported: No module named 'no_such_module'"),
         ("their_networks:resnt32", "has no 'resnt32'. Did you mean 'resnet32'"),
         ("their_networks:number", "returned int, but an architecture is a function"),
-        ("their_networks:headless", "cannot be compared: Sequential has no single linear layer"),
+        (
+            "their_networks:headless",
+            "cannot be compared: Sequential ends in a softmax, so it returns no logits",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_function_of_ones_own_is_said(name, words):

@@ -9,7 +9,7 @@ import torch
 import samemind
 from samemind.comparison import layer_maps
 from samemind.comparison.layer_maps import OF_GRAMS, Layers, layer_map
-from samemind.measures import MEASURES, Side
+from samemind.measures import MEASURES, Pair, Side
 from samemind.reporting.layer_maps import map_of, summary_of
 from samemind.sides.grams import Grams
 from samemind.statistics.layer_nulls import best_of_row, best_path, chance_of, path_scores
@@ -253,3 +253,26 @@ def test_layers_are_made_once_for_all_maps(monkeypatch) -> None:
     for a, b in product((first, second), repeat=2):
         layer_map(a, b)
     assert len(made) == 2
+
+
+@pytest.mark.parametrize("name", ["linear_cka", "debiased_linear_cka", "procrustes_similarity"])
+def test_rows_of_one_group_count_once_in_the_errors_of_a_map(name: str) -> None:
+    g = torch.Generator().manual_seed(5)
+    groups = torch.arange(30).repeat_interleave(4)
+    shared = torch.randn(30, 5, generator=g, dtype=torch.float64)[groups]
+    sides = [
+        Side(
+            representation=shared + torch.randn(120, 5, generator=g, dtype=torch.float64),
+            groups=groups,
+        )
+        for _ in range(4)
+    ]
+    member = samemind.measure(name)
+    found = layer_map(
+        {"1": sides[0], "2": sides[1]}, {"1": sides[2], "2": sides[3]}, name, permutations=19
+    )
+    expected = [member.standard_error(Pair(a, b)) for a in sides[:2] for b in sides[2:]]
+    assert found["standard_error"].tolist() == pytest.approx(expected, rel=1e-6)
+    # One of 20 orders at the least, the groups together.
+    assert (found["p_value"].dropna() >= 1 / 200).all()
+    assert (found["floor_p95"] < found["score"]).all()

@@ -220,11 +220,12 @@ def test_float32_logits_with_an_offset_score_as_their_float64(
     pair: tuple[np.ndarray, np.ndarray], shift: float
 ) -> None:
     first, second = ((z + shift).astype(np.float32) for z in pair)
-    fast = Pair(*(Side(logits=z, precision=torch.float32) for z in (first, second)))
+    sides = (Side(logits=z, precision=torch.float32, kind="logits") for z in (first, second))
+    fast, doubles = Pair(*sides), (first.astype(np.float64), second.astype(np.float64))
     for name in ("agreement", "jensen_shannon_divergence", "jensen_shannon_similarity"):
-        exact = measure(name)(first.astype(np.float64), second.astype(np.float64))
+        exact = measure(name)(*doubles, kind="logits")
         assert measure(name).score(fast) == pytest.approx(exact, abs=1e-6)
-    exact = measure("jeffreys_divergence")(first.astype(np.float64), second.astype(np.float64))
+    exact = measure("jeffreys_divergence")(*doubles, kind="logits")
     # Unbounded: one part in a million, as for the others of what they can reach.
     assert measure("jeffreys_divergence").score(fast) == pytest.approx(exact, rel=1e-6, abs=1e-6)
 

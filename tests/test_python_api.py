@@ -177,7 +177,7 @@ def test_the_list_of_measures_says_which_end_means_alike() -> None:
 
     from samemind.cli import app
 
-    told = CliRunner().invoke(app, ["list", "measures"], env={"COLUMNS": "200"}).stdout
+    told = CliRunner().invoke(app, ["list", "measures", "--long"], env={"COLUMNS": "200"}).stdout
     line = {row.split()[0]: row for row in told.splitlines() if row.strip()}
     assert " large " in line["linear_cka"]
     assert " small " in line["procrustes_distance"]

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from samemind.errors import InvalidInput, StoreError
+from samemind.errors import InvalidInput
 from samemind.reporting import write_report
 from samemind.reporting.embedded import embedded
 from samemind.reporting.fingerprint import fingerprint_of, is_current
@@ -204,13 +204,13 @@ def test_names_from_outside_cannot_become_markup(tmp_path):
 
 def test_a_file_in_the_place_of_the_report_is_left_alone(study, tmp_path):
     (tmp_path / "report").write_text("notes")
-    with pytest.raises(InvalidInput, match="is a file, but a report is a folder"):
+    with pytest.raises(InvalidInput, match="report is a file, no folder"):
         write_report(study, tmp_path / "report")
 
 
 def test_a_report_that_cannot_be_written_says_so_and_leaves_the_old_one(study, tmp_path):
     (tmp_path / "blocked").write_text("not a folder")
-    with pytest.raises(StoreError, match=r"Cannot write the report to .*blocked/report"):
+    with pytest.raises(InvalidInput, match=r"report to .*blocked/report: .*blocked is a file"):
         write_report(study, tmp_path / "blocked" / "report")
 
 

@@ -49,10 +49,19 @@ class Layers:
     def n_inputs(self) -> int:
         return next(iter(self.sides.values())).n_inputs
 
+    @property
+    def is_streamed(self) -> bool:
+        return any(isinstance(side, StreamedSide) for side in self.sides.values())
+
     def grams(self, *, is_debiased: bool) -> Grams:
         if is_debiased not in self._grams:
             self._grams[is_debiased] = Grams(list(self.sides.values()), is_debiased=is_debiased)
         return self._grams[is_debiased]
+
+
+def _meeting(rows: Layers, columns: Layers) -> Pair:
+    """Any layer of each: the pair knows which rows are of one group, and how these may be moved."""
+    return Pair(next(iter(rows.sides.values())), next(iter(columns.sides.values())))
 
 
 def layer_map(
@@ -157,12 +166,10 @@ def _by_grams(
 ) -> _Found | None:
     """Scores, errors and floors from Gram matrices; None where they are not to be had."""
     n, count = rows.n_inputs, len(rows.sides) + len(columns.sides)
-    streamed = any(
-        isinstance(s, StreamedSide) for part in (rows, columns) for s in part.sides.values()
-    )
-    if chosen.name not in OF_GRAMS or n < 4 or count * n * n > MOST_NUMBERS or streamed:
+    is_streamed = rows.is_streamed or columns.is_streamed
+    if chosen.name not in OF_GRAMS or n < 4 or count * n * n > MOST_NUMBERS or is_streamed:
         return None
-    Pair(next(iter(rows.sides.values())), next(iter(columns.sides.values())))  # of the same inputs
+    meeting = _meeting(rows, columns)
     first, second = (p.grams(is_debiased=OF_GRAMS[chosen.name]) for p in (rows, columns))
     found = _Found(len(first), len(second))
     scale = first.norms[:, None] * second.norms
@@ -176,13 +183,13 @@ def _by_grams(
         for row, place in enumerate(range(*layers.indices(len(first)))):
             lean = own[0][:, [place]] + own[1]
             influence = n * (2 * by_row[:, row] / scale[place] - scores[row] * lean)
-            squares = influence.square().sum(0) / n / (n - 1)
-            found.errors[place] = squares.sqrt().cpu().numpy()
-            found.add_row_best(place, influence.cpu().numpy(), 1)
+            influences = _of_independent(influence.cpu().numpy(), meeting)
+            found.errors[place] = _errors(influences)
+            found.add_row_best(place, influences, 1)
     found.scores = np.where(
         np.isfinite(found.scores), np.clip(found.scores, *chosen.bounds), np.nan
     )
-    if permutations:
+    if permutations and meeting.groups is None:  # moments are over all orders of the rows
         mean, deviation, skewness, tail = floors_of_alignments(
             n, (first.dimension, first.fourth), (second.dimension, second.fourth),
             is_debiased=first.is_debiased,
@@ -193,6 +200,22 @@ def _by_grams(
             found.skewness = skewness.cpu().numpy()
     _add_reasons(found, rows, columns, chosen)
     return found
+
+
+def _of_independent(influences: np.ndarray, meeting: Pair) -> np.ndarray:
+    """Influences `(N, C)` of what was drawn independently: of rows, or of whole groups of them."""
+    if meeting.groups is None:
+        return influences
+    count = meeting.n_independent
+    totals = np.zeros((count, influences.shape[1]))
+    np.add.at(totals, meeting.groups.cpu().numpy(), influences)
+    return totals * (count / meeting.n_inputs)
+
+
+def _errors(influences: np.ndarray) -> np.ndarray:
+    """The standard errors `(C,)` by the infinitesimal jackknife."""
+    n = len(influences)
+    return np.sqrt(np.square(influences).sum(0) / n / (n - 1))
 
 
 def _add_reasons(found: _Found, rows: Layers, columns: Layers, chosen: Measure) -> None:
@@ -228,15 +251,15 @@ def _by_pairs(
                 continue
             if errors and (influence := _influence(chosen, pair)) is not None:
                 influences[:, j] = influence
-                n = len(influence)
-                found.errors[i, j] = (np.square(influence).sum() / n / (n - 1)) ** 0.5
             if permutations and chosen.name in OF_GRAMS:
                 floor = chosen.floor(pair, permutations=1)
                 if floor is not None and floor.has_tail:
                     found.floor[i, j], found.deviation[i, j] = floor.mean, floor.deviation
                     found.skewness[i, j] = floor.skewness
         if errors:
-            found.add_row_best(i, influences, sign)
+            independent = _of_independent(influences, _meeting(rows, columns))
+            found.errors[i] = _errors(independent)
+            found.add_row_best(i, independent, sign)
     return found
 
 
@@ -261,7 +284,10 @@ def _add_chance(
     if not known.any() or not chosen.matches_inputs:
         return
     sign = 1 if chosen.larger_is_more_similar else -1
-    if np.isfinite(found.deviation[known]).all():
+    has_moments = bool(np.isfinite(found.deviation[known]).all())
+    if not has_moments and (rows.is_streamed or columns.is_streamed):
+        return  # shuffling would read the source in random order, once per cell and shuffle
+    if has_moments:
         maps = null_maps(
             found.floor, found.deviation, found.skewness,
             _likeness(rows, columns, chosen), random_seed=random_seed,
@@ -311,16 +337,16 @@ def _shuffled(
 ) -> np.ndarray:
     """Maps of shuffled inputs, one order for all cells, `(M, R, C)`; NaN where undefined."""
     generator = torch.Generator().manual_seed(random_seed)
-    n, maps = rows.n_inputs, []
+    meeting, maps = _meeting(rows, columns), []
     if OF_GRAMS.get(chosen.name) in rows._grams:
         first, second = (p.grams(is_debiased=OF_GRAMS[chosen.name]) for p in (rows, columns))
         scale = first.norms[:, None] * second.norms
         for _ in range(max(permutations, SHUFFLES)):
-            order = torch.randperm(n, generator=generator).to(second.rows.device)
+            order = meeting.reordered(generator).to(second.rows.device)
             maps.append((products(first, second.permuted(order)) / scale).cpu().numpy())
         return np.stack(maps)
     for _ in range(permutations):
-        order = torch.randperm(n, generator=generator)
+        order = meeting.reordered(generator)
         turned = [side.permuted(order.to(side.device)) for side in columns.sides.values()]
         scores = np.full((len(rows.sides), len(turned)), np.nan)
         for i, a in enumerate(rows.sides.values()):

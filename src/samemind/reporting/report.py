@@ -94,8 +94,9 @@ def _check_replaceable(out: Path) -> None:
     except FileNotFoundError:
         return
     except NotADirectoryError:
+        taken = next(path for path in (out, *out.parents) if path.is_file())
         raise InvalidInput(
-            f"{out} is a file, but a report is a folder. Name another one."
+            f"Cannot write the report to {out}: {taken} is a file, no folder. Name another one."
         ) from None
     except OSError as error:
         raise InvalidInput(f"{out} cannot be read ({error.strerror}). Name another one.") from error

@@ -91,6 +91,8 @@ def _refuse_shares(rows: Tensor) -> None:
     """
     if rows.shape[1] < 2 or len(rows) < LEAST_SHARES or not bool((rows >= 0).all()):
         return
+    if bool((rows == rows[:, :1]).all()):
+        return  # no class above another: shares and logits of this say the same
     sums = rows.double().sum(1)
     low, high = float(sums.min()), float(sums.max())
     is_rounded = abs(low - 1) <= ROUNDED and abs(high - 1) <= ROUNDED and bool((rows <= 1).all())
