@@ -133,7 +133,7 @@ steps = {steps}  # the paper's code takes 1000; 0 leaves inversion out
 # learning_rate = 5e-3
 # batch_size = 1024
 # random_seed = 0
-# random_seeds = [0, 1]  # several probes of each model: what can two of them agree on?
+# random_seeds = []  # several probes of each model, such as [0, 1]: what can two of them agree on?
 # normalised = false  # also on units of mean 0 and deviation 1
 """
 
