@@ -184,12 +184,12 @@ def from_onnx(file: str, loading: Loading) -> Model:
 
 
 def _where(network: OnnxNetwork, asked: str | None) -> tuple[Where, bool]:
-    from samemind.networks.representations import _named
+    from samemind.networks.representations import place_named
 
     called = {output: name for name, output in network.places.items()}
     has_logits = network.head_reads is not None
     if asked:
-        return _named(network, asked, torch.zeros(1, 1)), has_logits
+        return place_named(network, asked, torch.zeros(1, 1)), has_logits
     if network.head_reads is None or network.head_reads not in called:
         last = ", ".join(f"'{name}'" for name in list(network.places)[-8:])
         raise InvalidInput(

@@ -71,7 +71,7 @@ def where_read(
         head = head._replace(note="; ".join(filter(None, [head.note, RANDOM])))
     library = _of_library(network, inputs, output, run) if head is None else None
     if asked:
-        where = _named(network, asked, output)
+        where = place_named(network, asked, output)
         if head is None:
             return Found(network, where, library is not None and library[1])
         if not head.ending:
@@ -144,7 +144,8 @@ def _predicts_nothing(output: Any) -> bool:
 # -- what was named
 
 
-def _named(network: nn.Module, asked: str, output: Any) -> Where:
+def place_named(network: nn.Module, asked: str, output: Any) -> Where:
+    """Where the representation is that was asked for by name: a layer, a call, a token, a field."""
     found = _NAMED.match(asked)
     assert found is not None
     name, call, token = found["name"], found["call"], found["token"]
