@@ -364,8 +364,8 @@ def test_a_study_without_layers_has_the_recipes_it_had_and_layers_only_add_to_th
     # Three models and one comparison at either ε, and nothing else, is new.
     new = sorted(name.partition("/")[0] for name in names[1] - names[0])
     assert new == ["layers"] * 6 + ["scores"] * 2
-    # The identity that artifacts have since version 2 of the recipe.
-    assert plain.scores[0].name == "scores/digits-eps0-natural-1cbf76f4a84617f2"
+    # The identity that artifacts have since version 3 of the recipe.
+    assert plain.scores[0].name == "scores/digits-eps0-natural-a43c585cb8255fa2"
 
 
 def test_layers_of_a_study_are_those_of_its_models(finished: Store, tmp_path: Path, execution):
