@@ -116,7 +116,7 @@ def test_a_run_that_is_killed_and_interrupted_continues_to_the_same_scores(tmp_p
         )
         time.sleep(5 + number)
         victim.send_signal(how)
-        _, errors = victim.communicate(timeout=60)
+        _, errors = victim.communicate(timeout=300)
         assert victim.returncode != 0
         if how != signal.SIGKILL:
             assert "Interrupted. What was finished is kept" in errors
