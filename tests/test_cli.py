@@ -17,7 +17,7 @@ from samemind.cli import main
 SMALL = Path(__file__).parent / "data" / "small-digits.toml"
 
 
-def samemind(*words: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+def samemind(*words: str | Path, timeout: float = 600) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "samemind", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
 
