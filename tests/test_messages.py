@@ -19,7 +19,7 @@ KINDS = {
     for name, kind in vars(samemind.errors).items()
     if isinstance(kind, type) and issubclass(kind, SamemindError) and name != "UnreadableFile"
 }
-INNER = ("datasets/images.py", "inputs/images.py")
+INNER = ("datasets/images.py", "inputs/images.py", "inputs/pixels.py")
 """Files with messages that become a part of another one, which ends them."""
 
 

@@ -25,7 +25,7 @@ from samemind.figures._trend_table import (
 from samemind.figures.base import Results
 from samemind.figures.boxes import across_architectures
 from samemind.figures.needs import (
-    PARTS,
+    PARTS_OF_SCORES,
     part_of,
     prediction_measures,
     representation_measures,
@@ -133,7 +133,7 @@ def _verdict(results: Results, dataset: str, inputs_dataset: str, aspect: str) -
 def _measures(results: Results, rows: pd.DataFrame, kind: str) -> list[str]:
     """The measures that the verdict looks at, as far as the rows have them."""
     measures = rows["measure"].tolist() if len(rows) else []
-    if kind in PARTS:
+    if kind in PARTS_OF_SCORES:
         return [name for name in measures if part_of(name) == kind]
     choose = prediction_measures if kind == "predictions" else representation_measures
     return choose(measures, results.convention)
