@@ -94,7 +94,7 @@ def test_the_standard_error_is_that_of_a_bootstrap_of_the_inputs(name: str) -> N
 def test_every_standard_error_is_that_of_a_bootstrap(name: str) -> None:
     member = MEASURES[name]
     if member.family == "neighbours":
-        pytest.skip("neighbour sets are held fixed; a resample would hold its own duplicates")
+        pytest.skip("an input that is drawn twice would be its own nearest neighbour")
     # Without its sign a difference that is small beside its error has a kink: seed 1 has none.
     seed = 1 if member.family == "differences" else 0
     first, second = arrays(member, 300, seed)
