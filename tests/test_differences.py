@@ -4,11 +4,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 import samemind
 from samemind.errors import InvalidInput, UndefinedScore
-from samemind.measures import MEASURES
+from samemind.measures import MEASURES, Side
 from samemind.statistics.differences import groups_told_apart, letters, paired_differences
 
 CENTRES = 2 * np.random.default_rng(5).standard_normal((10, 12))
@@ -173,3 +174,26 @@ def test_compare_ranks_pairs_and_tells_them_apart(tmp_path) -> None:
     page = found.report(tmp_path / "report")
     assert (page.parent / "tables" / "ranking.csv").exists()
     assert "Ranking of pairs" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["linear_cka", "procrustes_similarity", "knn_jaccard"])
+def test_rows_of_one_group_count_once(name: str) -> None:
+    g = torch.Generator().manual_seed(3)
+    shared = torch.randn(40, 6, generator=g, dtype=torch.float64)
+    arrays = [shared + torch.randn(40, 6, generator=g, dtype=torch.float64) for _ in range(3)]
+    groups = torch.arange(40)
+    alone, grouped = (
+        [Side(representation=array, groups=given) for array in arrays] for given in (None, groups)
+    )
+    expected, found = (samemind.difference((a, b), (a, c), name) for a, b, c in (alone, grouped))
+    assert found.difference == expected.difference
+    if name != "knn_jaccard":  # of groups, what two inputs have together counts twice
+        assert found.standard_error == pytest.approx(expected.standard_error)
+        # Every row four times is nothing new where neighbours do not matter.
+        often = [
+            Side(representation=array.repeat(4, 1), groups=groups.repeat(4)) for array in arrays
+        ]
+        again = samemind.difference((often[0], often[1]), (often[0], often[2]), name)
+        assert again.standard_error == pytest.approx(expected.standard_error)
+        assert (again.lower, again.upper) == pytest.approx((expected.lower, expected.upper))
+    assert found.standard_error >= expected.standard_error * (1 - 1e-9)

@@ -136,6 +136,8 @@ def _pair_of(given: TwoSides, chosen: Measure, labels: Array | None, kind: str |
 class Seen:
     """A score, the influence of each input on it `(N,)`, and why it has none.
 
+    Where rows are of groups, such as the words of one text, the influence of each group.
+
     - `are_shares`: it is the share of inputs with some property.
     - `edges`: what single neighbours bring, where neighbours move with the inputs.
     """
@@ -148,19 +150,19 @@ class Seen:
 
     @classmethod
     def of(cls, chosen: Measure, pair: Pair) -> Seen:
-        nothing = np.full(pair.n_inputs, np.nan)
+        nothing = np.full(pair.n_independent, np.nan)
         try:
             score = chosen.score(pair)
         except (UndefinedScore, InvalidInput) as error:
             return cls(float("nan"), nothing, str(error))
-        pair.expects_edges, pair.edges = True, None
+        pair.expects_edges, pair.edges = pair.groups is None, None
         found = chosen.settled_influence(pair)
         edges, pair.edges = pair.edges, None
         if isinstance(found, str):
             return cls(score, nothing, found)
         influence = (found if edges is None else edges.influence).cpu().numpy()
         are_shares = False
-        if chosen.is_plain_mean and chosen.bounds == (0.0, 1.0):
+        if chosen.is_plain_mean and chosen.bounds == (0.0, 1.0) and pair.groups is None:
             values = influence + score
             are_shares = bool((np.minimum(abs(values), abs(1 - values)) < 1e-9).all())
         return cls(score, influence, None, are_shares, edges)

@@ -13,6 +13,7 @@ from samemind.measures.base import Measure, Pair, Side
 from samemind.measures.members import FEWEST_SHUFFLES
 from samemind.measures.shuffling import LARGEST_TAIL, floors_of_alignments
 from samemind.sides.grams import Grams, products, products_by_row
+from samemind.sides.groups import jackknife_variance
 from samemind.sides.streamed import StreamedSide
 from samemind.statistics.layer_nulls import best_of_row, chance_of, null_maps
 from samemind.statistics.verdict import ALPHA
@@ -103,7 +104,7 @@ def layer_map(
     rows, columns = Layers.of(first), Layers.of(second)
     found = _by_grams(rows, columns, chosen, errors, permutations)
     if found is None:
-        found = _by_pairs(rows, columns, chosen, errors, permutations, random_seed)
+        found = _by_pairs(rows, columns, chosen, errors, permutations)
     if permutations:
         _add_chance(found, rows, columns, chosen, permutations, random_seed)
     return found.table(list(rows.sides), list(columns.sides), chosen)
@@ -183,9 +184,9 @@ def _by_grams(
         for row, place in enumerate(range(*layers.indices(len(first)))):
             lean = own[0][:, [place]] + own[1]
             influence = n * (2 * by_row[:, row] / scale[place] - scores[row] * lean)
-            influences = _of_independent(influence.cpu().numpy(), meeting)
-            found.errors[place] = _errors(influences)
-            found.add_row_best(place, influences, 1)
+            influences = meeting.independent(influence)
+            found.errors[place] = jackknife_variance(influences).sqrt().cpu().numpy()
+            found.add_row_best(place, influences.cpu().numpy(), 1)
     found.scores = np.where(
         np.isfinite(found.scores), np.clip(found.scores, *chosen.bounds), np.nan
     )
@@ -202,22 +203,6 @@ def _by_grams(
     return found
 
 
-def _of_independent(influences: np.ndarray, meeting: Pair) -> np.ndarray:
-    """Influences `(N, C)` of what was drawn independently: of rows, or of whole groups of them."""
-    if meeting.groups is None:
-        return influences
-    count = meeting.n_independent
-    totals = np.zeros((count, influences.shape[1]))
-    np.add.at(totals, meeting.groups.cpu().numpy(), influences)
-    return totals * (count / meeting.n_inputs)
-
-
-def _errors(influences: np.ndarray) -> np.ndarray:
-    """The standard errors `(C,)` by the infinitesimal jackknife."""
-    n = len(influences)
-    return np.sqrt(np.square(influences).sum(0) / n / (n - 1))
-
-
 def _add_reasons(found: _Found, rows: Layers, columns: Layers, chosen: Measure) -> None:
     sides = list(rows.sides.values()), list(columns.sides.values())
     for i, j in np.argwhere(~np.isfinite(found.scores)):
@@ -228,19 +213,14 @@ def _add_reasons(found: _Found, rows: Layers, columns: Layers, chosen: Measure) 
 
 
 def _by_pairs(
-    rows: Layers,
-    columns: Layers,
-    chosen: Measure,
-    errors: bool,
-    permutations: int,
-    random_seed: int,
+    rows: Layers, columns: Layers, chosen: Measure, errors: bool, permutations: int
 ) -> _Found:
     """Scores and errors pair by pair."""
-    del random_seed
     found = _Found(len(rows.sides), len(columns.sides))
     sign = 1 if chosen.larger_is_more_similar else -1
+    count = _meeting(rows, columns).n_independent
     for i, a in enumerate(rows.sides.values()):
-        influences = np.full((rows.n_inputs, len(columns.sides)), np.nan)
+        influences = torch.full((count, len(columns.sides)), torch.nan, dtype=torch.float64)
         for j, b in enumerate(columns.sides.values()):
             pair = Pair(a, b)
             pair.expects_vectors = errors
@@ -249,23 +229,17 @@ def _by_pairs(
             except UndefinedScore as error:
                 found.reasons[i, j] = str(error)
                 continue
-            if errors and (influence := _influence(chosen, pair)) is not None:
-                influences[:, j] = influence
+            if errors and not isinstance(influence := chosen.settled_influence(pair), str):
+                influences[:, j] = influence.cpu()
             if permutations and chosen.name in OF_GRAMS:
                 floor = chosen.floor(pair, permutations=1)
                 if floor is not None and floor.has_tail:
                     found.floor[i, j], found.deviation[i, j] = floor.mean, floor.deviation
                     found.skewness[i, j] = floor.skewness
         if errors:
-            independent = _of_independent(influences, _meeting(rows, columns))
-            found.errors[i] = _errors(independent)
-            found.add_row_best(i, independent, sign)
+            found.errors[i] = jackknife_variance(influences).sqrt().numpy()
+            found.add_row_best(i, influences.numpy(), sign)
     return found
-
-
-def _influence(chosen: Measure, pair: Pair) -> np.ndarray | None:
-    influence = chosen.settled_influence(pair)
-    return None if isinstance(influence, str) else influence.cpu().numpy()
 
 
 # -- chance

@@ -20,6 +20,7 @@ from samemind.measures import measure
 from samemind.measures.base import Measure, Pair, Side
 from samemind.measures.intervals import UNKNOWN, score_interval
 from samemind.networks.language import TextModel, running
+from samemind.sides.groups import jackknife_variance, of_groups
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -133,8 +134,8 @@ def _clustered(values: Tensor, groups: Tensor) -> tuple[float | None, int]:
     n_groups = int(number.max()) + 1
     if n_groups < 2:
         return None, n_groups
-    totals = torch.bincount(number, weights=values - values.mean()) / len(values)
-    return sqrt(float(totals.square().sum()) * n_groups / (n_groups - 1)), n_groups
+    influences = of_groups((values - values.mean()).double(), number)
+    return sqrt(float(jackknife_variance(influences))), n_groups
 
 
 _NO_PAIR: Any = None

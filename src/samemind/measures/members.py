@@ -18,6 +18,7 @@ from samemind.measures.intervals import (
 )
 from samemind.measures.promises import Calibrated, Floor, Invariance
 from samemind.measures.shuffling import paired_floor, sampled_rows
+from samemind.sides.groups import jackknife_variance
 from samemind.sides.pair import Pair, Side, StreamedSide
 
 if TYPE_CHECKING:
@@ -243,18 +244,18 @@ class Measure:
     def settled_influence(self, pair: Pair) -> Tensor | str:
         """The influence of every input, `(N,)`, or why no standard error rests on it.
 
-        For what goes beyond one score, such as the difference of two: always from all inputs.
+        For what goes beyond one score, such as the difference of two: always from all inputs. Where
+        rows are of groups, that of every group.
 
         **Cost:** that of the influences, also of more inputs than `standard_error` looks at.
         """
         if self.no_standard_error:
             return self.no_standard_error
-        n = pair.n_inputs
-        found = self.influence(pair) if n > 1 else None
+        found = self.influence(pair) if pair.n_independent > 1 else None
         if found is None:
             return "the score has no slope here, so an input has no first-order share"
-        why = self._why_unsettled(pair, float(found.square().sum() / n / (n - 1)) ** 0.5)
-        return why or found
+        found = pair.independent(found)
+        return self._why_unsettled(pair, float(jackknife_variance(found)) ** 0.5) or found
 
     @property
     def is_plain_mean(self) -> bool:
@@ -294,13 +295,11 @@ class Measure:
         n = pair.n_inputs
         if pair.n_independent < 2:
             return None
-        if pair.groups is not None:
-            return self._grouped_jackknife(pair, pair.groups)
-        if not self.takes_rows or n <= SAMPLED:
+        if pair.groups is not None or not self.takes_rows or n <= SAMPLED:
             influence = self.influence(pair)
-            return (
-                None if influence is None else float(influence.square().sum() / n / (n - 1)) ** 0.5
-            )
+            if influence is None:
+                return None
+            return float(jackknife_variance(pair.independent(influence))) ** 0.5
         largest, some = sampled_rows(pair, SAMPLED)
         found = self.influence(pair, torch.cat([largest, some]))
         if found is None:
@@ -308,18 +307,6 @@ class Measure:
         squares = found.square()
         rest = squares[len(largest) :].mean() * (n - len(largest))
         return float((squares[: len(largest)].sum() + rest) / n / (n - 1)) ** 0.5
-
-    def _grouped_jackknife(self, pair: Pair, groups: Tensor) -> float | None:
-        """The error over groups of rows: what the rows of one group move together is one draw.
-
-        The linearisation variance of a cluster sample (Liang and Zeger, 1986, Biometrika 73).
-        """
-        influence = self.influence(pair)
-        if influence is None:
-            return None
-        n_groups = pair.n_independent
-        totals = torch.bincount(groups, weights=influence, minlength=n_groups) / pair.n_inputs
-        return float(totals.square().sum() * n_groups / (n_groups - 1)) ** 0.5
 
     def _why_unsettled(self, pair: Pair, error: float) -> str | None:
         """Why an error that the influences give says nothing; None where it does."""

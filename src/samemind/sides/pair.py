@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from samemind.errors import InvalidInput
 from samemind.lazy import torch
 from samemind.sides import polar, preprocessing
+from samemind.sides.groups import of_groups
 from samemind.sides.side import Prepared, Side
 from samemind.sides.streamed import StreamedSide
 
@@ -85,6 +86,10 @@ class Pair(Prepared):
     def n_independent(self) -> int:
         """How many rows, or groups of rows, were drawn independently of one another."""
         return self.n_inputs if self.groups is None else int(self.groups.max()) + 1
+
+    def independent(self, influences: Tensor) -> Tensor:
+        """The influences `(G, …)` of what was drawn independently, from those of rows `(N, …)`."""
+        return influences if self.groups is None else of_groups(influences, self.groups)
 
     def reordered(self, generator: torch.Generator) -> Tensor:
         """An order `(N,)` in which rows meet those of other inputs; whole groups move, not rows."""
