@@ -1,6 +1,9 @@
 """An option that changes nothing is refused, as whoever gave it expects that it does."""
 
+import json
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from typer.testing import CliRunner
 
 import samemind
 from samemind.cli import app
+from samemind.commands.compare import PANELS, Options
 from samemind.errors import InvalidInput, SamemindError
 
 MODELS = """
@@ -54,6 +58,68 @@ ON_DIGITS = ("--inputs", "digits", "--count", "20")
 )  # fmt: skip
 def test_options_of_networks_are_refused_with_activations(option: tuple[str, ...], here) -> None:
     assert f"{option[0]} is of networks" in said("--activations", "a.npy", "b.npy", *option)
+
+
+def test_every_option_of_rows_is_taken_with_activations(here) -> None:
+    def found(*options: str, exits: int = 0) -> dict[str, Any]:
+        given = ["compare", "a.npy", "b.npy", "c.npy", "--permutations", "0", "--json", *options]
+        result = CliRunner().invoke(app, given)
+        assert result.exit_code == exits, result.output
+        return json.loads(result.stdout)
+
+    rows = np.random.default_rng(2).standard_normal((30, 4))
+    np.save("c.npy", rows)
+    assert found()["differences"] is None
+    assert found("--differences", "--measures", "linear_cka")["differences"]
+    rows[3] = np.nan
+    np.save("c.npy", rows)
+    assert found("--drop-missing")["inputs"]["count"] == 29
+    np.save("labels.npy", np.arange(30) % 4)
+    classed = ("--logits", "--labels", "labels.npy", "--fail-on", "no", "--drop-missing")
+    for name, numbers in (("a", np.eye(4)), ("b", np.roll(np.eye(4), 1, 0)), ("c", np.eye(4))):
+        np.save(f"{name}.npy", numbers[np.arange(30) % 4])
+    assert found(*classed, exits=1)["replacements"][0]["answer"] == "no"
+    for name in "abc":
+        lines = [f"{i + (name == 'c')},{i},{i * i % 7}" for i in range(30)]
+        Path(f"{name}.csv").write_text("\n".join(["id,x,y", *lines]))
+    named = [f"{name}={name}.csv" for name in "abc"]
+    result = CliRunner().invoke(app, ["compare", *named, "--join", "inner", "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["inputs"]["count"] == 29
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--tokens", "last"), ("--no-special-tokens",), ("--max-length", "8"),
+        ("--text-column", "text"), ("--id-column", "id"), ("--label-column", "label"),
+    ],
+    ids=lambda option: option[0],
+)  # fmt: skip
+def test_options_of_texts_are_refused_with_pictures(option: tuple[str, ...], here) -> None:
+    name = option[0].replace("--no-", "--")
+    found = said("somemodels:fixed", "b=somemodels:fixed", *ON_DIGITS, *option)
+    assert f"{name} is of texts" in found
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--normalise", "none"), ("--head", "fc"), ("--image-size", "8"), ("--crop", "0.9"),
+        ("--precision", "float64"), ("--representation", "fc"), ("--random-weights",),
+    ],
+    ids=lambda option: option[0],
+)  # fmt: skip
+def test_options_of_pictures_are_refused_with_texts(option: tuple[str, ...], here) -> None:
+    Path("texts.txt").write_text("one\ntwo\n")
+    found = said("hf:first", "hf:second", "--inputs", "texts.txt", *option)
+    assert f"{option[0]} is of networks that look at pictures" in found
+
+
+def test_panels_name_options_that_there_are() -> None:
+    named = [name for names in PANELS.values() for name in names]
+    assert set(named) <= {field.name for field in fields(Options)}
+    assert len(named) == len(set(named))
 
 
 @pytest.mark.parametrize("option", ["--logits", "--probabilities"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +18,8 @@ from samemind.commands.terminal import console
 from samemind.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from samemind.comparison.work import Asked
     from samemind.reporting.comparison import Comparison
 
@@ -274,40 +276,36 @@ class Options:
         return self.as_json or self.form is not None
 
 
-OF_ARRAYS = (
-    *("models", "activations", "logits", "probabilities", "labels", "measures", "permutations"),
-    *(
-        "errors",
-        "calibrate",
-        "extrapolate",
-        "tolerance",
-        "random_seed",
-        "probe",
-        "out",
-        "as_json",
-        "form",
-    ),
-    *("device", "batch_size", "inputs", "invert", "layers", "probe_inputs"),
+OF_PICTURES = (
+    *("architecture", "classes", "trust", "part", "normalise", "mean", "std", "head"),
+    *("representation", "precision", "image_size", "crop", "random_weights"),
 )
-"""Options that have a use, or a message of their own, without any network."""
+"""How networks are read that look at pictures."""
 
+_OF_TEXT_FILES = ("text_column", "id_column", "label_column")
+_OF_TOKENS = ("tokens", "special_tokens", "max_length")
+OF_TEXTS = (*_OF_TEXT_FILES, *_OF_TOKENS)
+"""Options without any use where no model reads texts."""
 
 PANELS = {
     "What they look at": (
-        *("inputs", "activations", "logits", "probabilities", "decisions", "labels", "count"),
-        *("text_column", "id_column", "label_column", "ids", "join", "drop_missing"),
+        *("inputs", "activations", "logits", "probabilities", "labels", "count"),
+        *(*_OF_TEXT_FILES, "join", "drop_missing"),
     ),
     "What is compared": (
         *("measures", "permutations", "errors", "calibrate", "extrapolate", "differences"),
         *("layers", "pooling", "layer_measure", "invert", "invert_steps", "probe", "probe_inputs"),
     ),
-    "How networks are read": (
-        *("architecture", "classes", "trust", "part", "normalise", "mean", "std", "head"),
-        *("image_size", "random_weights", "download"),
-    ),
+    "How networks are read": (*OF_PICTURES, "download", *_OF_TOKENS),
     "What is said of it": ("tolerance", "fail_on", "out", "as_json", "form"),
 }
 """The options by what they are about, for the help; what is not here comes last."""
+
+OF_NETWORKS = (
+    *(*OF_PICTURES, *OF_TEXTS, "download"),
+    *("count", "pooling", "layer_measure", "invert_steps"),
+)
+"""Options without any use, or a message of their own, where no network runs."""
 
 
 @options_of(Options)
@@ -373,18 +371,20 @@ def _of_arrays(given: Options, asked: Asked) -> Comparison:
             "With --activations no model runs, so leave --inputs, --invert, --layers and "
             "--probe-inputs out."
         )
-    for field in fields(Options):
-        name = field.name
-        if name not in OF_ARRAYS and getattr(given, name) != field.default:
-            raise InvalidInput(
-                f"--{name.replace('_', '-')} is of networks, and with --activations none runs. "
-                f"Leave it out."
-            )
+    _refuse(given, OF_NETWORKS, "is of networks, and with --activations none runs")
     if given.logits and given.probabilities:
         raise InvalidInput("Arrays are logits or probabilities. Leave one of the two out.")
     kind = "probabilities" if given.probabilities else "representation"
     kind = "logits" if given.logits else kind
     return compare_activations(read_activations(given.models, kind=kind), given.labels, asked)
+
+
+def _refuse(given: Options, names: Iterable[str], why: str) -> None:
+    """Raises `InvalidInput` for the first of these options that was given."""
+    usual = {field.name: field.default for field in fields(Options)}
+    for name in names:
+        if getattr(given, name) != usual[name]:
+            raise InvalidInput(f"--{name.replace('_', '-')} {why}. Leave it out.")
 
 
 def _of_networks(given: Options, asked: Asked) -> Comparison:
@@ -404,6 +404,7 @@ def _of_networks(given: Options, asked: Asked) -> Comparison:
         )
     if is_texts(given.inputs) or any("gguf:" in one for one in given.models):
         return _of_texts(given, asked)
+    _refuse(given, OF_TEXTS, "is of texts, and the inputs are none")
     seed = given.random_seed
     images = open_images(given.inputs, labels=given.labels, count=given.count, random_seed=seed)
     loading = Loading(
@@ -441,8 +442,7 @@ def _of_networks(given: Options, asked: Asked) -> Comparison:
 
 def _of_texts(given: Options, asked: Asked) -> Comparison:
     """Through the door that Python has: the names are of references alone."""
-    from dataclasses import asdict
-
+    _refuse(given, OF_PICTURES, "is of networks that look at pictures, and the inputs are texts")
     from samemind.own_models import compare as compare_own
 
     return compare_own(
