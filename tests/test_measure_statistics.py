@@ -268,6 +268,18 @@ def test_the_closed_form_calibrates_as_many_shuffles_do(name: str) -> None:
         assert abs(closed - shuffled) < 4 * error + (0.12 if name == "agreement" else 0.01)
 
 
+def test_a_similarity_on_a_line_with_its_divergence_has_the_same_chance() -> None:
+    first, second = related_logits(60, 5)
+    second[8:] = second[8 + torch.randperm(52, generator=generator(3))]
+    found = [
+        MEASURES[name].calibrated(first, second, kind="logits")
+        for name in ("jeffreys_divergence", "jeffreys_similarity")
+    ]
+    assert all(one.permutations == 0 for one in found)
+    assert 1e-5 < found[0].p_value < 0.5
+    assert found[1].p_value == pytest.approx(found[0].p_value, rel=1e-6)
+
+
 def test_methods_take_two_arrays_as_a_measure_does() -> None:
     member = MEASURES["linear_cka"]
     first, second = arrays(member, 30)

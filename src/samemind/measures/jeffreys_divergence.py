@@ -67,7 +67,12 @@ def _similarities(pair: Pair) -> Tensor:
 
 def _floor_of_similarity(pair: Pair) -> Floor:
     found = _floor(pair)
-    return replace(found, mean=1 - found.mean / log(2), p95=1 - found.p95 / log(2))
+    return replace(
+        found,
+        mean=1 - found.mean / log(2),
+        p95=1 - found.p95 / log(2),
+        deviation=found.deviation / log(2),
+    )
 
 
 _INVARIANCES = {Invariance.INPUT_CONSTANT, Invariance.CLASS_PERMUTATION}
