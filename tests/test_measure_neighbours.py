@@ -43,7 +43,7 @@ def check(
         scores = np.array([member.score(pair) for pair in pairs])
         errors = np.array([member.standard_error(pair) for pair in pairs], float)
         ends = np.array(
-            [member.interval(pair, error) for pair, error in zip(pairs, errors, strict=True)]
+            [member.interval(pair, error=error) for pair, error in zip(pairs, errors, strict=True)]
         )
         mean = scores.mean()
         ratio = errors.mean() / scores.std(ddof=1)

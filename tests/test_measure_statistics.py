@@ -293,6 +293,17 @@ def test_methods_take_two_arrays_as_a_measure_does() -> None:
         member.floor(first)
 
 
+def test_what_is_given_beside_a_pair_is_not_passed_over_in_silence() -> None:
+    member = MEASURES["linear_cka"]
+    pair = member.pair(*arrays(member, 30))
+    with pytest.raises(InvalidInput, match="beside it second"):
+        member.floor(pair, 100)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InvalidInput, match="beside it second"):
+        member.interval(pair, 0.1)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InvalidInput, match="beside it labels and permutation"):
+        member.calibrated(pair, labels=[0] * 30, permutation=100)
+
+
 def unrelated(member: Measure, n: int, seed: int, scale: float = 1.0) -> Pair:
     """Two models, one of which saw other inputs; one input of each is `scale` times as large."""
     first, second = (side.clone() for side in arrays(member, n, seed=5000 + seed))

@@ -118,6 +118,13 @@ class Measure:
     def _given(self, pair: Pair | Array, second: Array | None, **of_arrays: Any) -> Pair:
         """The pair that was given, or that two arrays make."""
         if isinstance(pair, Pair):
+            beside = [*(() if second is None else ("second",)), *of_arrays]
+            if beside:
+                raise InvalidInput(
+                    f"A pair was given, which is all that {self.name} reads, and beside it "
+                    f"{' and '.join(beside)}. Labels and kinds belong to `{self.name}.pair(A, B)`; "
+                    f"options have names, as in permutations=100."
+                )
             return pair
         if second is None:
             raise InvalidInput(
