@@ -183,6 +183,9 @@ def test_rows_that_are_repeated_say_no_more() -> None:
     alone = one.standard_error(pair_of(x, y, None))
     assert alone is not None
     assert one.standard_error(pair_of(*four, groups)) == pytest.approx(alone, rel=1e-6)
+    # Nor where groups of them are left out at a time.
+    left_out = one.grouped_standard_error(pair_of(x, y, None), groups=15)
+    assert one.grouped_standard_error(pair_of(*four, groups), groups=15) == pytest.approx(left_out)
     assert one.standard_error(pair_of(*four, None)) == pytest.approx(alone / 2, rel=0.01)
     exact = one.interval(pair_of(x, y, None))
     assert one.interval(pair_of(*four, groups)) == pytest.approx(exact, rel=1e-4)

@@ -382,24 +382,27 @@ class Measure:
         """The standard error by leaving out a group of inputs at a time: for any measure.
 
         The inputs fall into `groups` of equal size at random, and the score is computed without
-        each (the delete-a-group jackknife). Never done unless it is asked for.
+        each (the delete-a-group jackknife). Rows that belong together stay together. Never done
+        unless it is asked for.
 
         **Cost:** as many scores as groups, with all that each model brings to them made anew.
 
         **Raises:** `InvalidInput` unless there are 2 groups or more, each of one input or more;
         `UndefinedScore` where the score is undefined without some group.
         """
-        n = pair.n_inputs
+        n = pair.n_independent
         if not 2 <= groups <= n:
             raise InvalidInput(
                 f"{groups} groups of {n} inputs were asked for. Give between 2 and {n}."
             )
         generator = torch.Generator().manual_seed(random_seed)
-        order = torch.randperm(n, generator=generator)
+        number = torch.empty(n, dtype=torch.long)
+        number[torch.randperm(n, generator=generator)] = torch.arange(n) % groups
+        if pair.groups is not None:
+            number = number[pair.groups.cpu()]
         scores = []
         for group in range(groups):
-            kept = torch.cat([order[start::groups] for start in range(groups) if start != group])
-            scores.append(self.score(pair.restricted(kept.sort().values)))
+            scores.append(self.score(pair.restricted((number != group).nonzero().flatten())))
         mean = sum(scores) / groups
         return ((groups - 1) / groups * sum((score - mean) ** 2 for score in scores)) ** 0.5
 
