@@ -61,7 +61,7 @@ def _influence(pair: Pair, *, ridge: float, rows: slice | Tensor) -> Tensor:
 
 
 def _unsettled(pair: Pair, *, ridge: float) -> str | None:
-    return why_leverage_is_too_high(pair, pair.a, pair.b, ridge=ridge)
+    return why_leverage_is_too_high(pair.a, pair.b, ridge=ridge)
 
 
 @measure(

@@ -49,7 +49,7 @@ def _influence(pair: Pair) -> Tensor:
 
 
 def _unsettled(pair: Pair) -> str | None:
-    return why_leverage_is_too_high(pair, pair.a)
+    return why_leverage_is_too_high(pair.a)
 
 
 @measure(

@@ -74,33 +74,42 @@ def _covariance(side: Side) -> Tensor:
 MOST_LEVERAGE = 0.5
 
 
-def why_leverage_is_too_high(pair: Pair, *sides: Side, ridge: float = 0.0) -> str | None:
+def why_leverage_is_too_high(*sides: Side, ridge: float = 0.0) -> str | None:
     """Why influences say too little of a regression on these sides; None where they do.
 
     An input's leverage is the share of its own value in what the regression predicts for it
     (Hoaglin and Welsch, 1978, doi:10.1080/00031305.1978.10479237). Near 1 the fit follows that
     input wherever it is, and without it would be another.
+
+    **Cost:** O(N D²), once per side and ridge.
     """
     for side in sides:
-        found = directions(side)
-        basis = found.vectors / (found.variances + ridge).sqrt()
-        leverages = pair.by_pieces(
-            lambda some, side=side, basis=basis: (
-                (side.factor_rows(some).double() @ basis).square().sum(1)
-            )
-        )
-        largest, mean = float(leverages.max()), float(leverages.mean())
+        largest, mean = _leverages(side, ridge)
         if largest > MOST_LEVERAGE and largest > 2 * mean:
             return (
                 f"the regression follows one input to {largest:.0%} (its leverage), so that "
                 "without it the score would be another"
             )
-        if len(found.variances) >= pair.n_inputs - 1 and mean > 0.5:
+        if len(directions(side).variances) >= side.n_inputs - 1 and mean > 0.5:
             return (
-                f"the representation varies in as many directions as {pair.n_inputs} inputs can, "
+                f"the representation varies in as many directions as {side.n_inputs} inputs can, "
                 "and the regression follows each of them"
             )
     return None
+
+
+def _leverages(side: Side, ridge: float) -> tuple[float, float]:
+    """The largest leverage of an input, and their mean."""
+
+    def make(root: Side) -> tuple[float, float]:
+        found = directions(root)
+        basis = found.vectors / (found.variances + ridge).sqrt()
+        leverages = root.by_pieces(
+            lambda some: (root.factor_rows(some).double() @ basis).square().sum(1)
+        )
+        return float(leverages.max()), float(leverages.mean())
+
+    return side.whole(f"leverages@{ridge}", make)
 
 
 def cross_covariance(pair: Pair) -> Tensor:
