@@ -1,5 +1,7 @@
 """Intervals around scores: within the bounds, of some width, and covering what they promise."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -97,6 +99,28 @@ def test_a_row_of_scores_has_the_ends_of_the_interval() -> None:
     assert (scored.lower, scored.upper) == member.interval(pair)
     without = score_pair(MEASURES["geometry_score"].pair(*sides), MEASURES["geometry_score"])
     assert np.isnan([without.lower, without.upper]).all()
+
+
+@pytest.mark.parametrize("member", WITH_STANDARD_ERROR, ids=lambda m: m.name)
+@pytest.mark.parametrize("n", [6, 36])
+def test_error_and_interval_are_those_of_each_alone(
+    member: Measure, n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = member.pair(*(array[:n] for array in arrays_for(member)), labels=labels(n))
+    try:
+        expected = member.standard_error(pair), member.interval(pair)
+    except UndefinedScore as error:
+        with pytest.raises(UndefinedScore, match=re.escape(str(error))):
+            member.error_and_interval(pair)
+        return
+    asked, influence = [], Measure.influence
+    monkeypatch.setattr(
+        Measure, "influence", lambda *given: asked.append(given) or influence(*given)
+    )
+    error, interval = member.error_and_interval(pair)
+    assert len(asked) == 1
+    assert error == expected[0]
+    assert interval == pytest.approx(expected[1], nan_ok=True)
 
 
 @pytest.mark.slow

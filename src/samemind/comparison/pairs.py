@@ -137,8 +137,7 @@ def _scored(
         score = chosen.checked(raw, pair)
     except UndefinedScore as error:
         return UNDEFINED._replace(reason=str(error))
-    deviation = chosen.standard_error(pair) if errors else None
-    lower, upper = chosen.interval(pair, error=deviation) if errors else UNKNOWN
+    deviation, (lower, upper) = chosen.error_and_interval(pair) if errors else (None, UNKNOWN)
     floor = None
     if permutations:
         floor = chosen.floor(pair, permutations=permutations, random_seed=random_seed)

@@ -286,7 +286,15 @@ class Measure:
         random sample of the others. `why_no_standard_error` says why there is none.
         """
         pair = self._given(pair, second, **of_arrays)
+        return self._settled(pair, self._jackknife(pair))
+
+    def error_and_interval(self, pair: Pair) -> tuple[float | None, Interval]:
+        """`standard_error` and `interval`, at the cost of one of them."""
         error = self._jackknife(pair)
+        settled = self._settled(pair, error)
+        return settled, self._interval(pair, error if self._keeps_its_own else settled)
+
+    def _settled(self, pair: Pair, error: float | None) -> float | None:
         return None if error is None or self._why_unsettled(pair, error) else error
 
     def why_no_standard_error(self, pair: Pair) -> str | None:
@@ -365,9 +373,16 @@ class Measure:
         **Cost:** that of the standard error.
         """
         pair = self._given(pair, second, **of_arrays)
-        keeps_its_own = self.is_without_sign or self.declared_interval is not None
         if error is None:
-            error = self._jackknife(pair) if keeps_its_own else self.standard_error(pair)
+            error = self._jackknife(pair) if self._keeps_its_own else self.standard_error(pair)
+        return self._interval(pair, error)
+
+    @property
+    def _keeps_its_own(self) -> bool:
+        """Whether there is an interval also where there is no standard error."""
+        return self.is_without_sign or self.declared_interval is not None
+
+    def _interval(self, pair: Pair, error: float | None) -> Interval:
         if error is None:
             return UNKNOWN
         score = self.score(pair)
