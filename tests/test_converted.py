@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 import samemind
@@ -128,12 +129,18 @@ def test_models_of_hugging_face_that_are_not_there_are_said(tmp_path) -> None:
     for given, words in (
         (f"hf:{tmp_path / 'empty'}", "holds no model of Hugging Face's"),
         ("hf:nobody/nothing-of-this-name", "no model of this name is on this machine"),
+        ("hf:./no/such/folder", "There is no folder ./no/such/folder"),
     ):
         with pytest.raises(InvalidInput, match=words):
             samemind.compare({"A": network(0), "B": given}, IMAGES, **FAST)
     where = folder(tmp_path / "vit", "ViTModel")
     weights = where / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+    whole, held = weights.read_bytes(), load_file(weights)
+    del held[next(name for name in held if name.endswith("output.dense.weight"))]
+    save_file(held, weights, {"format": "pt"})
+    with pytest.raises(CheckpointError, match="would be random numbers"):
+        samemind.compare({"A": network(0), "B": f"hf:{where}"}, IMAGES, **FAST)
+    weights.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(CheckpointError, match="cannot be read"):
         samemind.compare({"A": network(0), "B": f"hf:{where}"}, IMAGES, **FAST)
 

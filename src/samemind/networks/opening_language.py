@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samemind.errors import CheckpointError, InvalidInput, MissingExtra, UnreadableFile
-from samemind.files.reading import is_file, is_folder, open_regular, read_json, shown
+from samemind.files.reading import is_file, open_regular, read_json, shown
 from samemind.lazy import torch
+from samemind.networks.hub import (
+    Place,
+    configuration,
+    first_of,
+    library,
+    place_of,
+    quiet,
+    trained,
+)
 from samemind.networks.language import OwnPooling, TextModel, described, model_of_pair
 
 if TYPE_CHECKING:
@@ -84,91 +90,44 @@ def open_text_model(reference: str, *, allows_download: bool = False) -> TextMod
             f"'{given}' is no language model. Give hf:FOLDER, hf:NAME or gguf:FILE, or in Python a "
             f"pair (model, tokenizer)."
         )
-    with _quiet():
-        model = _of_gguf(rest) if source == "gguf" else _of_folder(rest, allows_download)
+    transformers = library("Language models", "language")
+    with quiet():
+        if source == "gguf":
+            model = _of_gguf(transformers, rest)
+        else:
+            model = _of_place(transformers, place_of(rest, allows_download))
     return replace(model, name=name) if name else model
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The library's reports and bars are not for whoever compares models; its errors are read."""
-    try:
-        from transformers.utils import logging
-    except ImportError:
-        raise MissingExtra(
-            "Language models need the extra 'language': pip install 'samemind[language]'."
-        ) from None
-    level, shows_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(level)
-        if shows_bars:
-            logging.enable_progress_bar()
 
 
 # -- folders and names
 
 
-def _of_folder(given: str, allows_download: bool) -> TextModel:
-    import transformers
-
-    path, is_local = Path(given), is_folder(given)
-    if not is_local and ("\\" in given or given.count("/") > 1 or given.startswith((".", "/"))):
-        raise InvalidInput(f"There is no folder {given}. Check the path.")
-    options = {"local_files_only": is_local or not allows_download, "trust_remote_code": False}
-    try:
-        config = transformers.AutoConfig.from_pretrained(given, **options)
-    except (OSError, ValueError, KeyError) as error:
-        raise InvalidInput(_why_no_config(given, is_local, allows_download, error)) from None
-    cls = _class_of(transformers, config, given)
-    tokenizer = _tokenizer_of(transformers, given, is_local, options)
-    try:
-        network, found = cls.from_pretrained(given, **options, output_loading_info=True)
-    except Exception as error:  # whatever a library makes of a file that is not what it says
-        raise CheckpointError(
-            f"The weights of hf:{given} cannot be read: {_first(error)}"
-        ) from None
-    network = network.eval()
-    lost, note = _lost(found, given)
-    sentence = _sentence_encoder(path) if is_local else _Sentence()
-    own = sentence.pooling
-    if own is None and lost:  # a pooler of random weights is nobody's
-        own = None
+def _of_place(transformers: Any, place: Place) -> TextModel:
+    config, named = configuration(transformers, place)
+    cls = _class_of(transformers, config, named, place.given)
+    tokenizer = _tokenizer_of(transformers, place)
+    network, is_without_pooler = trained(cls, place, spared="pooler")
+    sentence = _sentence_encoder(Path(place.given)) if place.is_local else _Sentence()
+    if sentence.pooling is None and is_without_pooler:  # one of random weights is nobody's
         for body in (network, getattr(network, "base_model", network)):
             if getattr(body, "pooler", None) is not None:
                 body.pooler = None
+    note = "its pooler has no weights in the file" if is_without_pooler else ""
     return described(
-        path.resolve().name if is_local else given,
-        f"hf:{given}",
+        place.name,
+        f"hf:{place.given}",
         network,
         tokenizer,
-        own_pooling=own,
+        own_pooling=sentence.pooling,
         context=sentence.context,
         note="; ".join(filter(None, [note, sentence.note])),
     )
 
 
-def _why_no_config(given: str, is_local: bool, allows_download: bool, error: Exception) -> str:
-    if is_local:
-        return f"The folder {given} holds no model of Hugging Face's: {_first(error)}"
-    if not allows_download:
-        return (
-            f"There is no folder '{given}', and no model of this name is on this machine. Check "
-            f"the path, or allow the download with --download."
-        )
-    return f"No model '{given}' could be had: {_first(error)}"
-
-
-def _class_of(transformers: Any, config: Any, given: str) -> Any:
+def _class_of(transformers: Any, config: Any, named: str, given: str) -> Any:
     """The class of the network that was saved; without the heads that nothing is read of."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES
 
-    named = next(iter(getattr(config, "architectures", None) or ()), "")
     is_vision = config.model_type in MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES
     if is_vision and not getattr(config, "vocab_size", None):
         raise InvalidInput(
@@ -181,39 +140,19 @@ def _class_of(transformers: Any, config: Any, given: str) -> Any:
     return transformers.AutoModel
 
 
-def _tokenizer_of(transformers: Any, given: str, is_local: bool, options: dict[str, Any]) -> Any:
-    if is_local and not any(is_file(Path(given) / name) for name in TOKENIZERS):
+def _tokenizer_of(transformers: Any, place: Place) -> Any:
+    given = place.given
+    if place.is_local and not any(is_file(Path(given) / name) for name in TOKENIZERS):
         raise InvalidInput(
             f"The folder {given} holds a model without a tokenizer, so no text can be read. Save "
             f"its tokenizer there (tokenizer.save_pretrained), or give (model, tokenizer)."
         )
     try:
-        return transformers.AutoTokenizer.from_pretrained(given, **options)
+        return transformers.AutoTokenizer.from_pretrained(given, **place.options)
     except Exception as error:
-        raise InvalidInput(f"The tokenizer of hf:{given} cannot be read: {_first(error)}") from None
-
-
-def _first(error: Exception) -> str:
-    """The first sentence of what a library says, on one line."""
-    said = " ".join(str(error).split())[:300] or type(error).__name__
-    return f"{said.split('. ')[0].rstrip('.')}."
-
-
-def _lost(found: dict[str, Any], given: str) -> tuple[bool, str]:
-    """Whether the pooler's weights are not in the file, and what to say of it.
-
-    **Raises:** `CheckpointError` where other weights are not: they would be random numbers.
-    """
-    missing = sorted(found.get("missing_keys") or ())
-    others = [name for name in missing if "pooler" not in name.split(".")]
-    wrong = sorted(str(one) for one in found.get("mismatched_keys") or ())
-    if others or wrong:
-        what = f"lack {others[0]}" if others else f"do not fit at {wrong[0]}"
-        raise CheckpointError(
-            f"The weights of hf:{given} {what} ({len(others) + len(wrong)} in all), which would be "
-            f"random numbers. Save the whole model, with the head that its config.json names."
-        )
-    return bool(missing), "its pooler has no weights in the file" if missing else ""
+        raise InvalidInput(
+            f"The tokenizer of hf:{given} cannot be read: {first_of(error)}"
+        ) from None
 
 
 # -- sentence encoders
@@ -295,9 +234,7 @@ def _dense(folder: Path) -> tuple[torch.Tensor, torch.Tensor | None, str]:
 # -- GGUF
 
 
-def _of_gguf(given: str) -> TextModel:
-    import transformers
-
+def _of_gguf(transformers: Any, given: str) -> TextModel:
     path = Path(given)
     try:
         with open_regular(path) as stream:
@@ -320,8 +257,8 @@ def _of_gguf(given: str) -> TextModel:
         ) from None
     except Exception as error:  # whatever a reader makes of a file that is not what it says
         raise CheckpointError(
-            f"{given} cannot be read: {_first(error)} The transformers library reads GGUF files of "
-            f"some architectures; convert others to a folder of Hugging Face's."
+            f"{given} cannot be read: {first_of(error)} The transformers library reads GGUF "
+            f"files of some architectures; convert others to a folder of Hugging Face's."
         ) from None
     return described(
         path.stem, f"gguf:{given}", network, tokenizer, note="dequantised from GGUF to float32"
