@@ -58,8 +58,10 @@ def states(network: Any, tokenizer: Any, text: str) -> torch.Tensor:
 
 @pytest.mark.parametrize("kind", ["bert", "gpt2", "llama", "t5", "bert classifier"])
 def test_a_folder_gives_the_network_that_was_saved(tmp_path: Path, kind: str) -> None:
-    network, _ = saved(tmp_path, kind)
-    one = open_text_model(f"mine=hf:{tmp_path}")
+    folder = tmp_path / "lr=0.1"
+    network, _ = saved(folder, kind)
+    assert open_text_model(f"hf:{folder}").name == "lr=0.1"
+    one = open_text_model(f"mine=hf:{folder}")
     assert one.name == "mine"
     assert type(one.network) is type(network)
     held = one.network.state_dict()

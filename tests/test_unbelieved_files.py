@@ -32,6 +32,7 @@ from samemind.files.reading import (
     read_json,
     read_text,
     shown,
+    split_name,
 )
 from samemind.inputs.arrays import read_arrays
 from samemind.inputs.images import open_images
@@ -344,3 +345,21 @@ def test_small_files_are_read_in_one_place_only():
         if isinstance(node, ast.Attribute) and node.attr in ("read_text", "read_bytes")
     }
     assert found == own
+
+
+@pytest.mark.parametrize(
+    ("reference", "name"),
+    [
+        ("epoch=3.pt", ""), ("epoch=3.pt::ema", ""), ("onnx:epoch=3.pt", ""), ("lr=0.1", ""),
+        ("hf:lr=0.1", ""), ("a=epoch=3.pt", "a"), ("a=hf:lr=0.1", "a"), ("a=hf:plain", "a"),
+        ("a=timm:tiny_vit_5m_224", "a"), ("a=nowhere=3.pt", "a"), ("timm:tiny_vit_5m_224", ""),
+    ],
+)  # fmt: skip
+def test_an_equals_sign_of_a_file_is_no_name_of_a_model(
+    reference: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "epoch=3.pt").touch()
+    (tmp_path / "lr=0.1").mkdir()
+    (tmp_path / "plain").mkdir()
+    assert split_name(reference) == (name, reference.removeprefix(f"{name}=" if name else ""))

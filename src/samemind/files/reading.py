@@ -292,9 +292,13 @@ def _unreadable(path: str | os.PathLike[str], error: OSError | ValueError) -> Un
 def split_name(reference: str) -> tuple[str, str]:
     """The name that NAME=REFERENCE gives, or none, and the reference.
 
-    A file whose own name has an = in it is that file: `epoch=3-step=300.ckpt`.
+    A file or a folder whose own name has an = in it is that file, whatever is around it:
+    `epoch=3-step=300.ckpt`, `epoch=3.ckpt::ema`, `hf:runs/lr=0.1`.
     """
-    if is_file(reference):
-        return "", reference
+    file = reference.partition("::")[0]
+    source, _, rest = file.partition(":")
+    for path in (file, "" if "=" in source else rest):
+        if path and (is_file(path) or is_folder(path)):
+            return "", reference
     name, found, rest = reference.partition("=")
     return (name, rest) if found else ("", reference)

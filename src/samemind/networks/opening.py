@@ -56,7 +56,7 @@ def open_models(references: Sequence[str], loading: Loading) -> list[Model]:
 
     **Raises:** what `open_model` raises.
     """
-    named = [reference.rpartition("=")[0] or reference for reference in references]
+    named = [split_name(reference)[0] or reference for reference in references]
     models = [
         open_model(reference, its)
         for reference, its in zip(references, each(loading, named), strict=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samemind.errors import CheckpointError, InvalidInput, MissingExtra, UnreadableFile
-from samemind.files.reading import is_file, open_regular, read_json, shown
+from samemind.files.reading import is_file, open_regular, read_json, shown, split_name
 from samemind.lazy import torch
 from samemind.networks.hub import (
     Place,
@@ -39,7 +39,7 @@ def are_language(models: Mapping[str, Any]) -> bool:
     return any(
         (isinstance(m, tuple) and len(m) == 2 and isinstance(m[0], torch.nn.Module))
         or isinstance(m, TextModel)
-        or (isinstance(m, str) and m.rpartition("=")[2].startswith("gguf:"))
+        or (isinstance(m, str) and split_name(m)[1].startswith("gguf:"))
         for m in models.values()
     )
 
@@ -83,7 +83,7 @@ def open_text_model(reference: str, *, allows_download: bool = False) -> TextMod
     leads nowhere, a model without a tokenizer, or one of another kind; `CheckpointError` for
     weights that cannot be read or do not fit.
     """
-    name, _, given = reference.rpartition("=")
+    name, given = split_name(reference)
     source, _, rest = given.partition(":")
     if source not in PREFIXES or not rest:
         raise InvalidInput(
