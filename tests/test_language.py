@@ -175,6 +175,8 @@ def test_what_cannot_be_read_is_said_in_a_sentence() -> None:
         ([bert, gpt2], TEXTS, {"tokens": "model"}, "has none"),
         ([bert, gpt2], TEXTS, {"tokens": "words+mean"}, "a row per text beside"),
         ([bert, gpt2], TEXTS, {"layers": ["no.such"]}, "No model has a layer"),
+        ([bert, gpt2], TEXTS, {"layers": [2.0]}, "between 0 .*and 1"),
+        ([bert, gpt2], TEXTS, {"layers": [-0.5]}, "between 0 .*and 1"),
         ([bert, gpt2], TEXTS, {"invert": 3}, "leave it out"),
         ([bert, gpt2], None, {}, "read texts"),
         ([bert], TEXTS, {}, "two models"),

@@ -14,6 +14,7 @@ from samemind.arrays import first_tensor
 from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution, full_float32, memory_reused
 from samemind.extraction.keeping import Kept
+from samemind.extraction.layers import at_depths
 from samemind.extraction.words import Span
 from samemind.inputs.texts import Texts
 from samemind.lazy import np, torch
@@ -127,7 +128,8 @@ def block_names(model: TextModel) -> list[str]:
 def chosen_layers(models: Sequence[TextModel], layers: Any) -> dict[str, list[str]]:
     """The layers of each model: all blocks, or those named and at relative depths that it has.
 
-    **Raises:** `InvalidInput` for a layer that no model has, or a model with none of them.
+    **Raises:** `InvalidInput` for a layer that no model has, a model with none of them, or a depth
+    that is not between 0 and 1.
     """
     if layers == "all":
         return {m.name: block_names(m) for m in models}
@@ -136,14 +138,10 @@ def chosen_layers(models: Sequence[TextModel], layers: Any) -> dict[str, list[st
     for layer in asked:
         there: set[str] = set()
         for m in models:
-            blocks = (
-                block_names(m)
-                if not isinstance(layer, str) or " " in layer or layer == EMBEDDINGS
-                else []
-            )
             if not isinstance(layer, str):
-                found[m.name].append(blocks[round(float(layer) * (len(blocks) - 1))])
+                found[m.name] += at_depths(block_names(m), [float(layer)])
                 continue
+            blocks = block_names(m) if " " in layer or layer == EMBEDDINGS else []
             known = {*blocks, *(n for n, _ in m.network.named_modules() if n)}
             there |= known
             if layer in known:
