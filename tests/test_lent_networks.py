@@ -231,6 +231,18 @@ def test_networks_with_a_normalisation_of_their_own_are_given_pixels_only() -> N
         compared(*pair, (IMAGES - 0.5) / 0.5)
 
 
+def test_a_normalisation_that_is_stated_takes_the_place_of_a_classifiers_own() -> None:
+    from samemind.classifier import Classifier
+
+    constants = {"mean": [0.1, 0.2, 0.3], "std": [0.2, 0.3, 0.4]}
+    own = [Classifier(network(s), head="6", mean=[0.5] * 3, std=[0.5] * 3) for s in range(2)]
+    stated = [Classifier(network(s), head="6", **constants) for s in range(2)]
+    found = compared(*own, **constants)
+    assert list(found.readings["normalised_by"]) == ["--mean and --std"] * 2
+    assert scores_of(found) == pytest.approx(scores_of(compared(*stated)), abs=1e-9)
+    assert scores_of(found) != pytest.approx(scores_of(compared(*own)), abs=1e-9)
+
+
 def test_more_inputs_than_there_are_is_told() -> None:
     found = compared(network(0), network(1), count=100)
     assert "100 inputs were asked for, and there are 40: all are used." in found.notes

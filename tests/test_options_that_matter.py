@@ -21,6 +21,12 @@ from torch import nn
 def fixed(): return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
 def open_(num_classes=10): return nn.Sequential(nn.Flatten(), nn.Linear(64, num_classes))
 LENT = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, 10))
+def ready(mean=0.5, std=0.5):
+    import torch
+    from samemind.classifier import Classifier
+    torch.manual_seed(0)
+    return Classifier(fixed(), head="1", mean=[mean], std=[std])
+def stated(): return ready(0.1, 0.2)
 """
 
 
@@ -154,6 +160,17 @@ def test_a_number_of_classes_is_not_ignored_by_the_function_of_a_file(here) -> N
     torch.save(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).state_dict(), "w.pt")
     options = ("--architecture", "somemodels:fixed", "--normalise", "none", *ON_DIGITS)
     assert "takes no num_classes" in said("w.pt", "b=w.pt", "--classes", "7", *options)
+
+
+def test_a_normalisation_is_not_ignored_by_a_function_that_makes_classifiers(here) -> None:
+    numbers = {"mean": [0.1], "std": [0.2]}
+    models = ["somemodels:ready", "somemodels:stated"]
+    found = samemind.compare(models, "digits", count=20, permutations=0, **numbers)
+    assert found.readings["mean"].tolist() == ["0.1", "0.1"]
+    # They differ in nothing but their own normalisations.
+    assert found.scores.set_index("measure")["score"]["linear_cka"] == pytest.approx(1, abs=1e-9)
+    options = ("--classes", "7", *ON_DIGITS)
+    assert "takes no num_classes" in said("somemodels:ready", "b=somemodels:ready", *options)
 
 
 def test_a_network_that_a_module_holds_comes_out_in_the_mode_it_went_in(here) -> None:

@@ -102,16 +102,13 @@ def model_of(name: str, network: nn.Module, inputs: Any, loading: Loading | None
     channels = inputs.shape[1] if is_image else 0
     is_training = unwrapped(network).training
     normalised = stated(loading, channels) if is_image else None
-    is_classifier = isinstance(network, Classifier)
-    if is_classifier:
-        made_so = Normalised(*constants_of(network), "the classifier", is_known=True)
-        normalised = normalised or made_so
-    if is_classifier and not _reads_otherwise(loading):
-        classifier = network
-        normalised = Normalised(*constants_of(network), "the classifier", is_known=True)
+    made_so = _of_classifier(network, "the classifier") if isinstance(network, Classifier) else None
+    if isinstance(network, Classifier) and not _reads_otherwise(loading):
+        classifier, normalised = network, made_so
     else:
-        own = usable(name, network.network if is_classifier else network)
+        own = usable(name, network.network if isinstance(network, Classifier) else network)
         as_it_is = Normalised((0.0,) * channels, (1.0,) * channels, "the caller", is_known=True)
+        normalised = normalised or made_so
         by = (normalised or as_it_is) if is_image else None
         if loading.precision and not loading.precision.startswith(AUTOCAST):
             own = deepcopy(own).to(precision_named(loading.precision)[0])  # the caller's stays
@@ -141,9 +138,14 @@ def model_of(name: str, network: nn.Module, inputs: Any, loading: Loading | None
     )
 
 
+def _of_classifier(classifier: Classifier, source: str) -> Normalised:
+    return Normalised(*constants_of(classifier), source, is_known=True)
+
+
 def _reads_otherwise(loading: Loading) -> bool:
-    said = (loading.representation, loading.precision, loading.forward, loading.head)
-    return any(one is not None for one in said)
+    """Whether something was asked for that a classifier, as it was made, need not do."""
+    names = ("representation", "precision", "forward", "head", "normalise", "mean", "std")
+    return any(getattr(loading, name) is not None for name in names)
 
 
 def load_model(
@@ -278,21 +280,23 @@ def _from_function(module: str, function: str, loading: Loading) -> Model:
         )
     if loading.example is not None:
         made = model_of(function, network, loading.example, loading)
+        _check_classes(f"{module}:{function}", made.classifier, loading)
         return replace(made, reference=f"{module}:{function}")
     size = loading.image_size
     is_training = unwrapped(network).training
     network = usable(f"{module}:{function}", network)
+    made_so = _of_classifier(network, "the function") if isinstance(network, Classifier) else None
     if isinstance(network, Classifier) and not _reads_otherwise(loading):
-        classifier, channels = network, n_channels(network)
-        normalised = Normalised(*constants_of(network), "the function", is_known=True)
+        classifier, channels, normalised = network, n_channels(network), made_so
     else:
+        own = network.network if isinstance(network, Classifier) else network
         classifier, normalised, shape = _with_readable_images(
-            f"{module}:{function}", network, loading
+            f"{module}:{function}", own, loading, made_so
         )
         channels = shape[0]
-        _check_classes(f"{module}:{function}", classifier, loading)
         if not any(isinstance(m, torch.nn.Conv2d) for m in network.modules()):
             size = shape[1]  # without convolutions, it can read images of this size only
+    _check_classes(f"{module}:{function}", classifier, loading)
     return Model(
         name=function,
         reference=f"{module}:{function}",
@@ -301,7 +305,7 @@ def _from_function(module: str, function: str, loading: Loading) -> Model:
         image_size=size,
         crop=loading.crop or 1.0,
         channels=channels,
-        note=normalised.note,
+        note=normalised.note if normalised else "",
         normalised=normalised,
         # One that was made for this has been given to nobody else.
         is_in_training=is_training and network is made,
@@ -321,15 +325,22 @@ def _check_classes(name: str, classifier: Classifier, loading: Loading) -> None:
 
 
 def _with_readable_images(
-    name: str, network: nn.Module, loading: Loading
+    name: str, network: nn.Module, loading: Loading, made_so: Normalised | None
 ) -> tuple[Classifier, Normalised, tuple[int, int]]:
-    """The classifier of a network, verified on the first images (channels, size) it can read."""
+    """The classifier of a network, verified on the first images (channels, size) it can read.
+
+    - `made_so`: the normalisation that it comes with, if any.
+    """
     trouble: Exception | None = None
-    shapes = shapes_for(network, size=loading.image_size, usual=loading.shape)
+    shapes = shapes_for(
+        network,
+        channels=None if made_so is None else len(made_so.mean),
+        size=loading.image_size,
+        usual=loading.shape,
+    )
     for channels, size in shapes:
-        normalised = stated(loading, channels) or Normalised(
-            (0.0,) * channels, (1.0,) * channels, "nothing", is_assumed=True
-        )
+        as_it_is = Normalised((0.0,) * channels, (1.0,) * channels, "nothing", is_assumed=True)
+        normalised = stated(loading, channels) or made_so or as_it_is
         try:
             shape = (channels, size, size)
             made = classifier_of(network, loading, normalised, shape=shape)
