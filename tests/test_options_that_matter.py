@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import samemind
 from samemind.cli import app
-from samemind.commands.compare import PANELS, Options
+from samemind.commands.compare_options import PANELS, Options
 from samemind.errors import InvalidInput, SamemindError
 
 MODELS = """

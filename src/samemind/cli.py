@@ -17,8 +17,8 @@ import typer
 
 from samemind import __version__
 from samemind.commands import completing
-from samemind.commands.compare import PANELS as COMPARE_PANELS
 from samemind.commands.compare import compare
+from samemind.commands.compare_options import PANELS as COMPARE_PANELS
 from samemind.commands.data import app as data
 from samemind.commands.engines import Engine, executor_on, to_draw_on
 from samemind.commands.figure import figure
@@ -26,7 +26,7 @@ from samemind.commands.gate import Exits, gate
 from samemind.commands.importing import import_
 from samemind.commands.init import init
 from samemind.commands.listing import list_members
-from samemind.commands.options import options_of
+from samemind.commands.options import DEFAULT_STORE, Device, StorePath, TableAsJson, options_of
 from samemind.commands.panels import panelled
 from samemind.commands.rows import print_rows
 from samemind.commands.store import app as store_commands
@@ -59,14 +59,9 @@ StudyName = Annotated[
         autocompletion=completing.studies,
     ),
 ]
-StorePath = Annotated[
-    Path, typer.Option("--store", envvar="SAMEMIND_STORE", help="Folder of the finished artifacts.")
-]
 OutPath = Annotated[
     Path | None, typer.Option("--out", help="Folder of the results [default: runs/STUDY].")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-DEFAULT_STORE = Path("runs/store")
 
 
 def _version(asked: bool) -> None:
@@ -94,7 +89,7 @@ class RunOptions:
     workers: Annotated[
         int, typer.Option(min=0, help="Worker processes; 0 takes one per core, or one per GPU.")
     ] = 0
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto"
+    device: Device = "auto"
     batch_size: Annotated[
         int, typer.Option(min=1, help="Images per forward pass where it does not matter.")
     ] = 256
@@ -283,7 +278,7 @@ def plan(
         bool, typer.Option("--probe", help="Time a few images of each network for an estimate.")
     ] = False,
     device: Annotated[str, typer.Option(help="Of the probe: auto, cpu, cuda.")] = "auto",
-    as_json: AsJson = False,
+    as_json: TableAsJson = False,
 ) -> None:
     """Say what a study consists of, what is missing and what that costs, before anything runs."""
     from samemind.commands.costs import costs_of, needs_of, verdict_ahead
@@ -323,7 +318,9 @@ def plan(
 
 
 @app.command()
-def status(study: StudyName, store: StorePath = DEFAULT_STORE, as_json: AsJson = False) -> None:
+def status(
+    study: StudyName, store: StorePath = DEFAULT_STORE, as_json: TableAsJson = False
+) -> None:
     """Say how far a study is, stage by stage."""
     from samemind.study import read_study
 

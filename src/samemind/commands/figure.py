@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from samemind.commands import completing
+from samemind.commands.options import DEFAULT_STORE, StorePath
 from samemind.commands.terminal import console
 from samemind.errors import InvalidInput
 
@@ -32,10 +33,7 @@ def figure(
             autocompletion=completing.studies,
         ),
     ],
-    store: Annotated[
-        Path,
-        typer.Option("--store", envvar="SAMEMIND_STORE", help="Folder of the finished artifacts."),
-    ] = Path("runs/store"),
+    store: StorePath = DEFAULT_STORE,
     measure: Annotated[
         list[str] | None,
         typer.Option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from samemind.commands.options import BatchSize, Device
 from samemind.commands.terminal import console, printable
 
 if TYPE_CHECKING:
@@ -73,8 +74,8 @@ def gate(
         typer.Option(help="Folder for gate.json, junit.xml, summary.md, badge.svg and card.md."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 64,
+    device: Device = "auto",
+    batch_size: BatchSize = 64,
 ) -> None:
     """Whether a new model may take the place of an old one: exits with 0 pass, 1 fail, 2 undecided.
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from samemind.commands.numbers import numbers_in
-from samemind.commands.options import options_of
+from samemind.commands.options import DEFAULT_STORE, StorePath, options_of
 from samemind.commands.terminal import console
 
 
@@ -77,9 +76,7 @@ class Options:
     head: Annotated[
         str, typer.Option(help="The layer that makes the logits, of several heads.")
     ] = ""
-    store: Annotated[
-        Path, typer.Option(envvar="SAMEMIND_STORE", help="Folder of the finished artifacts.")
-    ] = Path("runs/store")
+    store: StorePath = DEFAULT_STORE
 
 
 @options_of(Options)

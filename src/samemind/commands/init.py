@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from samemind.commands.options import Trust
 from samemind.commands.terminal import console
 
 
@@ -33,12 +34,7 @@ def init(
             "torchvision:NAME, python:MODULE:FUNCTION; of several with commas, the first that fits."
         ),
     ] = None,
-    trust: Annotated[
-        bool,
-        typer.Option(
-            "--trust", help="Unpickle files that hold more than weights: runs their code."
-        ),
-    ] = False,
+    trust: Trust = False,
     part: Annotated[
         str | None,
         typer.Option(help="Which network, by name or number from 0, where files hold several."),

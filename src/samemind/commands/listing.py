@@ -10,11 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from samemind.commands import completing
+from samemind.commands.options import TableAsJson
 from samemind.commands.rows import print_rows
 from samemind.commands.terminal import console
 from samemind.errors import InvalidInput
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 FAMILIES = (
     *("measures", "architectures", "datasets", "checkpoints", "figures", "studies"),
     "layers",
@@ -43,7 +43,7 @@ def list_members(
             autocompletion=completing.architectures,
         ),
     ] = None,
-    as_json: AsJson = False,
+    as_json: TableAsJson = False,
     long: Annotated[
         bool, typer.Option("--long", help="Of measures: with kind, bounds and whole summary.")
     ] = False,

@@ -1,4 +1,4 @@
-"""Commands whose options are the fields of a record, so that a command takes one thing."""
+"""Options that several commands have, and commands whose options are the fields of a record."""
 
 from __future__ import annotations
 
@@ -6,7 +6,31 @@ import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from functools import wraps
-from typing import Any, TypeVar, get_type_hints
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import typer
+
+StorePath = Annotated[
+    Path, typer.Option("--store", envvar="SAMEMIND_STORE", help="Folder of the finished artifacts.")
+]
+DEFAULT_STORE = Path("runs/store")
+ReportPath = Annotated[Path | None, typer.Option("--out", help="Folder for the full report.")]
+TableAsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+Count = Annotated[int | None, typer.Option(min=1, help="So many inputs at random [default: all].")]
+Permutations = Annotated[int, typer.Option(min=0, help="Shuffles for the floor of each score.")]
+Errors = Annotated[bool, typer.Option("--errors/--no-errors", help="Standard errors of scores.")]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", help="Unpickle files that hold more than weights: runs their code."),
+]
+Head = Annotated[
+    str | None, typer.Option(help="The layer that makes the logits, of several heads.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Images per forward pass.")]
 
 Record = TypeVar("Record")
 
@@ -39,3 +63,8 @@ def options_of(record: type[Record]) -> Callable[[Callable[[Record], None]], Cal
         return run
 
     return taking
+
+
+def split(text: str | None) -> list[str]:
+    """What stands between commas."""
+    return [one.strip() for one in (text or "").split(",") if one.strip()]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from samemind.commands.options import DEFAULT_STORE, StorePath, TableAsJson
 from samemind.commands.terminal import console, print_table
 from samemind.errors import InvalidInput, StoreError
 from samemind.files.reading import access
@@ -26,12 +27,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-StorePath = Annotated[
-    Path, typer.Option("--store", envvar="SAMEMIND_STORE", help="Folder of the finished artifacts.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
-DEFAULT_STORE = Path("runs/store")
 
 
 def _inventory(path: Path) -> Inventory:
@@ -46,7 +42,7 @@ def verify(
     set_aside: Annotated[
         bool, typer.Option("--set-aside", help="Move damaged artifacts out of the way.")
     ] = False,
-    as_json: AsJson = False,
+    as_json: TableAsJson = False,
     yes: Yes = False,
 ) -> None:
     """Check the recipe and every checksum of every artifact, and say what depends on what is bad.
@@ -113,7 +109,7 @@ def list_artifacts(
     ] = None,
     store: StorePath = DEFAULT_STORE,
     kind: Annotated[str | None, typer.Option(help="Only this kind, such as checkpoints.")] = None,
-    as_json: AsJson = False,
+    as_json: TableAsJson = False,
 ) -> None:
     """List the artifacts: when they were made, how large they are and what depends on what."""
     from samemind.store.inventory import kinds, readable_size
@@ -168,7 +164,7 @@ def _tell_what_depends(row: dict[str, Any]) -> None:
 
 
 @app.command()
-def size(store: StorePath = DEFAULT_STORE, as_json: AsJson = False) -> None:
+def size(store: StorePath = DEFAULT_STORE, as_json: TableAsJson = False) -> None:
     """Say how many artifacts of each kind there are and how much room they take."""
     from samemind.store.inventory import kinds, readable_size
 

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from samemind.commands.compare import split
-from samemind.commands.options import options_of
+from samemind.commands.options import (
+    AsJson,
+    BatchSize,
+    Count,
+    Device,
+    Errors,
+    Head,
+    Permutations,
+    ReportPath,
+    Trust,
+    options_of,
+    split,
+)
 from samemind.commands.terminal import console
 
 
@@ -35,9 +45,7 @@ class Options:
     labels: Annotated[str | None, typer.Option(help="A file of class numbers, one per input.")] = (
         None
     )
-    count: Annotated[
-        int | None, typer.Option(min=1, help="So many inputs at random [default: all].")
-    ] = None
+    count: Count = None
     measures: Annotated[
         str | None,
         typer.Option(
@@ -45,12 +53,8 @@ class Options:
             "and agreement]."
         ),
     ] = None
-    permutations: Annotated[
-        int, typer.Option(min=0, help="Shuffles for the floor of each score.")
-    ] = 20
-    errors: Annotated[
-        bool, typer.Option("--errors/--no-errors", help="Standard errors of scores.")
-    ] = True
+    permutations: Permutations = 20
+    errors: Errors = True
     architecture: Annotated[
         str | None,
         typer.Option(help="Of the files [default: recognised]: see `compare`."),
@@ -58,29 +62,22 @@ class Options:
     classes: Annotated[
         int | None, typer.Option(min=2, help="Of the files [default: read from them].")
     ] = None
-    trust: Annotated[
-        bool,
-        typer.Option(
-            "--trust", help="Unpickle files that hold more than weights: runs their code."
-        ),
-    ] = False
+    trust: Trust = False
     part: Annotated[str | None, typer.Option(help="Which network, where files hold several.")] = (
         None
     )
     normalise: Annotated[
         str | None, typer.Option(help="As `compare` has it [default: the model's].")
     ] = None
-    head: Annotated[
-        str | None, typer.Option(help="The layer that makes the logits, of several heads.")
-    ] = None
+    head: Head = None
     image_size: Annotated[
         int | None, typer.Option(min=1, help="Pixels that models are given [default: the model's].")
     ] = None
     random_seed: Annotated[int, typer.Option(help="Of --count.")] = 0
-    out: Annotated[Path | None, typer.Option(help="Folder for the full report.")] = None
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto"
-    batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 64
+    out: ReportPath = None
+    as_json: AsJson = False
+    device: Device = "auto"
+    batch_size: BatchSize = 64
 
 
 _LOADING = ("architecture", "classes", "trust", "part", "normalise", "head", "image_size")
