@@ -4,6 +4,7 @@ import copy
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,6 +20,7 @@ import samemind
 from samemind.cli import app
 from samemind.errors import InvalidInput
 from samemind.gating.policy import read_policy
+from samemind.gating.writing import junit
 
 N, CLASSES = 1200, 4
 THEIR_NETWORKS = '''
@@ -237,6 +239,28 @@ def test_files_of_a_policy_lie_beside_it(place, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(place.parent)
     assert read_policy(path).inputs == str(tmp_path / "inputs.npz")
     assert samemind.gate(path).answer == "pass"
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *(("count", 5), ("sequential", True), ("random_seed", 0), ("max_accuracy_loss", 0.0)),
+        *(("inputs", np.zeros((2, 1, 3, 3))), ("normalise", "none")),
+        ("min_similarity", [{"layer": "head", "above_floor": 0.1}]),
+    ],
+)
+def test_nothing_is_said_beside_a_policy(place, tmp_path, option, value) -> None:
+    path = policy(place, tmp_path, "max_negative_flips = 0.01")
+    with pytest.raises(InvalidInput, match=f"says everything, but {option} was given"):
+        samemind.gate(path, **{option: value})
+
+
+def test_junit_has_the_sentence_as_it_is(place, tmp_path) -> None:
+    found = samemind.gate(policy(place, tmp_path, "max_negative_flips = 0.01", new="worse"))
+    ruling = replace(found.rulings[0], sentence='a < b & "c"')
+    case = ElementTree.fromstring(junit(replace(found, rulings=[ruling])))[0][0]
+    assert case.get("message") == ruling.sentence
+    assert str(case.text).startswith(ruling.sentence)
 
 
 BROKEN = [

@@ -56,7 +56,7 @@ def gate(
     **Raises:** `InvalidInput` where it cannot run: a rule that is none, no labels for rules that
     need them, models or inputs that cannot be read.
     """
-    random_seed = further.pop("random_seed", 0)
+    random_seed = further.pop("random_seed", None)
     execution = Execution(device=device, batch_size=further.pop("batch_size", 256))
     asked = {
         "max_negative_flips": max_negative_flips,
@@ -67,9 +67,10 @@ def gate(
         "fidelity_tolerance": further.pop("fidelity_tolerance", None),
     }
     if new is None and isinstance(old, (str, Path)) and str(old).endswith(".toml"):
-        given = {k for k, v in {**asked, **further, "inputs": inputs, "labels": labels}.items() if (
-            v is not None and not (isinstance(v, tuple) and not v)
-        )}  # fmt: skip
+        beside = {**asked, **further, "inputs": inputs, "labels": labels, "count": count}
+        beside |= {"sequential": sequential or None, "random_seed": random_seed}
+        beside["min_similarity"] = asked["min_similarity"] or None
+        given = [name for name, value in beside.items() if value is not None]
         if given:
             raise InvalidInput(
                 f"The policy {old} says everything, but {', '.join(sorted(given))} was given "
@@ -83,7 +84,7 @@ def gate(
         )
     return _gate(
         old, new, inputs, labels, count, rules_of(asked), execution,
-        sequential=sequential, random_seed=random_seed, loading=further,
+        sequential=sequential, random_seed=random_seed or 0, loading=further,
     )  # fmt: skip
 
 

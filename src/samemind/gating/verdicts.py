@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from samemind.lazy import pd
 
 EXITS = {PASS: 0, FAIL: 1, UNDECIDED: 2}
-COULD_NOT_RUN = 3
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,11 +49,11 @@ def write_outputs(found: Gate, folder: Path) -> list[Path]:
     return written
 
 
-def add_to_step_summary(text: str) -> bool:
-    """Appends Markdown to the summary that CI offers, if it offers one; whether it did."""
+def add_to_step_summary(text: str) -> None:
+    """Appends Markdown to the summary that CI offers, if it offers one."""
     path = os.environ.get(SUMMARY)
     if not path:
-        return False
+        return
     try:
         with Path(path).open("a", encoding="utf-8") as summary:
             summary.write(f"{text}\n")
@@ -61,7 +61,6 @@ def add_to_step_summary(text: str) -> bool:
         raise InvalidInput(
             f"The summary that {SUMMARY} names cannot be written: {error.strerror}."
         ) from None
-    return True
 
 
 def junit(found: Gate) -> str:
@@ -69,11 +68,12 @@ def junit(found: Gate) -> str:
     cases = []
     for ruling in found.rulings:
         name = quoteattr(printable(ruling.rule))
-        text = escape(printable(ruling.sentence))
+        said = printable(ruling.sentence)
+        text = escape(said)
         if ruling.answer == PASS:
             body = f"<system-out>{text}</system-out>"
         else:
-            body = f"<failure type={quoteattr(ruling.answer)} message={quoteattr(text)}>{text}"
+            body = f"<failure type={quoteattr(ruling.answer)} message={quoteattr(said)}>{text}"
             body += f"{escape(flips_text(found))}</failure>"
         cases.append(f'  <testcase classname="samemind.gate" name={name}>{body}</testcase>\n')
     bad = sum(r.answer != PASS for r in found.rulings)
