@@ -13,6 +13,7 @@ from samemind.commands.compare_options import OF_NETWORKS, OF_PICTURES, OF_TEXTS
 from samemind.commands.gate import could_not_run, exit_of_swaps
 from samemind.commands.numbers import numbers_of_each
 from samemind.commands.options import options_of, split
+from samemind.commands.reports import write_to
 from samemind.commands.terminal import console
 from samemind.errors import InvalidInput
 
@@ -198,13 +199,5 @@ def _deliver(found: Comparison, given: Options) -> None:
         typer.echo(json.dumps(record, indent=1, allow_nan=False))
     else:
         show(found, console, tolerance=given.tolerance)
-    if given.out is not None:
-        from samemind.commands.engines import to_draw_on
-        from samemind.reporting import write_report
-
-        with to_draw_on() as drawers:
-            page = write_report(
-                replace(found, tolerance=given.tolerance), given.out, executor=drawers
-            )
-        if not given.is_for_machines:
-            console.print(f"\nThe report is in {page}")
+    report = replace(found, tolerance=given.tolerance)
+    write_to(given.out, report, is_told=not given.is_for_machines)

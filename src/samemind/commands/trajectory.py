@@ -20,6 +20,7 @@ from samemind.commands.options import (
     options_of,
     split,
 )
+from samemind.commands.reports import write_to
 from samemind.commands.terminal import console
 
 
@@ -114,11 +115,4 @@ def trajectory(given: Options) -> None:
         from samemind.reporting.along import show_along
 
         show_along(found, console)
-    if given.out is not None:
-        from samemind.commands.engines import to_draw_on
-        from samemind.reporting import write_report
-
-        with to_draw_on() as drawers:
-            page = write_report(found, given.out, executor=drawers)
-        if not given.as_json:
-            console.print(f"\nThe report is in {page}")
+    write_to(given.out, found, is_told=not given.as_json)
