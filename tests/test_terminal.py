@@ -258,6 +258,36 @@ def test_a_request_to_end_in_the_middle_of_an_import_is_kept(tmp_path, number):
     assert process.returncode == 1
 
 
+WHERE_PYTHON_IGNORES = {
+    "callback of a weak reference": "kept = weakref.ref(one, wait)\ndel one\n",
+    "finaliser": "One.__del__ = wait\ndel one\n",
+}
+
+
+@pytest.mark.parametrize("place", WHERE_PYTHON_IGNORES)
+def test_a_request_to_end_where_python_ignores_exceptions_is_kept(place):
+    """It comes again a moment later, and no traceback is printed for the first one."""
+    script = (
+        "import os, signal, time, weakref\n"
+        "from samemind.lazy import Interruptions\n"
+        "signal.signal(signal.SIGTERM, Interruptions())\n"
+        "def wait(_):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    while True: time.sleep(0.01)\n"
+        "class One: pass\n"
+        "one = One()\n"
+        "try:\n"
+        + "".join(f"    {line}\n" for line in WHERE_PYTHON_IGNORES[place].splitlines())
+        + "    while True: time.sleep(0.01)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('ended')\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert (found.stdout, found.stderr) == ("ended\n", "")
+
+
 def test_an_import_is_told_from_other_code(tmp_path, monkeypatch):
     (tmp_path / "looks_around.py").write_text(
         "import sys\n"

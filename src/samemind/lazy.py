@@ -52,15 +52,32 @@ class Interruptions:
 
     There an exception is swallowed by whatever tries one module after the other, turned into
     another one by code in C, or leaves a module half made that the rest of the process then uses.
-    So the signal is sent again a moment later, until the import is over.
+    So the signal is sent again a moment later, until the import is over. It is sent again, too,
+    where Python ignored the exception because it came in a finaliser or in the callback of a weak
+    reference; otherwise the request would be lost behind a printed traceback.
     """
 
     def __init__(self) -> None:
         self._since: float | None = None
+        self._listens = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if not self.must_wait(number, frame):
+            if not self._listens:
+                self._listen_to_what_is_ignored(number)
             raise KeyboardInterrupt
+
+    def _listen_to_what_is_ignored(self, number: int) -> None:
+        self._listens = True
+        tell = sys.unraisablehook
+
+        def heed(ignored: "sys.UnraisableHookArgs") -> None:
+            if issubclass(ignored.exc_type, KeyboardInterrupt):
+                _send_again(number)
+            else:
+                tell(ignored)
+
+        sys.unraisablehook = heed
 
     def must_wait(self, number: int, frame: FrameType | None) -> bool:
         """Whether an import is under way; the signal then comes once more by itself."""
@@ -69,10 +86,14 @@ class Interruptions:
             self._since = None
             return False
         self._since = since
-        again = threading.Timer(0.05, os.kill, (os.getpid(), number))
-        again.daemon = True
-        again.start()
+        _send_again(number)
         return True
+
+
+def _send_again(number: int) -> None:
+    again = threading.Timer(0.05, os.kill, (os.getpid(), number))
+    again.daemon = True
+    again.start()
 
 
 def is_importing(frame: FrameType | None) -> bool:
