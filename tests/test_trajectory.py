@@ -241,3 +241,39 @@ def test_the_command_follows_checkpoint_files(tmp_path: Path):
 def test_inputs_or_activations():
     said = CliRunner().invoke(app, ["trajectory", "a1.npy", "a2.npy"])
     assert isinstance(said.exception, InvalidInput)
+
+
+def ends(checkpoints: list[Any], inputs: Any = None, **options: Any) -> pd.Series:
+    """How like the last each checkpoint is."""
+    steps = list(range(len(checkpoints)))
+    found = samemind.trajectory(
+        checkpoints, inputs, steps=steps, measures="linear_cka", permutations=0, errors=False,
+        progress=False, **options,
+    ).trajectory  # fmt: skip
+    assert found is not None
+    return found[found["relation"] == "end"].set_index("step")["score"]
+
+
+def test_rows_of_arrays_in_memory_are_joined_by_their_ids() -> None:
+    run = run_of("walk", np.random.default_rng(3), 4)
+    tables = [pd.DataFrame(x, index=[f"input {i}" for i in range(N)]) for x in run]
+    moved = [tables[0], tables[1].iloc[::-1], *tables[2:]]
+    assert ends(moved).to_list() == pytest.approx(ends(list(run)).to_list())
+    fewer = [tables[0], tables[1].iloc[5:], *tables[2:]]
+    assert ends(fewer, join="inner").to_list() == pytest.approx(ends(list(run[:, 5:])).to_list())
+
+
+def test_inputs_with_missing_values_are_left_out_of_every_checkpoint() -> None:
+    run = run_of("walk", np.random.default_rng(4), 4)
+    lacking = run.copy()
+    lacking[1, 0, 2] = np.nan
+    found = ends(list(lacking), drop_missing=True)
+    assert found.to_list() == pytest.approx(ends(list(run[:, 1:])).to_list())
+
+
+def test_arrays_beside_networks_are_of_the_same_inputs_in_the_same_order() -> None:
+    images = torch.rand(N, 1, 4, 4)
+    layers = [torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3)) for _ in range(3)]
+    last = images.flatten(1).double().numpy()
+    found = ends([*layers[:2], last], images)
+    assert found.to_list() == pytest.approx([1.0, 1.0])  # they read the pixels themselves

@@ -265,16 +265,14 @@ def look_in_turn(
     # A table of names and labels is of pictures, and joined where these are opened.
     if isinstance(labels, (str, Path)) and named_labels(Path(labels)) is None:
         classes = read_labels(Path(labels))
-    if inputs is None and all(isinstance(m, str) for m in named.values()):
-        given = [f"{name}={reference}" for name, reference in named.items()]
-        arrays = read_activations(given, kind=asked.kind)
-        of_each = {n: rows_of(n, held) for n, held in arrays.items()}
-        sides, notes = sides_of_rows(
-            of_each, classes, join=asked.join, drops_missing=asked.drop_missing
-        )
-        return Seen(sides, "activations", {}, [], notes)
     images = None if inputs is None else images_of(inputs, labels, count, asked.random_seed)
     seen = Seen({}, "activations" if images is None else images.name, {}, [], [])
+    rows: dict[str, Rows] = {}
+    if images is None and all(isinstance(m, str) for m in named.values()):
+        references = [f"{name}={reference}" for name, reference in named.items()]
+        arrays = read_activations(references, kind=asked.kind)
+        rows = {name: rows_of(name, held) for name, held in arrays.items()}
+        named = {}
     loading = loading_for(images, options, asked.random_seed)
     networks = [name for name, one in named.items() if is_network(one)]
     its = dict(zip(networks, each(loading, networks), strict=True))
@@ -282,13 +280,18 @@ def look_in_turn(
         referred = f"{name}={one}" if isinstance(one, str) else one
         (opened,) = opened_models({name: referred}, images, its.get(name, loading)).values()
         if not isinstance(opened, Model):
-            of_it = {name: rows_of(name, opened, asked.kind)}
-            made, _ = sides_of_rows(of_it, classes, drops_missing=asked.drop_missing)
-            seen.sides.update(made)
+            rows[name] = rows_of(name, opened, asked.kind)
             continue
         assert images is not None
         seen.sides.update(look([opened], images, execution, watch))
+        rows[name] = Rows(seen.sides[name], images.ids)
         seen.known[name] = (opened.reference, opened.architecture, opened.n_parameters)
         seen.readings.append(opened.reading)
         seen.notes.extend(told_of([opened]))
+    if len(seen.sides) < len(rows):  # networks that look at the same inputs need no joining
+        sides, notes = sides_of_rows(
+            rows, classes, join=asked.join, drops_missing=asked.drop_missing
+        )
+        seen.sides.update(sides)
+        seen.notes.extend(notes)
     return seen
