@@ -199,6 +199,31 @@ def test_options_of_networks_are_refused_for_arrays_in_python(kind: str) -> None
         samemind.compare(arrays, **options)
 
 
+@pytest.mark.parametrize(
+    "option",
+    [{"tokens": "last"}, {"special_tokens": False}, {"max_length": 5}, {"text_column": "body"}],
+    ids=str,
+)
+def test_options_of_texts_are_refused_where_none_are_read(option) -> None:
+    pair = [nn.Sequential(nn.Flatten(), nn.Linear(64, 3)) for _ in range(3)]
+    images, arrays = torch.rand(9, 1, 8, 8), [torch.rand(9, 4) for _ in range(3)]
+    for run in (
+        lambda: samemind.compare(pair[:2], images, **option),
+        lambda: samemind.compare(arrays[:2], **option),
+        lambda: samemind.trajectory(arrays, steps=[0, 1, 2], **option),
+        lambda: samemind.fidelity(*pair[:2], images, **option),
+    ):
+        with pytest.raises(InvalidInput, match=f"'{next(iter(option))}'.*Leave it out"):
+            run()
+
+
+@pytest.mark.parametrize("option", [{"measures": "linear_cka"}, {"join": "inner"}], ids=str)
+def test_options_of_comparing_are_refused_where_two_networks_are_held_together(option) -> None:
+    pair = [nn.Sequential(nn.Flatten(), nn.Linear(64, 3)) for _ in range(2)]
+    with pytest.raises(InvalidInput, match="Models have no option"):
+        samemind.fidelity(*pair, torch.rand(9, 1, 8, 8), **option)
+
+
 @pytest.mark.parametrize("option", [{"classes": 3}, {"part": "ema"}, {"trust": True}])
 def test_options_of_references_are_refused_for_networks_of_ones_own(option) -> None:
     pair = [nn.Sequential(nn.Flatten(), nn.Linear(64, 3)) for _ in range(2)]

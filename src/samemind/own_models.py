@@ -20,6 +20,7 @@ from samemind.comparison.given import (
     named_models,
     opened_models,
     options_of_compare,
+    refuse_columns,
     two_networks,
 )
 from samemind.comparison.networks import compare_models as compare_models
@@ -132,6 +133,7 @@ def _compare(
         texts = texts_of(inputs, asked.random_seed, **columns)
         with progress_bars(is_shown=progress) as watch:
             return compare_texts(opened, texts, asked, execution=execution, watch=watch)
+    refuse_columns(options["texts"])
     if inputs is None and named and all(isinstance(m, str) for m in named.values()):
         refuse_unused(Loading(random_seed=asked.random_seed, **options["loading"]), ())
         arrays = read_activations(list(named.values()), kind=asked.kind)
@@ -206,11 +208,11 @@ def fidelity(
 
     **Cost:** a forward pass of every input through both, and about twenty of 32 inputs.
     """
-    options = options_of_compare(further)
+    random_seed = further.pop("random_seed", 0)
     execution = Execution(device=device, batch_size=batch_size)
     with process_kept():
-        images = images_of(inputs, labels, count, options["asked"].get("random_seed", 0))
-        a, b = two_networks(old, new, images, options["loading"])
+        images = images_of(inputs, labels, count, random_seed)
+        a, b = two_networks(old, new, images, further)
         seen = look([a, b], images, execution)
         found = fidelity_of(
             a, b, (seen[a.name], seen[b.name]), images, execution, tolerance=tolerance

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from samemind.arrays import Array
-from samemind.comparison.given import options_of_compare
+from samemind.comparison.given import options_of_compare, refuse_columns
 from samemind.comparison.trajectory import (
     checked_steps,
     curves,
@@ -18,7 +18,7 @@ from samemind.comparison.trajectory import (
     phases_of,
     steps_of,
 )
-from samemind.comparison.work import Asked, Work
+from samemind.comparison.work import OF_IMAGES, OF_TEXTS, Asked, Work, refuse_options
 from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
 from samemind.execution.unchanged import process_kept
@@ -31,7 +31,7 @@ from samemind.reporting.comparison import Comparison
 #: What is computed unless it is said: one measure of what is represented, one of what is predicted.
 USUAL = ("debiased_linear_cka", "agreement")
 FEWEST = 3
-NOT_HERE = ("invert", "layers", "probe", "probe_inputs")
+NOT_HERE = (*OF_IMAGES, *OF_TEXTS, "layers", "probe")
 
 
 def trajectory(
@@ -75,15 +75,14 @@ def trajectory(
     scores per checkpoint and measure, 21 more for the phases.
     """
     options = options_of_compare(further)
-    for option in NOT_HERE:
-        if option in options["asked"]:
-            raise InvalidInput(f"trajectory has no option '{option}'. Compare two checkpoints.")
     asked = Asked(
         measures=[measures] if isinstance(measures, str) else measures,
         errors=errors,
         permutations=permutations,
         **options["asked"],
     )
+    refuse_options(asked, NOT_HERE, "trajectory has no option '{}', which is of comparing two.")
+    refuse_columns(options["texts"])
     no_pair = "a trajectory compares pairs of checkpoints. Leave it out."
     check_kinds(asked.measures, {"mechanism": no_pair, "set": no_pair})
     at_step = in_order(checkpoints, steps)

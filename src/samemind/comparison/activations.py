@@ -9,8 +9,7 @@ from typing import Any
 from samemind.arrays import Array
 from samemind.comparison.arrays import Rows, rows_of, sides_of_rows
 from samemind.comparison.labelling import told_of_labels
-from samemind.comparison.work import Asked, Work
-from samemind.errors import InvalidInput
+from samemind.comparison.work import OF_IMAGES, OF_TEXTS, Asked, Work, refuse_options
 from samemind.inputs.labels import read_labels
 from samemind.measures.choosing import check_kinds
 from samemind.reporting.comparison import Comparison
@@ -48,12 +47,11 @@ def compare_rows(given: Mapping[str, Rows], labels: Any, asked: Asked, name: str
 def _compare_sides(
     sides: dict[str, Side], asked: Asked, name: str, notes: Sequence[str] = ()
 ) -> Comparison:
-    for option in ("invert", "layers", "probe_inputs"):
-        if getattr(asked, option):
-            raise InvalidInput(
-                f"'{option}' needs networks that look at inputs, but arrays were given. Leave it "
-                f"out, or give networks and inputs."
-            )
+    refuse_options(
+        asked,
+        (*OF_IMAGES, *OF_TEXTS, "layers"),
+        "'{}' needs networks that look at inputs, but arrays were given.",
+    )
     no_model = "it needs inverted images, and arrays make none. Leave it out."
     check_kinds(asked.measures, {"mechanism": no_model})
     work = Work(asked=asked, sides=sides, name=name)

@@ -52,6 +52,13 @@ def options_of_compare(further: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
+def refuse_columns(given: Mapping[str, Any]) -> None:
+    """Raises `InvalidInput` for columns of tables of texts, where no texts are read."""
+    for name, value in given.items():
+        if value is not None:
+            raise InvalidInput(f"'{name}' is of tables of texts, and none is read. Leave it out.")
+
+
 def named_models(models: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
     """The models by name; references keep the names that they say.
 
@@ -173,11 +180,12 @@ def two_networks(
     **Raises:** `InvalidInput` for arrays, or options that there are not.
     """
     options = options_of_compare(loading)
-    if options["asked"]:
+    for name in options["asked"]:
         raise InvalidInput(
-            f"Models have no option '{next(iter(options['asked']))}'. Leave it out; those of "
-            f"comparing go to samemind.compare."
+            f"Models have no option '{name}'. Leave it out; those of comparing go to "
+            f"samemind.compare."
         )
+    refuse_columns(options["texts"])
     how = loading_for(images, options["loading"], 0)
     a, b = map(_network, opened_models(_named_two(old, new), images, how).values())
     refuse_unused(how, [a, b])

@@ -9,7 +9,7 @@ from samemind.comparison.fidelity import Fidelity, fidelity_of
 from samemind.comparison.flips import name_in, thumbnails
 from samemind.comparison.labelling import told_of_labels
 from samemind.comparison.layer_maps import Layers, layer_map
-from samemind.comparison.work import Asked, Work
+from samemind.comparison.work import OF_TEXTS, Asked, Work, refuse_options
 from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
 from samemind.extraction.looking import (
@@ -55,6 +55,9 @@ def compare_models(
         raise InvalidInput(
             f"A comparison needs two models or more, but {len(models)} was given. Name another."
         )
+    refuse_options(
+        asked, OF_TEXTS, "'{}' is of language models on texts, but these look at images."
+    )
     if asked.invert and isinstance(images, Tensors):
         raise InvalidInput(
             "Inverted inputs are images: pixels are moved until a model takes one for another. "

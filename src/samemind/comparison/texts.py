@@ -11,7 +11,7 @@ from samemind.comparison.driving_texts import driving_texts
 from samemind.comparison.layer_maps import layer_map
 from samemind.comparison.next_tokens import USUAL, next_tokens, shared_pairs
 from samemind.comparison.readings import WORDS, Reading, readings_of
-from samemind.comparison.work import Asked, Work
+from samemind.comparison.work import OF_IMAGES, Asked, Work, refuse_options
 from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
 from samemind.extraction.keeping import Kept, side_of
@@ -98,12 +98,9 @@ def _check(models: Sequence[TextModel], asked: Asked) -> None:
         raise InvalidInput(
             f"A comparison needs two models or more, but {len(models)} was given. Name another."
         )
-    for option in ("invert", "probe_inputs"):
-        if getattr(asked, option):
-            raise InvalidInput(
-                f"'{option}' is for networks that look at images, but these read texts. Leave it "
-                f"out."
-            )
+    refuse_options(
+        asked, OF_IMAGES, "'{}' is for networks that look at images, but these read texts."
+    )
     no_images = "it needs inverted images, and there are none of texts. Leave it out."
     check_kinds(asked.measures, {"mechanism": no_images})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import count
 from typing import Any
 
@@ -16,6 +16,7 @@ from samemind.comparison.pairs import accuracies_of, score_pairs
 from samemind.comparison.probes import retrained_heads, score_heads
 from samemind.comparison.sets import score_sets
 from samemind.comparison.table import Place, as_read, tidy
+from samemind.errors import InvalidInput
 from samemind.lazy import pd
 from samemind.measures import measure
 from samemind.measures.aliases import canonical
@@ -91,6 +92,23 @@ class Asked:
         # Asked anew with canonical names (by `replace`), what was said stays.
         said = [why for name in names if (why := canonical(name)[1])]
         return tuple(dict.fromkeys([*self.renamed, *said]))
+
+
+#: Options of `Asked` that are of networks on images, and of language models.
+OF_IMAGES = ("invert", "probe_inputs")
+OF_TEXTS = ("tokens", "special_tokens", "max_length")
+
+
+def refuse_options(asked: Asked, names: Iterable[str], why: str) -> None:
+    """Raises `InvalidInput` for an option that was given and would change nothing.
+
+    **Arguments:** `why`: a sentence with '{}' where the option is named.
+    """
+    usual = {field.name: field.default for field in fields(Asked)}
+    for name in names:
+        given = getattr(asked, name)
+        if given != usual[name] and (given or usual[name]):
+            raise InvalidInput(f"{why.format(name)} Leave it out.")
 
 
 class Work:
