@@ -166,8 +166,6 @@ def _compare_mixed(
     """Arrays, sides and networks together."""
     networks = [one for one in opened.values() if isinstance(one, Model)]
     seen = look(networks, images, execution) if networks and images is not None else {}
-    if isinstance(labels, (str, Path)):
-        labels = read_labels(Path(labels))
     given = {}
     for name, one in opened.items():
         if isinstance(one, Model):
