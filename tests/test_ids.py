@@ -300,3 +300,11 @@ def test_answers_of_people_are_a_model_that_predicts(tmp_path) -> None:
     np.savez(tmp_path / "bad.npz", counts=counts - 10)
     with pytest.raises(InvalidInput, match="Answers are counted"):
         samemind.compare([given[0], f"labels:{tmp_path}/bad.npz"], **FAST)
+
+
+def test_a_model_may_be_called_labels() -> None:
+    moved = pd.DataFrame(B[::-1], index=IDS[::-1])
+    models = {"labels": pd.DataFrame(A, index=IDS), "B": moved}
+    for labels in (np.arange(N) % 3, pd.Series(np.arange(N) % 3, index=IDS)):
+        found = samemind.compare(models, labels=labels, measures=CKA, **FAST)
+        assert score(found) == pytest.approx(PLAIN)

@@ -141,17 +141,14 @@ def sides_of_rows(
         return {}, []
     ids = {name: one.ids for name, one in rows.items()}
     counts = {name: one.n_inputs for name, one in rows.items()}
+    numbers, called = None, "labels" if "labels" not in rows else "the labels given"
     if labels is not None:
-        numbers = checked_labels(labels, None)
-        ids[""], counts[""] = ids_in(labels), len(numbers)
-        if ids[""] is None:
-            _check_labels(counts, ids)
-    joined = joined_by_id(
-        {name or "labels": held for name, held in ids.items()},
-        {name or "labels": n for name, n in counts.items()},
-        join,
-    )
-    notes = [note for note in joined.notes if not note.startswith("labels came")]
+        numbers, of_labels = checked_labels(labels, None), ids_in(labels)
+        if of_labels is None:
+            _check_labels(len(numbers), counts, ids)
+        ids[called], counts[called] = of_labels, len(numbers)
+    joined = joined_by_id(ids, counts, join)
+    notes = [note for note in joined.notes if not note.startswith(f"{called} came")]
     some = {name: _of_rows(one.missing, joined.rows[name]) for name, one in rows.items()}
     kept, told = without_missing(some, drops_missing)
     notes += [told] if told else []
@@ -171,9 +168,9 @@ def sides_of_rows(
         and are_distances(one.held["representation"])
     ]
     classes = None
-    if labels is not None:
-        at = final("labels")
-        classes = numbers if at is None else numbers[torch.from_numpy(at)]  # pyright: ignore[reportPossiblyUnboundVariable]
+    if numbers is not None:
+        at = final(called)
+        classes = numbers if at is None else numbers[torch.from_numpy(at)]
     sides = {}
     for name, one in rows.items():
         with of_model(name):
@@ -181,10 +178,10 @@ def sides_of_rows(
     return sides, notes
 
 
-def _check_labels(counts: Mapping[str, int], ids: Mapping[str, Any]) -> None:
-    first = next((n for n, held in ids.items() if held is not None and n), next(iter(counts)))
-    if counts[""] != counts[first]:
-        raise InvalidInput(f"{counts['']} labels were given for {counts[first]} inputs.")
+def _check_labels(n_labels: int, counts: Mapping[str, int], ids: Mapping[str, Any]) -> None:
+    first = next((name for name, held in ids.items() if held is not None), next(iter(counts)))
+    if n_labels != counts[first]:
+        raise InvalidInput(f"{n_labels} labels were given for {counts[first]} inputs.")
 
 
 def _of_rows(values: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
