@@ -28,7 +28,7 @@ WHAT = ("representation", *PREDICTIONS)
 class Rows:
     """What is known of one model, before it is known to be of the same inputs as others.
 
-    - `held`: arrays by what they are, in `WHAT`; or a side as it was given.
+    - `held`: arrays by what they are, in `WHAT`, or distances `(N, N)`; or a side as it was given.
     - `ids`: `(N,)`, or None.
     """
 
@@ -39,8 +39,6 @@ class Rows:
     def n_inputs(self) -> int:
         if isinstance(self.held, Side):
             return self.held.n_inputs
-        if "distances" in self.held:
-            return len(checked(self.held["distances"]))  # a condensed one is longer
         return len(next(iter(self.held.values())))
 
     @property
@@ -48,7 +46,7 @@ class Rows:
         """Whether a row has a value that is missing, `(N,)`."""
         found = np.zeros(self.n_inputs, dtype=bool)
         for values in () if isinstance(self.held, Side) else self.held.values():
-            if values.is_floating_point() and "distances" not in self.held:  # pyright: ignore[reportOperatorIssue]
+            if values.is_floating_point():
                 found |= values.isnan().reshape(len(values), -1).any(1).cpu().numpy()
         return found
 
@@ -62,8 +60,8 @@ class Rows:
         if places is not None:
             held = {what: values[places.to(values.device)] for what, values in held.items()}
         if "distances" in held:
-            matrix = checked(self.held["distances"])  # pyright: ignore[reportArgumentType, reportCallIssue, reportIndexIssue]
-            matrix = matrix if places is None else matrix[places][:, places]
+            matrix = held["distances"]
+            matrix = matrix if places is None else matrix[:, places]  # its rows are taken above
             return GivenDistances(matrix, labels=labels)
         kind = next((k for k in PREDICTIONS if k in held), None)
         return Side(
