@@ -145,6 +145,18 @@ def test_models_of_hugging_face_that_are_not_there_are_said(tmp_path) -> None:
         samemind.compare({"A": network(0), "B": f"hf:{where}"}, IMAGES, **FAST)
 
 
+@pytest.mark.parametrize("option", [{"precision": "float16"}, {"head": "7"}])
+def test_what_a_graph_does_not_take_is_refused(option, file: Path) -> None:
+    pair = {"A": f"onnx:{file}", "B": f"onnx:{file}"}
+    with pytest.raises(
+        InvalidInput, match=f"--{next(iter(option))} was given, but it is of models"
+    ):
+        samemind.compare(pair, IMAGES, **option, **FAST)
+    # Beside a network that takes it, it is that one's.
+    beside = {"A": f"onnx:{file}", "B": network(0)}
+    assert samemind.compare(beside, IMAGES, **option, **FAST).n_inputs == len(IMAGES)
+
+
 def test_float64_networks_stay_so_beside_converted_ones(file: Path) -> None:
     wide = network(0).double()
     found = samemind.compare({"A": wide, "B": f"onnx:{file}"}, IMAGES.double(), **FAST)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 FILES, LIBRARIES, FUNCTIONS, OWN = "checkpoint files", "timm: and torchvision:", "python:", "own"
 ONNX, HUGGING_FACE = "onnx:", "hf:"
-ANY = (FILES, LIBRARIES, FUNCTIONS, OWN, ONNX, HUGGING_FACE)
+IN_TORCH = (FILES, LIBRARIES, FUNCTIONS, OWN, HUGGING_FACE)
+ANY = (*IN_TORCH, ONNX)
 TAKEN_BY = {
     "architecture": (FILES,),
     "classes": (FILES, FUNCTIONS),
@@ -22,6 +23,8 @@ TAKEN_BY = {
     "part": (FILES,),
     "has_random_weights": (LIBRARIES, HUGGING_FACE),
     "allows_download": (LIBRARIES, HUGGING_FACE),
+    "head": IN_TORCH,
+    "precision": IN_TORCH,
     "image_size": ANY,
     "normalise": ANY,
     "mean": ANY,
