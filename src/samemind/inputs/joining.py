@@ -75,11 +75,12 @@ def joined_by_id(ids: Mapping[str, Any], counts: Mapping[str, int], join: str = 
     wanted = [key for key in keys[first] if key in common]
     if join == "exact":
         _check_same(keys)
-    elif lost := {n: len(set(h) - left_out - common) for n, h in keys.items()}:
+    else:
         if not wanted:
             raise InvalidInput(
                 f"{listing(list(keys))} have no id in common. Look at how they are written."
             )
+        lost = {n: len(set(held) - left_out - common) for n, held in keys.items()}
         if any(lost.values()):
             each = ", ".join(f"{n:,} of {name}" for name, n in lost.items() if n)
             notes.append(f"Joined by ids: {len(wanted):,} that all have; left out are {each}.")
@@ -139,14 +140,13 @@ def _rows(
     keys: Mapping[str, Sequence[str]], counts: Mapping[str, int], wanted: Sequence[str]
 ) -> dict[str, np.ndarray | None]:
     found: dict[str, np.ndarray | None] = {}
-    own: np.ndarray | None = None
     for name, held in keys.items():
         place = {key: i for i, key in enumerate(held)}
         rows = np.array([place[key] for key in wanted], dtype=np.int64)
         is_all = len(rows) == counts[name] and np.array_equal(rows, np.arange(len(rows)))
         found[name] = None if is_all else rows
-        own = found[name] if own is None and name == next(iter(keys)) else own
-    return {name: found.get(name, own) for name in counts}
+    of_first = found[next(iter(keys))]  # in whose order models without ids are
+    return {name: found.get(name, of_first) for name in counts}
 
 
 def _told(keys: Mapping[str, Sequence[str]], counts: Mapping[str, int]) -> list[str]:
