@@ -45,6 +45,19 @@ def optimiser() -> dict:
     return found.state_dict()
 
 
+def in_a_circle() -> dict:
+    first: dict = {}
+    first["other"] = {"first": first}
+    return {"epoch": 3, "held": first}
+
+
+def shared_by_many() -> dict:
+    held: dict = {"epoch": 3}
+    for _ in range(60):
+        held = {"left": held, "right": held}
+    return held
+
+
 REFUSED = {
     "averages without names": (averages, "tensors without names .*shadow_params.*copy_to"),
     "averages in a file of training": (
@@ -78,6 +91,8 @@ REFUSED = {
         "state of an optimiser",
     ),
     "nothing": (lambda: {"epoch": 3}, "holds no weights"),
+    "mappings in a circle": (in_a_circle, "holds no weights"),
+    "mappings that many share": (shared_by_many, "holds no weights"),
 }
 
 

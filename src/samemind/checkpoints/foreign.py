@@ -53,21 +53,31 @@ def nameless(held: Any) -> list[tuple[str, int]]:
 
     The states of optimisers are none.
     """
-    return list(_lists(held, (), set()))
+    return [
+        (".".join((*path, str(key))), len(inner))
+        for path, mapping in _mappings(held, (), set())
+        if not _is_of_optimiser(mapping)
+        for key, inner in mapping.items()
+        if isinstance(inner, list | tuple) and len(inner) > 1
+        if all(isinstance(one, torch.Tensor) for one in inner) and any(t.ndim for t in inner)
+    ]
 
 
-def _lists(held: Any, path: tuple[str, ...], seen: set[int]) -> Iterator[tuple[str, int]]:
+def _mappings(
+    held: Any, path: tuple[str, ...], seen: set[int]
+) -> Iterator[tuple[tuple[str, ...], Mapping[Any, Any]]]:
+    """Every mapping in a file with its place, once, but for those in the state of an optimiser."""
     if not isinstance(held, Mapping) or id(held) in seen or len(path) > DEEPEST:
         return
     seen.add(id(held))
-    if {"state", "param_groups"} <= held.keys():
-        return
-    for key, inner in held.items():
-        if isinstance(inner, list | tuple) and len(inner) > 1:
-            if all(isinstance(one, torch.Tensor) for one in inner) and any(t.ndim for t in inner):
-                yield ".".join((*path, str(key))), len(inner)
-        else:
-            yield from _lists(inner, (*path, str(key)), seen)
+    yield path, held
+    if not _is_of_optimiser(held):
+        for key, inner in held.items():
+            yield from _mappings(inner, (*path, str(key)), seen)
+
+
+def _is_of_optimiser(held: Mapping[Any, Any]) -> bool:
+    return {"state", "param_groups"} <= held.keys()
 
 
 def what_instead(held: Any, lists: Sequence[tuple[str, int]]) -> str:
@@ -79,7 +89,7 @@ def what_instead(held: Any, lists: Sequence[tuple[str, int]]) -> str:
             f"kept. Put them into the network, `ema.load_state_dict(...)` and "
             f"`ema.copy_to(network.parameters())`, and save the state_dict() of the network"
         )
-    if _is_optimiser(held):
+    if any(_is_of_optimiser(mapping) for _, mapping in _mappings(held, (), set())):
         return (
             "holds the state of an optimiser and no network. Name the file that has the weights, "
             "which usually lies beside it"
@@ -88,11 +98,3 @@ def what_instead(held: Any, lists: Sequence[tuple[str, int]]) -> str:
         "holds no weights: no tensors by name were found in it. Save the network's state_dict() in "
         "it"
     )
-
-
-def _is_optimiser(held: Any) -> bool:
-    if not isinstance(held, Mapping):
-        return False
-    if {"state", "param_groups"} <= held.keys():
-        return True
-    return any(_is_optimiser(inner) for inner in list(held.values())[:50] if inner is not held)
