@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from samemind.errors import InvalidInput, UndefinedScore
 from samemind.lazy import torch
 from samemind.sides import neighbours
+from samemind.sides.neighbour_sets import NeighbourSets
 from samemind.sides.side import Side
 
 if TYPE_CHECKING:
@@ -76,20 +77,9 @@ class GivenDistances(Side):
         """Itself: it is in float64."""
         return self
 
-    def prepare_neighbours(self, counts: Sequence[int]) -> None:
-        """Finds the inputs at the smallest given distances for each of these k."""
-        root = self._root
-        missing = [k for k in sorted(set(counts)) if f"neighbours@{k}" not in root._parts]
-        if not missing:
-            return
-        if missing[-1] >= self.n_inputs:
-            raise UndefinedScore(
-                f"{missing[-1]} neighbours were asked for, but there are {self.n_inputs} inputs, "
-                f"so each has {self.n_inputs - 1} others. Choose a smaller k, or more inputs."
-            )
-        assert root._representation is not None
-        for found in neighbours.nearest_by_distance(root._representation, missing):
-            root._parts[f"neighbours@{found.k}"] = found
+    def _nearest(self, counts: Sequence[int]) -> list[NeighbourSets]:
+        assert self._representation is not None
+        return neighbours.nearest_by_distance(self._representation, counts)
 
 
 def checked(distances: Tensor) -> Tensor:

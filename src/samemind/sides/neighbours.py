@@ -8,9 +8,9 @@ place, nobody is chosen by the order of the inputs: all of them share the places
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from samemind.lazy import np, torch
 from samemind.sides import preprocessing
@@ -85,29 +85,21 @@ def nearest(
 
     **Cost:** O(N² D) for all k together; N² numbers up to 16,384 inputs, 500 N beyond.
     """
-    n = len(rows.values)
     # Of the whole, so that its fourth power is in range whatever the scale; NaN if constant.
     weights = (rows.lengths / torch.linalg.vector_norm(rows.lengths)).square()
     gram_squares = torch.empty_like(weights)
-    is_listed = rows.values.device.type != "cpu" or n >= LISTED_FROM
-    found: list[list[_Found]] = [[] for _ in counts]
+
+    def blocks() -> Iterator[tuple[int, Tensor]]:
+        for start, block in _cosine_blocks(rows.directions(precision)):
+            these = slice(start, start + len(block))
+            # The input itself is at cosine one, whatever rounding made of it.
+            block.diagonal(start).copy_(weights[these] > 0)
+            scaled = block.square() @ weights.to(block.dtype)
+            gram_squares[these] = scaled.double() * weights[these]
+            yield start, block
+
     doubt = TIE if precision == torch.float64 else FLOAT32_DOUBT
-    for start, block in _cosine_blocks(rows.directions(precision)):
-        these = slice(start, start + len(block))
-        diagonal = torch.arange(len(block), device=block.device)
-        # The input itself is at cosine one, whatever rounding made of it.
-        block[diagonal, diagonal + start] = (weights[these] > 0).to(block.dtype)
-        scaled = block.square() @ weights.to(block.dtype)
-        gram_squares[these] = scaled.double() * weights[these]
-        block[diagonal, diagonal + start] = -float("inf")
-        for kept, (k, members, ties, next_ones) in zip(
-            found, _members(block, start, rows, counts, doubt), strict=True
-        ):
-            held = as_lists(members, k) if is_listed else packed(members)
-            kept.append((held, ties, next_ones))
-    return [_joined(k, n, kept, is_listed) for k, kept in zip(counts, found, strict=True)], (
-        gram_squares
-    )
+    return _sets_of(blocks(), rows, counts, doubt), gram_squares
 
 
 class _ByDistance:
@@ -125,16 +117,28 @@ def nearest_by_distance(distances: Tensor, counts: Sequence[int]) -> list[Neighb
 
     **Cost:** O(N² log N), and 500 N numbers.
     """
-    n = len(distances)
-    rows: Any = _ByDistance(distances)
-    is_listed = distances.device.type != "cpu" or n >= LISTED_FROM
+    starts = range(0, len(distances), ROWS_AT_ONCE)
+    blocks = ((start, -distances[start : start + ROWS_AT_ONCE]) for start in starts)
+    return _sets_of(blocks, _ByDistance(distances), counts, TIE)
+
+
+def _sets_of(
+    blocks: Iterable[tuple[int, Tensor]],
+    rows: Rows | _ByDistance,
+    counts: Sequence[int],
+    doubt: float,
+) -> list[NeighbourSets]:
+    """The neighbour sets for each k, from blocks of rows of what is larger for nearer inputs.
+
+    Blocks come with the index of their first row. The input itself is left out of them.
+    """
+    n = len(rows.values)
+    is_listed = rows.values.device.type != "cpu" or n >= LISTED_FROM
     found: list[list[_Found]] = [[] for _ in counts]
-    for start in range(0, n, ROWS_AT_ONCE):
-        block = -distances[start : start + ROWS_AT_ONCE]
-        diagonal = torch.arange(len(block), device=block.device)
-        block[diagonal, diagonal + start] = -float("inf")
+    for start, block in blocks:
+        block.diagonal(start).fill_(-torch.inf)
         for kept, (k, members, ties, next_ones) in zip(
-            found, _members(block, start, rows, counts, TIE), strict=True
+            found, _members(block, start, rows, counts, doubt), strict=True
         ):
             held = as_lists(members, k) if is_listed else packed(members)
             kept.append((held, ties, next_ones))
@@ -181,7 +185,7 @@ def _cosine_blocks(directions: Tensor) -> Iterator[tuple[int, Tensor]]:
 
 
 def _members(
-    block: Tensor, start: int, rows: Rows, counts: Sequence[int], doubt: float
+    block: Tensor, start: int, rows: Rows | _ByDistance, counts: Sequence[int], doubt: float
 ) -> Iterator[tuple[int, Tensor, list[Ties], Tensor]]:
     """For each k: who is among the k nearest for certain, who is tied, and the two after them.
 
@@ -241,7 +245,13 @@ def _bits_set(bits: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _settled(
-    block: Tensor, part: Tensor, start: int, rows: Rows, last: Tensor, k: int, doubt: float
+    block: Tensor,
+    part: Tensor,
+    start: int,
+    rows: Rows | _ByDistance,
+    last: Tensor,
+    k: int,
+    doubt: float,
 ) -> tuple[Tensor, list[Ties]]:
     """The members of rows where the k-th and the next cosine are too close to tell apart.
 

@@ -200,12 +200,16 @@ class Side(Given):
                 f"{missing[-1]} neighbours were asked for, but there are {self.n_inputs} inputs, "
                 f"so each has {self.n_inputs - 1} others. Choose a smaller k, or more inputs."
             )
-        rows = neighbours.Rows(root._given_representation(), root.means, root.row_lengths)
-        sets, gram_squares = neighbours.nearest(rows, self.precision, missing)
-        for found in sets:
+        for found in root._nearest(missing):
             root._parts[f"neighbours@{found.k}"] = found
+
+    def _nearest(self, counts: Sequence[int]) -> list[NeighbourSets]:
+        """The neighbour sets for these ascending k, in the order of the inputs as given."""
+        rows = neighbours.Rows(self._given_representation(), self.means, self.row_lengths)
+        sets, gram_squares = neighbours.nearest(rows, self.precision, counts)
         # The Gram matrix was at hand: its norm comes with it.
-        root.once("gram_row_squares", lambda: gram_squares)
+        self.once("gram_row_squares", lambda: gram_squares)
+        return sets
 
     def neighbours(self, k: int) -> NeighbourSets:
         """The k nearest other inputs of each input, by cosine on centred columns."""
