@@ -12,10 +12,9 @@ from math import sqrt
 
 import numpy as np
 
+from samemind.statistics.swaps import Z95
 from samemind.statistics.verdict import ALPHA, holm
 
-#: The 97.5th percentile of the standard normal distribution.
-_Z95 = 1.959963984540054
 #: Of the plain sum of squares at least so much is left, whatever is counted twice.
 LEAST_LEFT = 0.25
 
@@ -88,7 +87,7 @@ def paired_differences(
         more, fewer = ((part + 1) / (n + 2) for part in (wins[first, second], wins[second, first]))
         centre = more - fewer
         spread = np.sqrt((more + fewer - centre**2) / (n + 2))
-        reach, quantile = _Z95, _chance_beyond_normal
+        reach, quantile = Z95, _chance_beyond_normal
     with np.errstate(invalid="ignore", divide="ignore"):
         p = quantile(np.where(spread > 0, centre / spread, np.where(centre == 0, 0.0, np.nan)))
     return PairedDifferences(

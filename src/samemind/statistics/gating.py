@@ -182,7 +182,7 @@ def loss_p_value(lost: int, won: int, n: int, limit: float, *, is_low: bool) -> 
     """
     from scipy.stats import binom
 
-    low, high = exact_interval_at(lost + won, n, NUISANCE)
+    low, high = exact_interval(lost + won, n, NUISANCE)
     low = min(max(low, limit), 1.0)
     high = max(high, low)
     net = lost - won
@@ -198,17 +198,6 @@ def loss_p_value(lost: int, won: int, n: int, limit: float, *, is_low: bool) -> 
             within = binom.sf(np.ceil((turned + net) / 2) - 1, turned, wrong)
         worst = max(worst, float(np.dot(binom.pmf(turned, n, share), within)))
     return min(worst + NUISANCE, 1.0)
-
-
-def exact_interval_at(count: int, n: int, level: float) -> tuple[float, float]:
-    """The interval of Clopper and Pearson that leaves a share out in at most `level` of samples."""
-    from scipy.special import betaincinv
-
-    if level == 0.05:
-        return exact_interval(count, n)
-    low = 0.0 if count == 0 else float(betaincinv(count, n - count + 1, level / 2))
-    high = 1.0 if count == n else float(betaincinv(count + 1, n - count, 1 - level / 2))
-    return low, high
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -146,21 +146,21 @@ def swap(predictions_a: Sequence[int], predictions_b: Sequence[int], labels: Seq
     )
 
 
-def exact_interval(count: int, n: int) -> tuple[float, float]:
+def exact_interval(count: int, n: int, level: float = LEVEL) -> tuple[float, float]:
     """The 95 % interval of Clopper and Pearson (1934) of a share, `count` of `n`.
 
-    Each end is where a count as extreme as this one would have a probability of 2.5 %, so that
-    neither errs more often, whatever the share and `n` are. (Wilson's interval errs in 2.5 % on
-    average: at a share of 1 % and 17 inputs, its lower end lies above it in 15.7 % of samples.)
-    Biometrika 26, 404-413.
+    Each end is where a count as extreme as this one would have a probability of 2.5 % (half of
+    `level`), so that neither errs more often, whatever the share and `n` are. (Wilson's interval
+    errs in 2.5 % on average: at a share of 1 % and 17 inputs, its lower end lies above it in 15.7 %
+    of samples.) Biometrika 26, 404-413.
 
     >>> tuple(round(end, 4) for end in exact_interval(0, 100))
     (0.0, 0.0362)
     """
     from scipy.special import betaincinv
 
-    low = 0.0 if count == 0 else float(betaincinv(count, n - count + 1, LEVEL / 2))
-    high = 1.0 if count == n else float(betaincinv(count + 1, n - count, 1 - LEVEL / 2))
+    low = 0.0 if count == 0 else float(betaincinv(count, n - count + 1, level / 2))
+    high = 1.0 if count == n else float(betaincinv(count + 1, n - count, 1 - level / 2))
     return low, high
 
 
