@@ -87,6 +87,7 @@ def test_what_a_model_needs_once_costs_a_few_waits() -> None:
         assert len(device.waits) <= 30
 
 
+@pytest.mark.slow
 def test_a_study_on_a_far_device_makes_what_it_makes_on_the_cpu(tmp_path: Path) -> None:
     small = read_study(Path(__file__).parent / "data" / "small-digits.toml").model_dump()
     # Attention is another kernel on every device; what a transformer says is compared below.
