@@ -9,11 +9,12 @@ export OMP_NUM_THREADS ?= 1
 # Compiling all that PyTorch brings may wait a minute for a busy disk; that is no failure.
 export UV_COMPILE_BYTECODE_TIMEOUT ?= 900
 
-.PHONY: help setup demo test test-all test-browser torture overload mutants bench-scale check check-statistics bench bench-starting bench-doors bench-measures bench-training bench-inversion bench-fidelity finding docs tables clean
+.PHONY: help setup demo test test-all explore test-browser torture overload mutants bench-scale check check-statistics bench bench-starting bench-doors bench-measures bench-training bench-inversion bench-fidelity finding docs tables clean
 
 help:
 	@echo "make demo    run a complete study on real images and name the report (installs first)"
 	@echo "make test    the fast tests (installs first); make test-all: every test this machine can run"
+	@echo "make explore tests of properties with examples that no run has seen"
 	@echo "make test-browser  the page in a real headless Chromium"
 	@echo "make torture kill a study 130 times, fill its disk, damage its store, give it company"
 	@echo "make overload  what a busy machine does, at full size: an hour on two cores"
@@ -51,6 +52,10 @@ test: $(DEV)
 
 test-all: $(DEV)
 	$(BIN)/pytest -m ""
+
+explore: $(DEV)
+	SAMEMIND_EXPLORE=1 $(BIN)/pytest -m "" tests/test_measure_degenerate.py tests/test_measure_robustness.py \
+	  tests/test_measure_parity_predictions.py tests/test_gate.py tests/test_gating_statistics.py
 
 test-browser: $(DEV)
 	$(BIN)/pytest -m browser

@@ -13,8 +13,11 @@ from samemind.execution.devices import Execution
 from samemind.store.artifacts import Store
 
 torch.set_num_threads(1)
-# The first call of anything compiles and imports: a deadline would only measure that.
-settings.register_profile("samemind", deadline=None)
+# The first call of anything compiles and imports: a deadline would only measure that. The same
+# examples in every run, so that a run that passes passes again; `make explore` draws others.
+settings.register_profile(
+    "samemind", deadline=None, derandomize="SAMEMIND_EXPLORE" not in os.environ
+)
 settings.load_profile("samemind")
 
 

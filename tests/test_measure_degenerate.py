@@ -77,6 +77,14 @@ def hold(member: Measure, case: tuple[np.ndarray, np.ndarray, np.ndarray]) -> No
         assert own == pytest.approx(member.identical, abs=SAME)
 
 
+@pytest.mark.parametrize("name", sorted(MEASURES))
+def test_models_that_are_exactly_uncorrelated_have_sound_scores(name: str) -> None:
+    first = np.array([[-2.0], [-2.0], [0.0], [1.0], [3.0], [3.0]])
+    second = np.array([[-2.0], [1.0], [-2.0], [-2.0], [-2.0], [1.0]])
+    assert ((first - first.mean(0)) * (second - second.mean(0))).sum() == 0
+    hold(MEASURES[name], (first, second, np.array([0, 1, 0, 0, 0, 1])))
+
+
 @settings(max_examples=100, deadline=None)
 @given(name=st.sampled_from(sorted(MEASURES)), case=cases())
 def test_a_score_is_sound_or_its_absence_is_explained(

@@ -173,12 +173,15 @@ def diagonal_removed_linear_cka(pair: Pair) -> Tensor:
 
 
 def _shared_influence(pair: Pair, *, rows: slice | Tensor) -> Tensor:
-    # A product of powers of five sums over inputs: the relative moves add up.
-    moved = 2 * pair.cross_at(rows) / pair.cross_norm_squared
+    # A product of powers of five sums over inputs: the relative moves add up. That of the sum
+    # which may be zero is not divided by it.
+    norms = pair.a.gram_norm_squared * pair.b.gram_norm_squared
+    moved = torch.zeros_like(pair.a.unit_row_squares[rows])
     for side in (pair.a, pair.b):
         moved += side.unit_row_squares[rows]
         moved -= 2 * side.gram_row_squares[rows] / side.gram_norm_squared
-    return effective_shared_dimensions.compute(pair) * pair.n_inputs * moved
+    score = effective_shared_dimensions.compute(pair)
+    return pair.n_inputs * (2 * pair.cross_at(rows) / norms + score * moved)
 
 
 @measure(
