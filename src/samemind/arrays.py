@@ -4,20 +4,20 @@ N inputs · C classes · D units (the width of a representation) · H × W pixel
 Images are (N, channels, H, W) with values in [0, 1], or uint8 for the same times 255.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from itertools import chain
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from samemind.errors import InvalidInput
-from samemind.lazy import torch
+from samemind.lazy import np, torch
 
 Array: TypeAlias = "np.ndarray | torch.Tensor"
 
 
-def as_pixels(images: Array, *, keeps_float64: bool = False) -> "torch.Tensor":
+def as_pixels(images: Array, *, keeps_float64: bool = False) -> torch.Tensor:
     """Images as float32 in [0, 1]; uint8 is divided by 255, half precision is widened.
 
     Float64 is narrowed, unless it is to be kept, for a network in float64.
@@ -35,7 +35,7 @@ def as_pixels(images: Array, *, keeps_float64: bool = False) -> "torch.Tensor":
     return tensor if keeps_float64 and tensor.dtype == torch.float64 else tensor.float()
 
 
-def tensors_in(output: Any) -> "Iterator[torch.Tensor]":
+def tensors_in(output: Any) -> Iterator[torch.Tensor]:
     """Every tensor in what a layer or a network returned: itself, or inside a container.
 
     Containers are tuples, lists, mappings and dataclasses, and those inside one another.
@@ -53,7 +53,7 @@ def tensors_in(output: Any) -> "Iterator[torch.Tensor]":
     return chain.from_iterable(map(tensors_in, inner))
 
 
-def first_tensor(output: Any) -> "torch.Tensor | None":
+def first_tensor(output: Any) -> torch.Tensor | None:
     """The first tensor in what a layer returned; None without one."""
     return next(tensors_in(output), None)
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 
-import numpy as np
-
 from samemind.errors import InvalidInput
-from samemind.lazy import torch
+from samemind.lazy import np, torch
 
 
 def seed_of(random_seed: int, *purpose: str | int) -> int:

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
-import numpy as np
-
 from samemind.comparison.driving import driving_inputs
 from samemind.comparison.table import place_of, tidy
 from samemind.datasets.base import DATASETS
@@ -16,7 +14,7 @@ from samemind.errors import InvalidInput, UndefinedScore
 from samemind.execution.devices import Execution, where_memory_suffices
 from samemind.extraction.activations import Activations, load_activations
 from samemind.inversion import Inputs, load_inputs
-from samemind.lazy import torch
+from samemind.lazy import np, torch
 from samemind.measures import measure
 from samemind.measures.base import Measure, Pair, Score, Side
 from samemind.measures.choosing import has_what, why_lacking
@@ -85,7 +83,8 @@ class Scored(NamedTuple):
     reason: str | None
 
 
-UNDEFINED = Scored(np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, None)
+NAN = float("nan")
+UNDEFINED = Scored(NAN, NAN, NAN, NAN, NAN, NAN, None)
 
 
 def score_pair(
@@ -143,11 +142,11 @@ def _scored(
         floor = chosen.floor(pair, permutations=permutations, random_seed=random_seed)
     return Scored(
         score,
-        np.nan if deviation is None else deviation,
+        NAN if deviation is None else deviation,
         lower,
         upper,
-        np.nan if floor is None else floor.mean,
-        np.nan if floor is None else floor.p95,
+        NAN if floor is None else floor.mean,
+        NAN if floor is None else floor.p95,
         None,
     )
 

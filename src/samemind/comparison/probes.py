@@ -13,15 +13,13 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-import numpy as np
-
 from samemind.comparison.pairs import score_pairs
 from samemind.comparison.table import place_of, tidy
 from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
 from samemind.extraction.activations import Activations, load_activations
 from samemind.inversion import load_inputs
-from samemind.lazy import torch
+from samemind.lazy import np, torch
 from samemind.measures.base import Side
 from samemind.measures.choosing import usual_predictions
 from samemind.randomness import numpy_generator, seed_of, torch_generator

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
 from samemind.datasets._normalisations import NORMALISATIONS
 from samemind.errors import DataError, UnknownName
+from samemind.lazy import np
 from samemind.registry import Registry, did_you_mean
 
 if TYPE_CHECKING:

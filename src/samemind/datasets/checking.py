@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from samemind.datasets.base import DATASETS, Dataset, Split
 from samemind.errors import DataError
+from samemind.lazy import np
 
 CHUNK = 256
 

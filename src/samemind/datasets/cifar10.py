@@ -9,13 +9,12 @@ import struct
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from samemind.datasets._normalisations import NORMALISATIONS
 from samemind.datasets.base import ArraySplit, Dataset, dataset
 from samemind.datasets.roots import data_folder, download_once
 from samemind.errors import DataError, UnreadableFile, reason
 from samemind.files.reading import read_bytes
+from samemind.lazy import np
 
 FOLDER = "cifar-10-batches-py"
 # As published with the data set.

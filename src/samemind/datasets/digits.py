@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-
 from samemind.datasets._normalisations import NORMALISATIONS
 from samemind.datasets.base import ArraySplit, Dataset, dataset
+from samemind.lazy import np
 
 SPLIT_RANDOM_SEED = 0
 """Of the one stratified cut into training and test images. Changing it changes the dataset."""

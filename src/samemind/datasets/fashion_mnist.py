@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import numpy as np
-
 from samemind.datasets._normalisations import NORMALISATIONS
 from samemind.datasets.base import ArraySplit, Dataset, dataset
 from samemind.datasets.roots import data_folder, download_once
 from samemind.errors import DataError, UnreadableFile
 from samemind.files.reading import read_bytes
+from samemind.lazy import np
 
 SIZES = {"train": 60_000, "test": 10_000}
 FILES = {

@@ -17,14 +17,13 @@ from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 
-import numpy as np
-
 from samemind.datasets._normalisations import NORMALISATIONS
 from samemind.datasets._validation_labels import LABEL_FILES, validation_labels
 from samemind.datasets.base import Dataset, dataset
 from samemind.datasets.images import FileSplit, ImageSize, images_below, split_of_folders
 from samemind.datasets.roots import data_folder
 from samemind.errors import DataError
+from samemind.lazy import np
 
 CHALLENGE = Path("ILSVRC/Data/CLS-LOC")
 PARTS = {"train": "train.X1 to train.X4", "val": "val.X"}

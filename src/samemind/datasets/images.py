@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from samemind.errors import DataError, InvalidInput, UnreadableFile
 from samemind.files.pictures import eight_bit, open_picture
 from samemind.files.reading import files_below, is_folder, shown
+from samemind.lazy import np
 
 if TYPE_CHECKING:
     from PIL.Image import Image

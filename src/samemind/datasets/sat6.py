@@ -13,8 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from samemind.datasets._normalisations import NORMALISATIONS
 from samemind.datasets.base import ArraySplit, Dataset, Split, dataset
 from samemind.datasets.images import ImageSize
@@ -22,6 +20,7 @@ from samemind.datasets.roots import data_folder
 from samemind.errors import DataError, InvalidInput
 from samemind.files.hdf5 import mat_arrays
 from samemind.files.reading import check_regular
+from samemind.lazy import np
 
 if TYPE_CHECKING:
     from PIL.Image import Image

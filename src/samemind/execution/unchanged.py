@@ -12,10 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from samemind.errors import InvalidInput, SamemindError
-from samemind.lazy import torch
+from samemind.lazy import np, torch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -151,7 +149,7 @@ def process_kept() -> Iterator[None]:
     """Random states, threads, default type and gradient mode are again what they were."""
     threads, default = torch.get_num_threads(), torch.get_default_dtype()
     has_gradients = torch.is_grad_enabled()
-    states = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002
+    states = torch.get_rng_state(), random.getstate(), np.random.get_state()
     is_on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
     on_gpus = torch.cuda.get_rng_state_all() if is_on_gpu else []
     try:
@@ -159,7 +157,7 @@ def process_kept() -> Iterator[None]:
     finally:
         torch.set_rng_state(states[0])
         random.setstate(states[1])
-        np.random.set_state(states[2])  # noqa: NPY002
+        np.random.set_state(states[2])
         if on_gpus:
             torch.cuda.set_rng_state_all(on_gpus)
         torch.set_default_dtype(default)

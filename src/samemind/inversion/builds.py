@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from samemind.datasets.base import DATASETS, Split
 from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
 from samemind.execution.memory_format import memory_format_for
 from samemind.inversion.descent import Batch, Done, inversions
 from samemind.inversion.recipes import Inverted, Natural, Seeds
-from samemind.lazy import torch
+from samemind.lazy import np, torch
 from samemind.randomness import draw, numpy_generator
 from samemind.store.artifacts import Recipe, Store
 from samemind.training import load_checkpoint

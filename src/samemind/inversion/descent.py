@@ -7,15 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from samemind.arrays import as_pixels
 from samemind.attacks import frozen_for_attack, norms, value_and_gradient
 from samemind.execution.devices import memory_reused
 from samemind.execution.replaying import Replayed
 from samemind.execution.unchanged import unchanged
 from samemind.inversion.recipes import Descent
-from samemind.lazy import torch
+from samemind.lazy import np, torch
 from samemind.training import mixed_precision
 
 if TYPE_CHECKING:

@@ -9,10 +9,8 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from samemind.errors import InvalidInput
-from samemind.lazy import torch
+from samemind.lazy import np, torch
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
+from samemind.lazy import np
 from samemind.statistics.verdict import ALPHA, holm
 
 #: Null maps that are drawn, of few cells and of many.

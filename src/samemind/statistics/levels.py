@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+from samemind.lazy import np
 
 NAN = float("nan")
 # Between a floor and a ceiling nearer than this, the way from one to the other means nothing.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+from samemind.lazy import np
 
 
 def cluster_order(similarities: np.ndarray) -> list[int]:

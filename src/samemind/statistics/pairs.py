@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from samemind.errors import InvalidInput
+from samemind.lazy import np
 
 
 @dataclass(frozen=True, eq=False)

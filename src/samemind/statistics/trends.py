@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from math import exp, log, sqrt
 
-import numpy as np
-
 from samemind.errors import InvalidInput
+from samemind.lazy import np
 from samemind.statistics.pairs import PairScores
 
 NAN = float("nan")

@@ -6,6 +6,8 @@ Parquet and JSON. Writing goes to a hidden sibling, which one rename puts in pla
 killed at any moment leaves nothing half-made.
 """
 
+from __future__ import annotations
+
 import shutil
 import stat
 import time
@@ -16,11 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from samemind.errors import DamagedArtifact, SamemindError, StoreError, UnreadableFile
 from samemind.files.archives import check_size
 from samemind.files.reading import parsed_json, read_json, read_text, shown
+from samemind.lazy import np
 from samemind.store.disk import (
     checksum,
     flush_to_disk,

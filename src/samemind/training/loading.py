@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from samemind.datasets.base import Split
-from samemind.lazy import torch
+from samemind.lazy import np, torch
 from samemind.randomness import seed_of
 
 if TYPE_CHECKING:
