@@ -22,6 +22,7 @@ from samemind.figures.measure_agreement import mean_rank_correlations
 from samemind.figures.needs import NEEDS, families_of
 from samemind.figures.normalised_similarity import normalised_rows
 from samemind.reporting.report import drawing_plan
+from samemind.reporting.tables import tables_of
 from samemind.reporting.together import together
 from simulated_results import along_a_training, simulated
 
@@ -337,7 +338,37 @@ def test_every_figure_names_the_weak_models_that_it_includes(name, full):
         pytest.skip("This study has nothing for it.")
     weak = str(results.scores["model_a"].iloc[0])
     title = FIGURES[name](with_a_weak_model(results, weak)).get_suptitle().replace("\n", " ")
-    assert f"Includes weak models (clean accuracy below 28 %): {weak}" in title
+    among = r"1 of \d+ of \w+, below 28 %"  # it is in each of several datasets
+    assert re.search(rf"Includes weak models: {among}(; {among})*\.", title), title
+
+
+def test_figures_of_one_dataset_name_their_weak_models():
+    weak = "vgg-eps1-seed0"
+    title = FIGURES["mechanisms"](with_a_weak_model(simulated(), weak)).get_suptitle()
+    assert title.replace("\n", " ") == f"Includes weak models (clean accuracy below 28 %): {weak}."
+
+
+def test_weak_models_are_counted_in_the_datasets_that_a_figure_or_table_shows():
+    small = {"architectures": ("residual", "vgg"), "epsilons": (0.0, 1.0)}
+    places = (("set10", None), ("set5", None), ("folder:/far/birds@8", None), ("set10", "away"))
+    study = together(
+        [simulated(dataset=d, inputs_dataset=i, name=f"{d}{i}", **small) for d, i in places]
+    )
+    limits = {"set10": 0.28, "set5": 0.36, "folder:/far/birds@8": 0.2}
+    models = study.models.assign(weak_below=study.models["dataset"].map(limits))
+    study = replace(study, models=models.assign(is_weak=models["epsilon"] == 1))
+
+    def of_figure(name: str) -> str:
+        return FIGURES[name](study).get_suptitle().replace("\n", " ")
+
+    each = ["2 of 4 of set10, below 28 %", "2 of 4 of set5, below 36 %",
+            "2 of 4 of birds, below 20 %"]  # fmt: skip
+    assert of_figure("mechanisms") == f"Includes weak models: {'; '.join(each)}."
+    assert of_figure("dataset_size") == f"Includes weak models: {'; '.join(each[:2])}."
+    assert of_figure("out_of_distribution") == f"Includes weak models: {each[0]}."
+    captions = {table.title: table.caption for table in tables_of(study)}
+    assert captions["Accuracies: birds"].endswith(f"Includes weak models: {each[2]}.")
+    assert "on birds." in captions["Accuracies: birds"]
 
 
 def test_heat_maps_and_maps_mark_weak_models_at_their_epsilon():

@@ -7,6 +7,7 @@ figure is not there. Nothing here imports matplotlib or pandas before a figure i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -47,44 +48,62 @@ Draw = Callable[[Results], "matplotlib.figure.Figure"]
 MOST_NAMED = 4  # weak models, in a note
 
 
-def weak_note(results: Results) -> str:
-    """What every table and figure says where some of its models are weak; else nothing."""
-    weak = _shown(results, results.weak_models)
+def weak_note(results: Results, datasets: Iterable[str] | None = None) -> str:
+    """What a table or figure says where some of its models are weak; else nothing.
+
+    **Arguments:** `datasets`: those of the models that it shows; default: all.
+    """
+    weak = _shown(results, results.weak_models, datasets)
     if not weak:
         return ""
-    stated = sorted({f"{100 * value:.3g} %" for value in results.weak_below.values()})
+    if results.models["dataset"].nunique() > 1:
+        return f"Includes weak models: {_counted(results, weak)}."
+    stated = [f"{100 * value:.3g} %" for value in results.weak_below.values()]
     below = f" (clean accuracy below {', '.join(stated)})" if stated else ""
-    return f"Includes weak models{below}: {_named(results, weak)}."
+    return f"Includes weak models{below}: {_named(weak)}."
 
 
-def imported_note(results: Results) -> str:
-    """What every figure says where some of its models were imported; else nothing."""
-    imported = _shown(results, results.imported_models)
+def imported_note(results: Results, datasets: Iterable[str] | None = None) -> str:
+    """What a figure says where some of its models were imported; else nothing."""
+    imported = _shown(results, results.imported_models, datasets)
     if not imported:
         return ""
     if len(imported) == len(results.models):
         return "All models were imported."
-    return f"Imported, not trained here (†): {_named(results, imported)}."
+    several = results.models["dataset"].nunique() > 1
+    named = _counted(results, imported) if several else _named(imported)
+    return f"Imported, not trained here (†): {named}."
 
 
 def _shown(
-    results: Results, models: frozenset[tuple[str, str]]
-) -> frozenset[tuple[str, str]] | set[tuple[str, str]]:
+    results: Results, models: frozenset[tuple[str, str]], datasets: Iterable[str] | None
+) -> set[tuple[str, str]]:
     """Those of the models that some pair has; all of them where there are no pairs."""
     pairs = results.scores
+    if datasets is not None:
+        kept = set(datasets)
+        models = frozenset(model for model in models if model[0] in kept)
     if not models or not len(pairs):
-        return models
-    return models & {
+        return set(models)
+    return set(models) & {
         *zip(pairs["dataset"], pairs["model_a"], strict=True),
         *zip(pairs["dataset"], pairs["model_b"], strict=True),
     }
 
 
-def _named(results: Results, models: Iterable[tuple[str, str]]) -> str:
-    several = results.models["dataset"].nunique() > 1
-    names = sorted(
-        f"{name} ({dataset_label(dataset)})" if several else name for dataset, name in models
-    )
+def _counted(results: Results, models: Iterable[tuple[str, str]]) -> str:
+    """How many of which dataset, and below which accuracy, as the same names return in each."""
+    among, limits = Counter(dataset for dataset, _ in models), results.weak_below
+    parts = []
+    for dataset, total in results.models["dataset"].value_counts(sort=False).items():
+        if n := among[str(dataset)]:
+            below = f", below {100 * limits[str(dataset)]:.3g} %" if str(dataset) in limits else ""
+            parts.append(f"{n} of {total} of {dataset_label(str(dataset))}{below}")
+    return "; ".join(parts)
+
+
+def _named(models: Iterable[tuple[str, str]]) -> str:
+    names = sorted(name for _, name in models)
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return f"{', '.join(names[:MOST_NAMED])}{more}"
 
@@ -104,6 +123,7 @@ class Figure:
       models does without it.
     - `quantities`: "jsd", "cka" and "procrustes" as far as it shows the reading of each that the
       convention picks; its caption says which.
+    - `datasets`: those of the models that it shows, where these are not all that the results have.
     """
 
     name: str
@@ -117,6 +137,7 @@ class Figure:
     per_measure: PerMeasure = ""
     quantities: tuple[str, ...] = ()
     is_of_study: bool = False
+    datasets: Callable[[Results], Iterable[str]] | None = None
 
     def missing(self, results: Results) -> list[str]:
         """What the results lack for this figure, in words; empty when it can be drawn."""
@@ -142,7 +163,8 @@ class Figure:
 
         with house_style():
             drawing = self.draw(results)
-            note = f"{weak_note(results)} {imported_note(results)}".strip()
+            shown = None if self.datasets is None else self.datasets(results)
+            note = f"{weak_note(results, shown)} {imported_note(results, shown)}".strip()
             if results.convention != RECOMMENDED:
                 note = f"{self.readings(results)} {note}".strip()
             if note:
@@ -198,6 +220,7 @@ def figure(
     per_measure: PerMeasure = "",
     quantities: Sequence[str] = (),
     is_of_study: bool = False,
+    datasets: Callable[[Results], Iterable[str]] | None = None,
 ) -> Callable[[Draw], Figure]:
     """Registers the function below as a figure. `shows` is also its text for who cannot see it."""
     unknown = [need for need in needs if need not in NEEDS]
@@ -220,6 +243,7 @@ def figure(
             per_measure,
             tuple(quantities),
             is_of_study,
+            datasets,
         )
         return FIGURES.register(name, member)
 

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+def _of_families(results: Results) -> set[str]:
+    families = families_of(on_inverted(results.defined)["dataset"].unique())
+    return {name for names in families.values() for name in names}
+
+
 @figure(
     "dataset_size",
     "Effect of dataset size",
@@ -25,12 +30,11 @@ if TYPE_CHECKING:
     is_by_epsilon=True,
     is_of_study=True,
     quantities=("cka", "procrustes"),
+    datasets=_of_families,
 )
 def dataset_size(results: Results) -> matplotlib.figure.Figure:
     """Three measures on inverted inputs, datasets in the order of their number of classes."""
     rows = on_inverted(results.defined)
-    families = families_of(rows["dataset"].unique())
-    members = {name for names in families.values() for name in names}
 
     def largest_first(part: pd.DataFrame) -> list[Group]:
         return sorted(
@@ -39,5 +43,5 @@ def dataset_size(results: Results) -> matplotlib.figure.Figure:
         )
 
     return draw_representations(
-        rows[rows["dataset"].isin(members)], largest_first, results.convention
+        rows[rows["dataset"].isin(_of_families(results))], largest_first, results.convention
     )

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import matplotlib.figure
 
 
+def _with_foreign_inputs(results: Results) -> set[str]:
+    return set(on_inverted(results.defined, is_foreign=True)["dataset"])
+
+
 @figure(
     "out_of_distribution",
     "Out of distribution",
@@ -25,11 +29,12 @@ if TYPE_CHECKING:
     is_by_epsilon=True,
     is_of_study=True,
     quantities=("cka", "procrustes"),
+    datasets=_with_foreign_inputs,
 )
 def out_of_distribution(results: Results) -> matplotlib.figure.Figure:
     """Three measures on inverted inputs of a foreign dataset."""
     own, away = (on_inverted(results.defined, is_foreign=kind) for kind in (False, True))
-    beside = own[own["dataset"].isin(away["dataset"])]
+    beside = own[own["dataset"].isin(_with_foreign_inputs(results))]
     return draw_representations(pd.concat([beside, away]), _by_dataset, results.convention)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from samemind.figures.base import Results
+from samemind.figures.base import Results, weak_note
+from samemind.figures.style import dataset_label
 from samemind.lazy import pd
 from samemind.reporting.table import Table, text_of
 
@@ -42,12 +43,13 @@ def accuracies(results: Results, dataset: str) -> Table:
     weak += "".join(f" {note}" for note in said)
     # One's own models have a reference, and nobody knows here what they were trained on.
     trained = "" if "reference" in models else "trained "
+    label = dataset_label(dataset)
     return Table(
         f"accuracies-{dataset}",
-        f"Accuracies: {dataset}",
+        f"Accuracies: {label}",
         f"Parameters, clean accuracy (Acc.) and adversarial accuracy (Adv. Acc.) in per cent of "
-        f"the models {trained}on {dataset}.{standard}{mean}{weak} "
-        f"Attack: {'; '.join(attacks) or 'not stated'}.",
+        f"the models {trained}on {label}.{standard}{mean}{weak} "
+        f"Attack: {'; '.join(attacks) or 'not stated'}. {weak_note(results, [dataset])}".rstrip(),
         pd.DataFrame(rows),
         {"Parameters": ","},
         table_of_the_paper(results, dataset),

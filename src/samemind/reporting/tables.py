@@ -21,8 +21,7 @@ from samemind.reporting.table import write_table as write_table
 
 def tables_of(results: Results) -> list[Table]:
     """Every table that the results carry."""
-    found = [accuracies(results, str(name)) for name in results.models["dataset"].unique()]
-    found += [
+    found = [
         trends(results),
         summary(results),
         parameters(results),
@@ -40,7 +39,8 @@ def tables_of(results: Results) -> list[Table]:
     note = weak_note(results)
     if note:
         found = [replace(table, caption=f"{table.caption} {note}") for table in found]
-    return [table for table in found if len(table.frame)]
+    of_datasets = [accuracies(results, str(name)) for name in results.models["dataset"].unique()]
+    return [table for table in (*of_datasets, *found) if len(table.frame)]
 
 
 def summary(results: Results) -> Table:
