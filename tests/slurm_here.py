@@ -106,7 +106,7 @@ def _told(*command: str, env: dict[str, str]) -> str:
 
 
 def _wait(is_there, what: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while not is_there():
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} did not start")

@@ -64,7 +64,7 @@ def test_a_study_on_slurm_survives_a_killed_driver_and_a_killed_job(slurm, refer
     ask = [sys.executable, "-m", "samemind", "run", torture.TINY, "--store", store.root]
     ask += ["--out", tmp_path / "out", "--on", "slurm", "--partition", "short", "--at-most", "2"]
     driver = subprocess.Popen([*map(str, ask), "--device", "cpu"])
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (store.root / "jobs" / "submitted.json").exists():
         assert driver.poll() is None
         assert time.monotonic() < deadline

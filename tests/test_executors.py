@@ -76,7 +76,7 @@ def test_workers_end_with_their_parent(tmp_path: Path):
     pids = tmp_path / "pids"
     pids.mkdir()
     parent = subprocess.Popen([sys.executable, str(script), str(pids)])
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while len(list(pids.iterdir())) < 2 and time.monotonic() < deadline:
         time.sleep(0.1)
     workers = [int(p.name) for p in pids.iterdir()]
@@ -123,7 +123,7 @@ def test_workers_that_are_asked_to_end_save_what_they_have_in_work(tmp_path: Pat
     folder = tmp_path / "work"
     folder.mkdir()
     parent = subprocess.Popen([sys.executable, str(script), str(folder)], start_new_session=True)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while len(list(folder.glob("*/step"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     if asked == "the parent":

@@ -73,7 +73,7 @@ def test_the_command_killed_with_its_workers_at_work_continues(tmp_path, referen
             while run.poll() is None:
                 if torture.cpu_seconds(run.pid, with_children=True) >= moment:
                     run.send_signal(blow)
-                    run.wait(timeout=120)
+                    run.wait(timeout=600)
                 time.sleep(0.02)
         assert "Traceback" not in told.read_text()
         after = torture.finished(tmp_path / "store")
@@ -270,7 +270,7 @@ def test_a_silent_lease_of_another_host_is_taken_over_after_patience(tmp_path, m
         lease._ended.set()  # as if its host had lost power
         began = time.monotonic()
         while not here.is_free("a/b"):
-            assert time.monotonic() - began < 120, "it was never taken over"
+            assert time.monotonic() - began < 600, "it was never taken over"
             time.sleep(0.02)
         assert time.monotonic() - began >= 1.5
         new = here.take("a/b")

@@ -252,7 +252,7 @@ def test_a_request_to_end_in_the_middle_of_an_import_is_kept(tmp_path, number):
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(number)
-        _, told = process.communicate(timeout=50)
+        _, told = process.communicate(timeout=600)
     assert (tmp_path / "imported").exists()
     assert told.startswith("samemind: Interrupted. What was finished is kept")
     assert process.returncode == 1
