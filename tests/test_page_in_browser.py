@@ -62,6 +62,9 @@ class Watched:
         self.context = browser.new_context(
             **({"viewport": {"width": 1280, "height": 900}} | options)
         )
+        self.context.set_default_timeout(
+            300_000
+        )  # milliseconds; a busy machine needs more than 30 s
         self.page = self.context.new_page()
         self.trouble, self.requests = [], []
         self.page.on("console", lambda message: self.trouble.append(message.text))
