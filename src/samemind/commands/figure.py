@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,17 @@ from samemind.commands.terminal import console
 from samemind.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from samemind.figures.base import Results
+
+
+class Format(StrEnum):
+    """What a figure is written as."""
+
+    PDF = "pdf"
+    SVG = "svg"
+    PNG = "png"
 
 
 def figure(
@@ -45,9 +56,26 @@ def figure(
         Path | None,
         typer.Option(help="The file, without ending [default: runs/STUDY/FIGURE]."),
     ] = None,
+    width: Annotated[
+        str | None,
+        typer.Option(
+            metavar="one|two|MM",
+            help="One or two columns of a two-column paper, or millimetres. "
+            "[default: what the figure needs]",
+        ),
+    ] = None,
+    formats: Annotated[
+        list[Format] | None,
+        typer.Option("--format", help="Again for another. [default: pdf and png]"),
+    ] = None,
 ) -> None:
-    """Draw one figure of a study, or of several together, as PDF and PNG, from what is finished."""
+    """Draw one figure of a study, or of several together, from what is finished.
+
+    Letters have the same sizes (8, 7 and 6 points) at every width, so that a figure goes into a
+    paper as it is.
+    """
     from samemind.figures.base import FIGURES
+    from samemind.figures.widths import width_of
     from samemind.reporting.report import save, single_variants
     from samemind.reporting.together import together
     from samemind.store.artifacts import Store
@@ -55,6 +83,8 @@ def figure(
     from samemind.study.collecting import collect
 
     member = FIGURES[name]
+    wide = width_of(width) if width is not None else None
+    endings = [one.value for one in dict.fromkeys(formats or (Format.PDF, Format.PNG))]
     read = [read_study(study) for study in studies]
     results = together([collect(study, Store(store)) for study in read])
     if measure:
@@ -66,10 +96,16 @@ def figure(
     for ending, chosen in drawn:
         # One drawing has the name that was asked for; several need one each.
         file = path if len(drawn) == 1 and (out or measure) else path.with_name(path.name + ending)
-        save(member, chosen, file)
-        console.print(f"The figure is in {file}.pdf and {file}.png", soft_wrap=True)
+        written = save(member, chosen, file, formats=endings, width=wide)
+        console.print(f"The figure is in {in_words(written)}", soft_wrap=True)
     if readings:
         console.print(readings, soft_wrap=True)
+
+
+def in_words(files: Sequence[Path]) -> str:
+    """The files as a list in a sentence: 'a, b and c'."""
+    *first, last = map(str, files)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def of_measures(results: Results, names: list[str]) -> Results:

@@ -14,10 +14,11 @@ from samemind.figures.boxes import (
     groups_of,
     legend_handles,
     measures_in,
+    name_few,
     places_in_box,
 )
 from samemind.figures.needs import on_predictions
-from samemind.figures.style import COLOUR, legend_below, letter, measure_label
+from samemind.figures.style import COLOUR, SMALL, legend_below, letter, measure_label
 from samemind.lazy import np, pd
 from samemind.statistics import agreement_bounds
 
@@ -42,6 +43,7 @@ def draw_predictions(
             handles += _draw_bounds(axis, results, groups)
         if has_bounds:
             _zoom(axis, results, groups)
+        name_few(axis, groups)
         axis.set_title(measure_label(measure))
     letter(axes)
     legend_below(drawing, handles)
@@ -64,7 +66,7 @@ def _zoom(axis: Axes, results: Results, groups: list[Group]) -> None:
     if len(below):
         ends = dict.fromkeys(f"{end:.2f}" for end in (below.min(), below.max()))
         axis.annotate(
-            f"floor {' to '.join(ends)} ↓", (0.01, 0.02), xycoords="axes fraction", fontsize=6.5,
+            f"floor {' to '.join(ends)} ↓", (0.01, 0.02), xycoords="axes fraction", fontsize=SMALL,
             color=COLOUR["floor"],
         )  # fmt: skip
         low -= 0.1 * (high - low)  # room for it below the boxes

@@ -10,6 +10,7 @@ from samemind.figures.boxes import (
     draw_groups,
     legend_handles,
     measures_in,
+    name_few,
 )
 from samemind.figures.needs import representation_measures
 from samemind.figures.style import legend_below, letter, measure_label
@@ -31,7 +32,9 @@ def draw_representations(
     rows = rows[rows["measure"].isin(measures)]
     drawing, axes = box_panels(rows)
     for axis, measure in zip(axes, measures, strict=True):
-        draw_groups(axis, groups(rows[rows["measure"] == measure]))
+        shown = groups(rows[rows["measure"] == measure])
+        draw_groups(axis, shown)
+        name_few(axis, shown)
         axis.set_title(measure_label(measure))
     letter(axes)
     legend_below(drawing, legend_handles(rows))

@@ -11,7 +11,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from samemind.figures.style import COLOUR, epsilon_text, panels, place_label
+from samemind.figures._naming import MOST_NAMED, name_beside
+from samemind.figures.matrices import has_several_seeds, short_names
+from samemind.figures.style import (
+    COLOUR,
+    SMALL,
+    SMALLEST,
+    epsilon_text,
+    panels,
+    place_label,
+)
+from samemind.figures.widths import TWO_COLUMNS, columns_within, width_or
 from samemind.lazy import np
 
 if TYPE_CHECKING:
@@ -80,14 +90,16 @@ def box_panels(
     cells = rows[["measure", "dataset", "inputs_dataset", "inputs", "epsilon"]].drop_duplicates()
     counts = cells["measure"].value_counts()
     boxes = int(counts.max())
-    fitting = [columns for columns, room in MOST_BOXES.items() if boxes <= room]
-    columns = min(most, fitting[0] if fitting else 1)
+    share = width_or(TWO_COLUMNS) / TWO_COLUMNS
+    fitting = [columns for columns, room in MOST_BOXES.items() if boxes <= room * share]
+    columns = columns_within(min(most, fitting[0] if fitting else 1))
     return panels(len(counts), most=columns, height=height)
 
 
 def draw_groups(axis: Axes, groups: Sequence[Group]) -> None:
     """Draws the boxes of all groups on one axis, with floors, ceilings and a label per group."""
     position, ticks, labels, centres = 0.0, [], [], []
+    share = width_or(TWO_COLUMNS) / TWO_COLUMNS
     for group in groups:
         first = position
         for epsilon, rows in _levels(group.rows):
@@ -98,11 +110,11 @@ def draw_groups(axis: Axes, groups: Sequence[Group]) -> None:
         centres.append(((first + position - 1) / 2, group.label))
         position += 0.7
     axis.set_xticks(ticks, labels)
-    is_crowded = len(ticks) > MOST_BOXES[1]
+    is_crowded = len(ticks) > MOST_BOXES[1] * share
     if is_crowded:
         axis.tick_params(axis="x", rotation=90)
-    if len(ticks) > FEW_TICKS:
-        axis.tick_params(axis="x", labelsize=6)
+    if len(ticks) > FEW_TICKS * share:
+        axis.tick_params(axis="x", labelsize=SMALLEST)
     axis.set_xlim(-0.7, position - 1)
     axis.grid(axis="y")
     is_labelled = len(groups) > 1 or any(group.is_named for group in groups)
@@ -111,9 +123,26 @@ def draw_groups(axis: Axes, groups: Sequence[Group]) -> None:
         # Beside the numbers, because the line below them names the groups.
         axis.annotate(
             "ε", (0, 0), xycoords="axes fraction", xytext=(-3, -5), textcoords="offset points",
-            ha="right", va="top", fontsize=7.5, annotation_clip=False,
+            ha="right", va="top", fontsize=SMALL, annotation_clip=False,
         )  # fmt: skip
-        _label_groups(axis, centres, first=26 if is_crowded else 16, size=6 if is_crowded else 7)
+        _label_groups(
+            axis, centres, first=26 if is_crowded else 16, size=SMALLEST if is_crowded else SMALL
+        )
+
+
+def name_few(axis: Axes, groups: Sequence[Group]) -> None:
+    """Names the pairs of the only box of an axis, where they are few; its limits must stand."""
+    if len(groups) != 1 or groups[0].rows["epsilon"].nunique() != 1:
+        return
+    rows = across_architectures(groups[0].rows)
+    if len(rows) > MOST_NAMED:
+        return
+    has_seeds = has_several_seeds(rows)
+    sides = (short_names(rows, side, has_seeds=has_seeds) for side in "ab")
+    names = [f"{a} – {b}" for a, b in zip(*sides, strict=True)]
+    scores = rows["score"].to_numpy(dtype=float)
+    points = list(zip(places_in_box(0.0, len(rows)), scores, strict=True))
+    name_beside(axis, 0.0, points, names)
 
 
 def _label_groups(

@@ -6,12 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 from samemind.figures.base import Contributions, Results, figure, pair_keys
 from samemind.figures.needs import representation_measures
-from samemind.figures.style import TWO_COLUMNS, as_picture, measure_label, new_figure, place_label
+from samemind.figures.style import (
+    PLAIN,
+    SMALLEST,
+    as_picture,
+    measure_label,
+    new_figure,
+    place_label,
+)
+from samemind.figures.widths import TWO_COLUMNS, columns_within, width_or
 
 if TYPE_CHECKING:
     import matplotlib.figure
     import pandas as pd
 
+NARROWEST_IMAGE = 0.65  # inches
 SHOWN = 8
 
 
@@ -27,9 +36,10 @@ def contributions(results: Results) -> matplotlib.figure.Figure:
     assert results.contributions is not None
     part = least_similar_pair(results)
     ranked = part.sort_values(["contribution", "input"])
-    shown = min(SHOWN, max(1, len(ranked) // 2))
+    shown = columns_within(min(SHOWN, max(1, len(ranked) // 2)), NARROWEST_IMAGE)
     rows = {"least": ranked.head(shown), "most": ranked.tail(shown)[::-1]}
-    drawing = new_figure(min(TWO_COLUMNS, 1.0 + 1.1 * shown), 3.4)
+    width = width_or(min(TWO_COLUMNS, 1.0 + 1.1 * shown))
+    drawing = new_figure(width, min(3.4, 1.5 + 2 * width / shown))
     axes = drawing.subplots(2, shown, squeeze=False)
     for line, (name, inputs) in zip(axes, rows.items(), strict=True):
         line[0].set_ylabel(name, rotation=0, ha="right", va="center")
@@ -41,7 +51,7 @@ def contributions(results: Results) -> matplotlib.figure.Figure:
     drawing.suptitle(
         f"{named}{first['model_a']}\n{first['model_b']}\n"
         f"{measure_label(str(first['measure']))}, {first['inputs']} inputs",
-        fontsize=8,
+        fontsize=PLAIN,
     )
     return drawing
 
@@ -81,4 +91,4 @@ def _show(axis: object, record: dict[Any, Any], contributions: Contributions) ->
         lines.append(f"label {record['label']}")
     if "prediction_a" in record:
         lines.append(f"said {record['prediction_a']} / {record['prediction_b']}")
-    axis.set_title("\n".join(lines), loc="center", fontsize=6)
+    axis.set_title("\n".join(lines), loc="center", fontsize=SMALLEST)

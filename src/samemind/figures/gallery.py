@@ -6,12 +6,20 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from samemind.figures.base import GalleryItem, Results, figure
-from samemind.figures.style import TWO_COLUMNS, as_picture, epsilon_text, new_figure, place_label
+from samemind.figures.style import (
+    SMALL,
+    as_picture,
+    epsilon_text,
+    new_figure,
+    place_label,
+)
+from samemind.figures.widths import TWO_COLUMNS, columns_within, width_or
 
 if TYPE_CHECKING:
     import matplotlib.figure
 
 KINDS = ("seed", "target", "inverted")
+NARROWEST_TRIPLE = 2.0  # inches
 MOST_PER_MODEL = 3
 MOST_ARCHITECTURES = 2
 
@@ -43,7 +51,8 @@ def gallery(results: Results) -> matplotlib.figure.Figure:
         key=lambda key: (architectures.index(key[0]), key[1]),
     )
     triples = min(MOST_PER_MODEL, max(len(by_model[key]) for key in chosen))
-    width = TWO_COLUMNS if triples > 1 else TWO_COLUMNS / 2
+    triples = columns_within(triples, NARROWEST_TRIPLE)
+    width = width_or(TWO_COLUMNS if triples > 1 else TWO_COLUMNS / 2)
     cell = (width - 1.0) / (3.12 * triples)
     drawing = new_figure(width, 0.35 + len(chosen) * (cell + 0.04))
     grid = drawing.add_gridspec(len(chosen), 3 * triples, wspace=0.02, hspace=0.02)
@@ -57,13 +66,13 @@ def gallery(results: Results) -> matplotlib.figure.Figure:
                 axis.set_yticks([])
                 axis.spines[:].set_visible(False)
                 if row == 0:
-                    axis.set_title(kind, loc="center", fontsize=7.5)
+                    axis.set_title(kind, loc="center", fontsize=SMALL)
                 if triple == 0 and column == 0:
                     axis.set_ylabel(
                         f"{key[0]}\nε = {epsilon_text(key[1])}",
                         rotation=0,
                         ha="right",
                         va="center",
-                        fontsize=7.5,
+                        fontsize=SMALL,
                     )
     return drawing

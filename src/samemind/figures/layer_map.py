@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from samemind.figures.base import Results, figure
-from samemind.figures.style import measure_label, new_figure, place_label
+from samemind.figures.style import SMALLEST, measure_label, new_figure, place_label
+from samemind.figures.widths import columns_within, width_or
 from samemind.lazy import np, pd
 from samemind.statistics.verdict import ALPHA
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 MOST_TICKS = 30
 WITHIN_FLOOR = (0.82, 0.82, 0.82, 0.9)
 MOST_PAIRS = 6
+NARROWEST_MAP = 2.6  # inches
 
 
 @figure(
@@ -34,9 +36,10 @@ def layer_map(results: Results) -> matplotlib.figure.Figure:
     assert results.layers is not None
     shown = shown_pairs(results.layers)
     pairs = list(shown.groupby(_keys(shown), sort=False))
-    columns = min(len(pairs), 2)
+    columns = columns_within(min(len(pairs), 2), NARROWEST_MAP)
     rows = -(-len(pairs) // columns)
-    drawing = new_figure(3.4 * columns, 3.1 * rows)
+    width = width_or(3.4 * columns)
+    drawing = new_figure(width, min(3.1, 0.91 * width / columns) * rows)
     axes = drawing.subplots(rows, columns, squeeze=False)
     for axis in axes.flat[len(pairs) :]:
         axis.set_axis_off()
@@ -57,7 +60,7 @@ def layer_map(results: Results) -> matplotlib.figure.Figure:
         axis.set_xlabel(str(b))
         for ticks, names in ((axis.set_yticks, layers_a), (axis.set_xticks, layers_b)):
             shown = np.linspace(0, len(names) - 1, min(len(names), MOST_TICKS)).round().astype(int)
-            ticks(shown, [names[i] for i in shown], fontsize=5)
+            ticks(shown, [names[i] for i in shown], fontsize=SMALLEST)
         axis.tick_params(axis="x", rotation=90)
     if picture is not None:
         bar = drawing.colorbar(picture, ax=axes, shrink=0.7)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from samemind.figures._naming import LETTER
 from samemind.figures.base import Results, figure
 from samemind.figures.boxes import measures_in
-from samemind.figures.style import measure_label, new_figure, place_label
+from samemind.figures.style import SMALLEST, measure_label, new_figure, place_label
+from samemind.figures.widths import width_or
 from samemind.lazy import np
 from samemind.statistics import rank_correlations
 
@@ -30,10 +32,17 @@ def measure_agreement(results: Results) -> matplotlib.figure.Figure:
     kinds = [kind for kind in ("natural", "inverted") if (rows["inputs"] == kind).any()]
     places = list(rows.groupby(["dataset", "inputs_dataset"], sort=False))
     measures = measures_in(rows)
-    size = max(1.6, 0.32 * len(measures))
-    drawing = new_figure(2.3 + (size + 0.3) * len(kinds), 1.5 + (size + 0.4) * len(places))
-    axes = drawing.subplots(len(places), len(kinds), squeeze=False, sharey=True)
     labels = [measure_label(name) for name in measures]
+    size = max(1.6, 0.32 * len(measures))
+    beside = LETTER * SMALLEST / 72 * max(map(len, labels))  # inches that names take
+    width = width_or(2.3 + (size + 0.3) * len(kinds))
+    columns = max(1, min(len(kinds), int((width - beside - 0.7) / 1.2)))
+    if columns < len(kinds):
+        columns = 1  # one kind of inputs below the other
+    size = min(size, (width - beside - 0.7) / columns)
+    rows_of_panels = len(places) * len(kinds) // columns
+    drawing = new_figure(width, beside + 0.5 + (size + 0.4) * rows_of_panels)
+    axes = drawing.subplots(rows_of_panels, columns, squeeze=False, sharey=True)
     picture = None
     panels = [(place, part, kind) for place, part in places for kind in kinds]
     for axis, (place, part, kind) in zip(axes.flat, panels, strict=True):
@@ -46,12 +55,14 @@ def measure_agreement(results: Results) -> matplotlib.figure.Figure:
         for i, j in np.argwhere(np.isfinite(found)):
             ink = "white" if abs(found[i, j]) > 0.6 else "black"
             text = f"{found[i, j]:.2f}".replace("0.", ".", 1).replace("-", "−")
-            axis.text(j, i, text, ha="center", va="center", fontsize=5, color=ink, in_layout=False)
+            axis.text(
+                j, i, text, ha="center", va="center", fontsize=SMALLEST, color=ink, in_layout=False
+            )
         # Names of columns under the last matrix of a column only: they are long, and all alike.
         is_last = place == [key for key, other in places if (other["inputs"] == kind).any()][-1]
         below = labels if is_last else [""] * len(labels)
-        axis.set_xticks(range(len(labels)), below, rotation=90, fontsize=6)
-        axis.set_yticks(range(len(labels)), labels, fontsize=6)
+        axis.set_xticks(range(len(labels)), below, rotation=90, fontsize=SMALLEST)
+        axis.set_yticks(range(len(labels)), labels, fontsize=SMALLEST)
         axis.spines[:].set_visible(False)
         axis.tick_params(length=0)
         named = f"{place_label(*map(str, place))}\n" if results.has_named_places else ""  # pyright: ignore[reportArgumentType, reportCallIssue]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from samemind.figures._naming import MOST_NAMED, name_points
 from samemind.figures.base import Results, figure
 from samemind.figures.matrices import (
     has_several_seeds,
@@ -15,12 +16,25 @@ from samemind.figures.matrices import (
     title_of,
     weak_names,
 )
-from samemind.figures.style import epsilon_text, legend_below, looks_of, measure_label, new_figure
+from samemind.figures.style import (
+    PLAIN,
+    SMALL,
+    SMALLEST,
+    epsilon_text,
+    grid_of,
+    legend_below,
+    looks_of,
+    measure_label,
+    new_figure,
+)
+from samemind.figures.widths import ONE_COLUMN, columns_within, width_or
 from samemind.lazy import np
 from samemind.statistics import classical_map
 
 if TYPE_CHECKING:
     import matplotlib.figure
+
+NARROWEST_MAP = 1.6  # inches
 
 
 @figure(
@@ -45,9 +59,17 @@ def model_map(results: Results) -> matplotlib.figure.Figure:
     # As in the figure of accuracies, where all models are.
     own = results.models[results.models["dataset"] == rows["dataset"].iloc[0]]
     looks = looks_of([*own["architecture"], *sorted(there)])
-    drawing = new_figure(max(3.3, 1.75 * len(levels)), 2.6)
-    axes = drawing.subplots(1, len(levels), squeeze=False)[0]
+    lines, columns = grid_of(len(levels), columns_within(len(levels), NARROWEST_MAP))
+    width = width_or(max(ONE_COLUMN, 1.75 * columns))
+    side = min(width / columns, 3.6)
+    drawing = new_figure(width, 0.6 + (side + 0.25) * lines)
+    grid = drawing.subplots(lines, columns, squeeze=False)
+    for axis in grid.flat[len(levels) :]:
+        axis.remove()
+    axes = grid.flat[: len(levels)]
     weak = weak_names(results, rows, has_seeds=has_seeds)
+    is_named = len(levels) == 1 and len(there) <= MOST_NAMED
+    placed: list[tuple[list[str], np.ndarray]] = []
     extent = 1e-3  # models that are all alike lie on one point
     for axis, level in zip(axes, levels, strict=True):
         part = rows[rows["epsilon"] == level]
@@ -59,25 +81,33 @@ def model_map(results: Results) -> matplotlib.figure.Figure:
         names = sorted(architecture_of)
         matrix = symmetric(matrix_of(part, names, has_seeds=has_seeds))
         positions, kept = classical_map(matrix)
+        placed.append((names, positions))
         for name, (x, y) in zip(names, positions, strict=True):
             axis.scatter(x, y, s=22, **looks[architecture_of[name]], linewidths=0)
             if (name, float(level)) in weak:
                 axis.scatter(x, y, s=40, marker="x", color="black", linewidths=0.9, zorder=4)
-        axis.set_title(f"ε = {epsilon_text(level)} ({kept:.0%} kept)", loc="center", fontsize=7.5)
+        axis.set_title(f"ε = {epsilon_text(level)} ({kept:.0%} kept)", loc="center", fontsize=SMALL)
         axis.grid(True)
-        axis.tick_params(labelsize=6)
+        axis.tick_params(labelsize=SMALLEST)
         extent = max(extent, float(np.abs(positions).max()))
     for axis in axes:
         axis.set(xlim=(-1.15 * extent, 1.15 * extent), ylim=(-1.15 * extent, 1.15 * extent))
         axis.set_box_aspect(1)
         axis.label_outer()
-    axes[0].set_ylabel(f"{measure_label(str(rows['measure'].iloc[0]))}\n{kind} inputs")
+    for axis in axes[-columns:]:  # the last of each column
+        axis.tick_params(labelbottom=True)
+    grid[0, 0].set_ylabel(f"{measure_label(str(rows['measure'].iloc[0]))}\n{kind} inputs")
     imported = imported_names(results, rows, has_seeds=False)
     handles = [
         Line2D([], [], linestyle="", **look, markersize=4, label=name + "†" * (name in imported))
         for name, look in looks.items()
         if name in there
     ]
-    drawing.suptitle(title_of(results, rows), x=0.01, ha="left", fontsize=8)
-    legend_below(drawing, handles)
+    drawing.suptitle(title_of(results, rows), x=0.01, ha="left", fontsize=PLAIN)
+    if not is_named:
+        legend_below(drawing, handles)
+        return drawing
+    (names, positions), (axis,) = placed[0], axes
+    marked = [name + "†" * (name in imported) for name in names]
+    name_points(axis, [tuple(point) for point in positions], marked)
     return drawing

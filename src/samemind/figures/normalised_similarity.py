@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from samemind.figures.base import Results, figure
 from samemind.figures.boxes import box_panels, draw_groups, groups_of, measures_in
 from samemind.figures.evidence import levels_of
-from samemind.figures.style import COLOUR, letter, measure_label
+from samemind.figures.style import COLOUR, SMALL, letter, measure_label
 from samemind.statistics import normalised
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def normalised_similarity(results: Results) -> matplotlib.figure.Figure:
         axis.set_ylim(min(-0.08, axis.get_ylim()[0]), max(1.08, axis.get_ylim()[1]))
     letter(axes)
     measured = "other random seed" if rows["is_ceiling_measured"].all() else "identical models"
-    drawing.supylabel(f"0: permuted rows · 1: {measured}", fontsize=7.5)
+    drawing.supylabel(f"0: permuted rows · 1: {measured}", fontsize=SMALL)
     return drawing
 
 

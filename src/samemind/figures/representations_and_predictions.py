@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from samemind.figures._naming import MOST_NAMED, name_points
 from samemind.figures.base import Results, figure
 from samemind.figures.boxes import measures_in, weak_handles
 from samemind.figures.needs import prediction_measures, representation_measures
 from samemind.figures.style import (
     COLOUR,
     MARKERS,
+    SMALL,
     epsilon_text,
     legend_below,
     letter,
@@ -54,12 +56,24 @@ def representations_and_predictions(results: Results) -> matplotlib.figure.Figur
         _scatter(axis, part, measure, prediction, levels)
         axis.set_title(measure_label(measure))
         axis.set_xlabel(measure_label(measure))
-        if measure == measures[0]:
+        if axis.get_subplotspec().is_first_col():  # pyright: ignore[reportOptionalMemberAccess]
             place = f"{place_label(*map(str, key))}\n" if results.has_named_places else ""  # pyright: ignore[reportArgumentType, reportCallIssue]
             axis.set_ylabel(f"{place}{measure_label(prediction)}")
     letter(axes)
     legend_below(drawing, _handles(table, levels))
+    for axis, (_, part, measure) in zip(axes, shown, strict=True):
+        _name_pairs(axis, part, measure, prediction)
     return drawing
+
+
+def _name_pairs(axis: Axes, table: pd.DataFrame, measure: str, prediction: str) -> None:
+    """Names the points of a panel, where they are few."""
+    table = table.dropna(subset=[measure, prediction])
+    if not 0 < len(table) <= MOST_NAMED:
+        return
+    points = list(zip(table[measure], table[prediction], strict=True))
+    names = [f"{a} – {b}" for a, b in zip(table["model_a"], table["model_b"], strict=True)]
+    name_points(axis, points, names)
 
 
 def _scatter(
@@ -86,7 +100,7 @@ def _scatter(
     for line, (text, colour) in enumerate(notes):
         axis.annotate(
             text, (0.97, 0.04 + 0.09 * line), xycoords="axes fraction", ha="right", color=colour,
-            fontsize=7,
+            fontsize=SMALL,
         )  # fmt: skip
     axis.grid(True)
 
@@ -103,6 +117,6 @@ def _handles(table: pd.DataFrame, levels: list[float]) -> list[Any]:
     shapes = [
         Line2D([], [], linestyle="", marker=MARKERS[i % len(MARKERS)], markersize=4,
                color=COLOUR["floor"], label=f"ε = {epsilon_text(level)}")
-        for i, level in enumerate(levels)
+        for i, level in enumerate(levels if len(levels) > 1 else [])
     ]  # fmt: skip
     return colours + shapes + weak_handles(table)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samemind.figures.base import Results, figure
-from samemind.figures.boxes import box_panels, draw_groups, groups_of, legend_handles, measures_in
+from samemind.figures.boxes import (
+    box_panels,
+    draw_groups,
+    groups_of,
+    legend_handles,
+    measures_in,
+    name_few,
+)
 from samemind.figures.style import legend_below, letter, measure_label
 
 if TYPE_CHECKING:
@@ -29,7 +36,9 @@ def similarity_by_epsilon(results: Results) -> matplotlib.figure.Figure:
     drawing, axes = box_panels(rows)
     for axis, measure in zip(axes, measures, strict=True):
         part = rows[rows["measure"] == measure]
-        draw_groups(axis, groups_of(part, is_named=results.has_named_places))
+        groups = groups_of(part, is_named=results.has_named_places)
+        draw_groups(axis, groups)
+        name_few(axis, groups)
         axis.set_title(measure_label(measure))
     letter(axes)
     legend_below(drawing, legend_handles(rows))

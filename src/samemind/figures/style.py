@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from samemind.figures.widths import ONE_COLUMN, TWO_COLUMNS, columns_within, width_or
 from samemind.files.reading import checksum
 from samemind.measures.base import MEASURES
 
@@ -31,9 +32,12 @@ COLOUR = {
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
-ONE_COLUMN = 3.3  # inches, the column of a two-column paper
-TWO_COLUMNS = 6.9
 PRINT_DPI = 200
+
+# The sizes of letters in points, the only ones that figures use.
+PLAIN = 8
+SMALL = 7
+SMALLEST = 6
 
 LIGHT_FONT = "DejaVu Sans for samemind"
 CHARACTERS = (
@@ -46,12 +50,13 @@ STYLE: dict[Any, Any] = {
     "pdf.fonttype": 42,
     "ps.fonttype": 42,
     "svg.fonttype": "none",
-    "font.size": 8,
-    "axes.titlesize": 8.5,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 7.5,
-    "ytick.labelsize": 7.5,
-    "legend.fontsize": 7,
+    "svg.hashsalt": "samemind",  # so that the same results give the same bytes
+    "font.size": PLAIN,
+    "axes.titlesize": PLAIN,
+    "axes.labelsize": PLAIN,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "legend.fontsize": SMALL,
     "legend.frameon": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -183,11 +188,14 @@ def _subset(source: Path) -> bytes:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of that size in inches, without pyplot's global state."""
+    """An empty figure of that size in inches, without pyplot's global state.
+
+    Where a width was asked for it has that; its height is the caller's to choose.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width_or(width), height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
@@ -200,7 +208,7 @@ def grid_of(count: int, most: int = 3) -> tuple[int, int]:
 
 def panels(count: int, *, most: int = 3, height: float = 2.1) -> tuple[Figure, Sequence[Axes]]:
     """A figure with `count` panels, at most `most` in a row, and its axes."""
-    rows, columns = grid_of(count, most)
+    rows, columns = grid_of(count, columns_within(most))
     width = ONE_COLUMN if columns == 1 and most > 1 else TWO_COLUMNS
     figure = new_figure(width, height * rows)
     axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
@@ -252,7 +260,7 @@ def note_above(figure: Figure, text: str) -> None:
     )
     figure.set_size_inches(width, height + 0.12 * len(lines))
     title = figure.get_suptitle()
-    above = {"fontsize": 6} if not title else {}
+    above = {"fontsize": SMALLEST} if not title else {}
     figure.suptitle("\n".join([*filter(None, [title]), *lines]), x=0.01, ha="left", **above)
 
 

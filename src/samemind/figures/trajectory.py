@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from samemind.figures.base import Results, figure
-from samemind.figures.style import COLOUR, CYCLE, letter, measure_label, panels
+from samemind.figures.style import COLOUR, CYCLE, SMALL, legend_below, letter, measure_label, panels
 from samemind.lazy import np
 
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ def trajectory(results: Results) -> matplotlib.figure.Figure:
         axis.set_title(measure_label(str(measure)))
         axis.set_xlabel("step")
     letter(axes)
-    handles, labels = axes[0].get_legend_handles_labels()
-    drawing.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    legend_below(drawing, axes[0].get_legend_handles_labels()[0])
     return drawing
 
 
@@ -61,7 +60,7 @@ def _mark(axis: Axes, results: Results, measure: str) -> None:
     for one in wrong:
         axis.axvline(one["step"], color=COLOUR["ink"], linewidth=0.6, linestyle="--")
         axis.annotate(MARKS[one["kind"]], (one["step"], 1), xycoords=("data", "axes fraction"),
-                      ha="center", va="bottom", fontsize=7)  # fmt: skip
+                      ha="center", va="bottom", fontsize=SMALL)  # fmt: skip
 
 
 def _scale(axis: Axes, steps: list[float]) -> None:

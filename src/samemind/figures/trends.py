@@ -8,14 +8,14 @@ from samemind.figures.base import Results, figure
 from samemind.figures.evidence import COMMON, trend_table
 from samemind.figures.style import (
     COLOUR,
-    ONE_COLUMN,
-    TWO_COLUMNS,
+    SMALL,
     grid_of,
     legend_below,
     measure_label,
     new_figure,
     place_label,
 )
+from samemind.figures.widths import ONE_COLUMN, TWO_COLUMNS, columns_within
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -40,7 +40,7 @@ def trends(results: Results) -> matplotlib.figure.Figure:
     measures = list(dict.fromkeys(table["measure"]))
     # One line for each kind of input and set of models; the same height for all panels.
     lines = int(table.groupby(["dataset", "inputs_dataset", "measure"]).size().max())
-    rows, columns = grid_of(len(places), 2)
+    rows, columns = grid_of(len(places), columns_within(2))
     height = 0.7 + (0.2 * lines + 0.1) * len(measures)
     drawing = new_figure(ONE_COLUMN * 1.5 if columns == 1 else TWO_COLUMNS, height * rows)
     axes = drawing.subplots(rows, columns, squeeze=False, sharey=True)
@@ -84,7 +84,7 @@ def _draw_trend(axis: Axes, position: float, record: dict[Any, Any]) -> None:
     if p_value == p_value:
         text = "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
         axis.annotate(
-            text, (1.01, position), xycoords=("axes fraction", "data"), va="center", fontsize=6.5
+            text, (1.01, position), xycoords=("axes fraction", "data"), va="center", fontsize=SMALL
         )
 
 

@@ -16,6 +16,7 @@ from samemind.figures.base import FIGURES, Figure, Results
 from samemind.figures.boxes import measures_in
 from samemind.figures.evidence import verdicts
 from samemind.figures.style import place_label
+from samemind.figures.widths import drawn_at
 from samemind.lazy import pd
 from samemind.reporting.comparison import Comparison
 from samemind.reporting.conventions import by_convention
@@ -40,6 +41,12 @@ OURS = (
 
 
 SHARES = 8
+# What each format has in the place of the date.
+UNDATED: dict[str, dict[str, Any] | None] = {
+    "pdf": {"CreationDate": None},
+    "svg": {"Date": None},
+    "png": None,
+}
 
 
 @dataclass(frozen=True)
@@ -254,17 +261,32 @@ def single_variants(member: Figure, study: Results) -> list[tuple[str, Results]]
     ]
 
 
-def save(member: Figure, results: Results, path: Path) -> None:
-    """Writes a figure as PDF (fonts embedded) and as PNG, both at print size."""
+def save(
+    member: Figure,
+    results: Results,
+    path: Path,
+    *,
+    formats: Sequence[str] = ("pdf", "png"),
+    width: float | None = None,
+) -> list[Path]:
+    """Writes a figure at print size in each of the formats, and names the files.
+
+    - `formats`: pdf (fonts embedded), svg (its words stay words) and png.
+    - `width`: in inches; the figure's own unless given.
+    """
     from samemind.figures.style import house_style
 
-    drawing = member(results)
+    with drawn_at(width):
+        drawing = member(results)
+    files = [path.with_name(f"{path.name}.{one}") for one in formats]
     with house_style():
-        drawing.savefig(path.with_name(f"{path.name}.png"))
-        # The layout stands; finding it again for the PDF would cost as much as drawing.
+        # The layout stands; finding it again for each file would cost as much as drawing.
+        drawing.draw_without_rendering()
         drawing.set_layout_engine("none")
-        # Without a date the same results give the same bytes.
-        drawing.savefig(path.with_name(f"{path.name}.pdf"), metadata={"CreationDate": None})
+        for one, file in zip(formats, files, strict=True):
+            # Without a date the same results give the same bytes.
+            drawing.savefig(file, metadata=UNDATED[one])
+    return files
 
 
 def safe_file_name(name: str) -> str:
