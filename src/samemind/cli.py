@@ -303,7 +303,8 @@ def plan(
     console.print(f"Study '{read.name}'{f': {read.title}' if read.title else ''}")
     console.print(
         f"{len(read.checkpoints)} models of {len(architectures)} architectures on "
-        f"{read.dataset}, ε in {', '.join(f'{e:g}' for e in read.epsilons)} ({read.norm})."
+        f"{read.dataset}, {read.along.symbol} in {', '.join(f'{v.value:g}' for v in read.levels)}"
+        f"{f' ({read.norm})' if read.along.is_epsilon else ''}."
     )
     print_rows(rows, ("stage", "parts", "done", "missing"))
     for need in needs:

@@ -94,7 +94,8 @@ def _cost(recipe: Recipe) -> Cost:
 
 
 def _of_training(recipe: Trained) -> Cost:
-    images = recipe.schedule.count or _first_split(recipe.dataset)
+    whole = _first_split(recipe.dataset)
+    images = recipe.schedule.count or round((recipe.schedule.share or 1) * whole)
     images *= recipe.schedule.epochs
     steps, looks = _attack_passes(recipe.attack)
     passes = _passes(recipe, images * looks, images * steps, images)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from samemind.axis import EPSILON, Axis
 from samemind.errors import InvalidInput
 from samemind.lazy import np, pd
 
@@ -222,6 +223,8 @@ class Results:
     - `is_joint`: several studies are drawn together, so every panel names its dataset.
     - `convention`: which reading of CKA, Procrustes and JSD figures and the verdict use, a name of
       `samemind.measures.conventions`.
+    - `axis`: what models are compared along. Every table has the place along it in `epsilon`,
+      whatever it is; `Axis.named` gives the column its own name.
     - `notes`: what a reader must know: labels not used, measures left out, random weights.
 
     The optional tables are declared in `PARTS`:
@@ -281,6 +284,7 @@ class Results:
     flip_images: Mapping[int, np.ndarray] = field(default_factory=dict)
     is_joint: bool = False
     convention: str = "recommended"
+    axis: Axis = EPSILON
 
     def __post_init__(self) -> None:
         tables = [("scores", self.scores, SCORE_COLUMNS), ("models", self.models, MODEL_COLUMNS)]

@@ -428,8 +428,11 @@ def command_of(recipe: Imported, file: str = "") -> str:
     return f"samemind import {shlex.quote(file or recipe.source)} {said}"
 
 
-def section_of(recipe: Imported, file: Path | str | None = None) -> str:
-    """The lines that name an imported checkpoint in a study file, and where its file lies."""
+def section_of(recipe: Imported, file: Path | str | None = None, at: float | None = None) -> str:
+    """The lines that name an imported checkpoint in a study file, and where its file lies.
+
+    - `at`: its place along the axis of the study, where that is not ε.
+    """
     lines = [
         "[[imported]]",
         toml_line("source", recipe.source),
@@ -439,6 +442,8 @@ def section_of(recipe: Imported, file: Path | str | None = None) -> str:
         toml_line("mean", recipe.mean),
         toml_line("std", recipe.std),
     ]
+    if at is not None:
+        lines.append(toml_line("at", at))
     if file is not None:
         lines.append(toml_line("file", str(file)))
     if recipe.random_seed:

@@ -51,27 +51,29 @@ def verdict_ahead(study: Study) -> list[str]:
     from samemind.statistics.trends import FEWEST_UNITS, findable_change
     from samemind.statistics.verdict import too_few
 
-    levels = {c.epsilon for c in study.checkpoints}
-    architectures = {c.architecture for c in study.checkpoints}
+    levels = {level.value for level in study.levels if level.checkpoints}
+    architectures = set(study.families.values())
     # As the report counts: architectures, or single models where there are fewer than three.
     at: dict[float, set[tuple[str, int]]] = {}
     for c in study.checkpoints:
         seed = 0 if len(architectures) >= 3 else c.random_seed
-        at.setdefault(c.epsilon, set()).add((c.architecture, seed))
+        at.setdefault(study.places[c.model], set()).add((study.families[c.model], seed))
     units = len(set.intersection(*at.values())) if at else 0
     lacks = ["a second ε to compare with"] if len(levels) < 2 else []
     lacks += [too_few(units).replace("it has", "every ε has")] if units < FEWEST_UNITS else []
     if lacks:
-        return [f"There will be no verdict: the study would need {' and '.join(lacks)}."]
+        told = study.along.told
+        return [told(f"There will be no verdict: the study would need {' and '.join(lacks)}.")]
     measures = study.comparison.of_kind("pair")
     convention = study.comparison.convention
     chosen = len(representation_measures(measures, convention)) or len(
         prediction_measures(measures, convention)
     )
+    values = "ε" if study.along.is_epsilon else f"values of the {study.along.text}"
     what = "architectures" if len(architectures) >= 3 else "models"
     found = [
-        f"The verdict will rest on {units} {what} at {len(levels)} ε: it finds a change in 80 % of "
-        f"cases if that is {findable_change(units, max(chosen, 1)):.1f} times the standard "
+        f"The verdict will rest on {units} {what} at {len(levels)} {values}: it finds a change in "
+        f"80 % of cases if that is {findable_change(units, max(chosen, 1)):.1f} times the standard "
         f"deviation with which single models change."
     ]
     if len(study.random_seeds) < 2 and len({c.random_seed for c in study.checkpoints}) < 2:

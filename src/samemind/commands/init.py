@@ -9,6 +9,7 @@ import typer
 
 from samemind.commands.options import Trust
 from samemind.commands.terminal import console
+from samemind.errors import InvalidInput
 
 
 def init(
@@ -39,11 +40,20 @@ def init(
         str | None,
         typer.Option(help="Which network, by name or number from 0, where files hold several."),
     ] = None,
+    axis: Annotated[
+        str | None,
+        typer.Option(
+            help="Compare the checkpoints along this instead of ε: a word such as step or width, "
+            "which the number follows in the path of each."
+        ),
+    ] = None,
 ) -> None:
     """Write a commented study file, from nothing, another study or a folder of checkpoints."""
     from samemind.study.template import study_text, suggested, write_study
 
     found, refused = [], []
+    if axis and not models:
+        raise InvalidInput("--axis is read from the paths of --models. Name them as well.")
     if models:
         from samemind.checkpoints.recognising import recognise_all
 
@@ -53,12 +63,16 @@ def init(
             if model.architecture or not architecture:
                 console.print(model.sentence, markup=False, soft_wrap=True)
         found, refused = suggested(
-            recognised, folder=study.parent, dataset=dataset, architecture=architecture
+            recognised,
+            folder=study.parent,
+            dataset=dataset,
+            architecture=architecture,
+            axis=axis,
         )
         for model in found:
             for guess in model.guesses:
                 console.print(f"To check: {model.file}: {guess}.", markup=False, soft_wrap=True)
-    write_study(study, study_text(study.stem, source=source, models=found))
+    write_study(study, study_text(study.stem, source=source, models=found, axis=axis))
     for why in refused:
         console.print(f"Left out: {why}", markup=False, soft_wrap=True)
     # A command that is broken over two lines cannot be copied.

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from samemind.architectures.base import ARCHITECTURES
 from samemind.comparison.layer_maps import Layers, layer_map
 from samemind.comparison.pairs import SCORES_FILE, score_measures
-from samemind.comparison.table import place_of, tidy
+from samemind.comparison.table import At, cell_label, place_of, tidy
 from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
 from samemind.extraction.activations import AskedLayer, LayerActivations, load_layer_activations
@@ -46,6 +46,7 @@ class LayerScores(Recipe):
     permutations: int
     random_seed: int
     errors: bool = later(True)
+    at: At | None = later(None)
 
     @property
     def inputs(self) -> str:
@@ -53,7 +54,7 @@ class LayerScores(Recipe):
 
     @property
     def label(self) -> str:
-        return f"{self.dataset}-eps{self.epsilon:g}-{self.inputs}-layers"
+        return f"{cell_label(self)}-{self.inputs}-layers"
 
 
 # -- pure functions

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from samemind.comparison.pairs import SCORES_FILE, score_pair, sides_of
-from samemind.comparison.table import place_of, tidy
+from samemind.comparison.table import At, cell_label, place_of, tidy
 from samemind.execution.devices import Execution, where_memory_suffices
 from samemind.extraction.activations import Activations
 from samemind.inversion import load_inputs
@@ -44,10 +44,11 @@ class MechanismScores(Recipe):
     permutations: int
     random_seed: int
     errors: bool = later(True)
+    at: At | None = later(None)
 
     @property
     def label(self) -> str:
-        return f"{self.dataset}-eps{self.epsilon:g}-mechanisms"
+        return f"{cell_label(self)}-mechanisms"
 
 
 # -- pure function

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 from samemind.comparison.driving import driving_inputs
-from samemind.comparison.table import place_of, tidy
+from samemind.comparison.table import At, cell_label, place_of, tidy
 from samemind.datasets.base import DATASETS
 from samemind.errors import InvalidInput, UndefinedScore
 from samemind.execution.devices import Execution, where_memory_suffices
@@ -55,6 +55,7 @@ class Scores(Recipe):
     driving_inputs: int = 3
     subgroups: bool = True
     subgroup_shuffles: int = later(0)
+    at: At | None = later(None)
 
     @property
     def inputs(self) -> str:
@@ -62,7 +63,7 @@ class Scores(Recipe):
 
     @property
     def label(self) -> str:
-        return f"{self.dataset}-eps{self.epsilon:g}-{self.inputs}"
+        return f"{cell_label(self)}-{self.inputs}"
 
 
 # -- pure functions

@@ -14,7 +14,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from samemind.comparison.pairs import score_pairs
-from samemind.comparison.table import place_of, tidy
+from samemind.comparison.table import At, cell_label, place_of, tidy
 from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
 from samemind.extraction.activations import Activations, load_activations
@@ -79,10 +79,11 @@ class ProbeScores(Recipe):
     probes: tuple[Probe, ...]
     activations: tuple[Activations, ...]
     others: tuple[Probe, ...] = later(())
+    at: At | None = later(None)
 
     @property
     def label(self) -> str:
-        return f"{self.dataset}-eps{self.epsilon:g}-probes"
+        return f"{cell_label(self)}-probes"
 
 
 # -- pure functions

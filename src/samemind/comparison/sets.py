@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from samemind.comparison.pairs import sides_of
-from samemind.comparison.table import place_of
+from samemind.comparison.table import At, cell_label, place_of
 from samemind.errors import UndefinedScore
 from samemind.execution.devices import Execution
 from samemind.extraction.activations import Activations
@@ -15,7 +15,7 @@ from samemind.inversion import load_inputs
 from samemind.lazy import pd
 from samemind.measures.of_sets import SET_MEASURES
 from samemind.sides.pair import Side
-from samemind.store.artifacts import Recipe, Store
+from samemind.store.artifacts import Recipe, Store, later
 
 SET_SCORES_FILE = "sets.parquet"
 
@@ -33,10 +33,11 @@ class SetScores(Recipe):
     epsilon: float
     activations: tuple[Activations, ...]
     measures: tuple[str, ...]
+    at: At | None = later(None)
 
     @property
     def label(self) -> str:
-        return f"{self.dataset}-eps{self.epsilon:g}-sets"
+        return f"{cell_label(self)}-sets"
 
 
 # -- pure function

@@ -54,6 +54,14 @@ def as_read(table: pd.DataFrame) -> pd.DataFrame:
     return table[[*first, *(n for n in table if n not in (*first, *last)), *last]]
 
 
+@dataclass(frozen=True)
+class At:
+    """Where a cell lies along another axis than ε: part of a recipe, so of its identity."""
+
+    axis: str
+    value: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Place:
     """Which cell and which inputs rows of scores are of.
@@ -61,6 +69,7 @@ class Place:
     - `models`: architecture and random seed of each model, by its name.
     - `inverted_by`: the model that the inputs were inverted for, or None for natural ones.
     - `accuracies`: of the models on these very inputs, where their labels apply; else empty.
+    - `at`: where the cell lies along another axis than ε, which is a column then.
     """
 
     dataset: str
@@ -70,6 +79,7 @@ class Place:
     n_inputs: int
     inverted_by: str | None = None
     accuracies: Mapping[str, float] = field(default_factory=dict)
+    at: At | None = None
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -77,6 +87,7 @@ class Place:
         return {
             "dataset": self.dataset,
             "epsilon": self.epsilon,
+            **({self.at.axis: self.at.value} if self.at else {}),
             "inputs": "natural" if self.inverted_by is None else "inverted",
             "inputs_dataset": self.inputs_dataset,
             "inverted_by": self.inverted_by,
@@ -125,6 +136,15 @@ class Cell(Protocol):
     def dataset(self) -> str: ...
     @property
     def epsilon(self) -> float: ...
+    @property
+    def at(self) -> At | None: ...
+
+
+def cell_label(cell: Cell) -> str:
+    """The readable name of a cell: its dataset, and where it lies along the axis of its study."""
+    if cell.at is None:
+        return f"{cell.dataset}-eps{cell.epsilon:g}"
+    return f"{cell.dataset}-{cell.at.axis}{cell.at.value:g}"
 
 
 def place_of(cell: Cell, inputs: Inputs, checkpoints: Iterable[Checkpoint], n_inputs: int) -> Place:
@@ -132,6 +152,7 @@ def place_of(cell: Cell, inputs: Inputs, checkpoints: Iterable[Checkpoint], n_in
     return Place(
         dataset=cell.dataset,
         epsilon=cell.epsilon,
+        at=cell.at,
         models={c.model: (c.architecture, c.random_seed) for c in checkpoints},
         inputs_dataset=inputs.source.dataset,
         n_inputs=n_inputs,

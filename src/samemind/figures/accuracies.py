@@ -23,6 +23,9 @@ KINDS = {"clean_accuracy": "Clean accuracy", "adversarial_accuracy": "Adversaria
     needs=("models",),
     is_by_epsilon=True,
     is_of_study=True,
+    shows_along="Clean and adversarial accuracy of every model by its ε, a line for each "
+    "architecture (mean over random seeds). All are attacked at one radius, which the table names; "
+    "weak models are crossed out.",
 )
 def accuracies(results: Results) -> matplotlib.figure.Figure:
     """Lines of accuracy over ε, a panel for each dataset and kind of accuracy."""

@@ -121,6 +121,8 @@ class Figure:
       "only" for one that shows a single measure.
     - `is_of_study`: it is about models that were trained at some ε, so that the page on one's own
       models does without it.
+    - `shows_along`: what it shows in a study along another axis than ε, where the word "ε" of
+      `shows` cannot stand for that axis.
     - `quantities`: "jsd", "cka" and "procrustes" as far as it shows the reading of each that the
       convention picks; its caption says which.
     - `datasets`: those of the models that it shows, where these are not all that the results have.
@@ -138,12 +140,14 @@ class Figure:
     quantities: tuple[str, ...] = ()
     is_of_study: bool = False
     datasets: Callable[[Results], Iterable[str]] | None = None
+    shows_along: str = ""
 
     def missing(self, results: Results) -> list[str]:
         """What the results lack for this figure, in words; empty when it can be drawn."""
         if results.trajectory is not None and "trajectory" not in self.needs:
             return ["the models are checkpoints of one training, which are no sample of models"]
-        return [NEEDS[need][1] for need in self.needs if not NEEDS[need][0](results)]
+        told = results.axis.told
+        return [told(NEEDS[need][1]) for need in self.needs if not NEEDS[need][0](results)]
 
     def __call__(self, results: Results) -> matplotlib.figure.Figure:
         """The figure, drawn in the house style.
@@ -163,6 +167,7 @@ class Figure:
 
         with house_style():
             drawing = self.draw(results)
+            _retell(drawing, results)
             shown = None if self.datasets is None else self.datasets(results)
             note = f"{weak_note(results, shown)} {imported_note(results, shown)}".strip()
             if results.convention != RECOMMENDED:
@@ -180,7 +185,10 @@ class Figure:
 
     def caption(self, results: Results) -> str:
         """What it shows, and in which readings."""
-        return f"{self.shows} {self.readings(results)}".rstrip()
+        shows = self.shows
+        if not results.axis.is_epsilon:
+            shows = results.axis.told(self.shows_along or self.shows)
+        return f"{shows} {self.readings(results)}".rstrip()
 
     def remedy(self, results: Results) -> str:
         """What to do where the results lack something."""
@@ -205,6 +213,21 @@ class Figure:
             )
 
 
+def _retell(drawing: matplotlib.figure.Figure, results: Results) -> None:
+    """Puts the words of the axis where figures, which are written for ε, say ε."""
+    if results.axis.is_epsilon:
+        return
+    from matplotlib.text import Annotation, Text
+
+    for text in drawing.findobj(Text):
+        assert isinstance(text, Text)
+        words = text.get_text()
+        if "ε" in words:
+            # Beside the numbers of an axis there is room for a letter or two.
+            is_small = words == "ε" and isinstance(text, Annotation)
+            text.set_text(results.axis.symbol if is_small else results.axis.told(words))
+
+
 FIGURES: Registry[Figure] = Registry("figure", "samemind.figures")
 
 
@@ -221,6 +244,7 @@ def figure(
     quantities: Sequence[str] = (),
     is_of_study: bool = False,
     datasets: Callable[[Results], Iterable[str]] | None = None,
+    shows_along: str = "",
 ) -> Callable[[Draw], Figure]:
     """Registers the function below as a figure. `shows` is also its text for who cannot see it."""
     unknown = [need for need in needs if need not in NEEDS]
@@ -244,6 +268,7 @@ def figure(
             tuple(quantities),
             is_of_study,
             datasets,
+            shows_along,
         )
         return FIGURES.register(name, member)
 

@@ -93,7 +93,19 @@ def verdicts(results: Results) -> list[tuple[str, Verdict]]:
                     for aspect, (inputs, _) in ASPECTS.items()
                     if len(_chosen(table, dataset, place, inputs))
                 ]
-    return found + by_training_set(results)
+    found += by_training_set(results)
+    return [(dataset, _along(results, verdict)) for dataset, verdict in found]
+
+
+def _along(results: Results, verdict: Verdict) -> Verdict:
+    """The verdict in words of the axis that the study declares."""
+    told = results.axis.told
+    return replace(
+        verdict,
+        words=told(verdict.words),
+        note=told(verdict.note),
+        missing=tuple(told(text) for text in verdict.missing),
+    )
 
 
 def readings_of_verdict(results: Results) -> str:

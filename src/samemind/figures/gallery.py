@@ -34,6 +34,10 @@ MOST_ARCHITECTURES = 2
     needs=("gallery",),
     paper="Figure 2",
     studies="imagenet1k",
+    shows_along="For two models, the seed image the inversion starts from, the target image, and "
+    "the inverted image that the model represents like the target. Chosen by rule: the study's "
+    "first two architectures, at their lowest and highest ε, and the first target of each of the "
+    "first classes.",
 )
 def gallery(results: Results) -> matplotlib.figure.Figure:
     """A row per model, standard above robust, with triples of seed, target, inverted image."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MADE_FILE = "report.json"
 PACKAGE = Path(__file__).parents[1]
-DRAWN_BY = ("figures", "reporting", "statistics", "results.py")
+DRAWN_BY = ("figures", "reporting", "statistics", "axis.py", "results.py")
 
 
 def fingerprint_of(study: Results) -> str:
@@ -42,6 +42,8 @@ def fingerprint_of(study: Results) -> str:
     plain = [study.name, study.study_text, dict(study.environment), dict(study.classes)]
     _add(found, [*plain, dict(study.recipes), list(study.notes), study.convention])
     _add(found, [getattr(study, "tolerance", None)])
+    if not study.axis.is_epsilon:
+        _add(found, [repr(study.axis)])
     return found.hexdigest()
 
 

@@ -11,6 +11,7 @@ from samemind.reporting.table import Table, text_of
 
 IMPORTED = "†"
 TABLES = {"imagenet1k": 1, "imagenet100": 2, "imagenet50": 3, "cifar10": 4}
+OF_MODELS = "models"
 LIKE_A_TABLE = "the like of Tables 1–4"
 
 
@@ -23,17 +24,19 @@ def accuracies(results: Results, dataset: str) -> Table:
     for architecture, part in models.groupby("architecture", sort=False):
         row: dict[str, object] = {
             "Architecture": architecture,
-            "Parameters": int(part["parameters"].iloc[0]),
+            "Parameters": _parameters(results, part),
         }
         for level in levels:
             cell = part[part["epsilon"] == level]
             mark = "*" if cell["is_weak"].astype(bool).any() else ""
             mark += IMPORTED if _is_imported(cell).any() else ""
-            row[f"Acc. (ε = {level:g})"] = _percent(cell["clean_accuracy"], mark)
-            row[f"Adv. Acc. (ε = {level:g})"] = _percent(cell["adversarial_accuracy"], mark)
+            place = f"{results.axis.symbol} = {level:g}"
+            row[f"Acc. ({place})"] = _percent(cell["clean_accuracy"], mark)
+            row[f"Adv. Acc. ({place})"] = _percent(cell["adversarial_accuracy"], mark)
         rows.append(row)
     attacks = sorted({str(text) for text in models["attack"].dropna().unique()})
-    radius = models[models["epsilon"] == 0]["attack_epsilon"].dropna().unique()
+    trained_at = models["epsilon" if results.axis.is_epsilon else "trained_epsilon"]
+    radius = models[trained_at == 0]["attack_epsilon"].dropna().unique()
     standard = f" Models with ε = 0 are attacked at ε = {radius[0]:g}." if len(radius) else ""
     mean = " Means over the random seeds." if several else ""
     weak = " * marks weak models." if _has_weak(models) else ""
@@ -51,9 +54,17 @@ def accuracies(results: Results, dataset: str) -> Table:
         f"the models {trained}on {label}.{standard}{mean}{weak} "
         f"Attack: {'; '.join(attacks) or 'not stated'}. {weak_note(results, [dataset])}".rstrip(),
         pd.DataFrame(rows),
-        {"Parameters": ","},
-        table_of_the_paper(results, dataset),
+        {"Parameters": ","} if results.axis.is_epsilon else {},
+        table_of_the_paper(results, dataset) if results.axis.is_epsilon else "",
     )
+
+
+def _parameters(results: Results, models: pd.DataFrame) -> int | str:
+    """How many parameters models of one kind have; along another axis they may differ in size."""
+    if results.axis.is_epsilon:
+        return int(models["parameters"].iloc[0])
+    ends = (int(models["parameters"].min()), int(models["parameters"].max()))
+    return " to ".join(f"{count:,}" for count in dict.fromkeys(ends))
 
 
 def table_of_the_paper(results: Results, dataset: str) -> str:
@@ -94,11 +105,13 @@ STATED = {
 
 def parameters(results: Results) -> Table:
     """A row per model: parameters, width of the representation, accuracies, the attack."""
+    along = results.axis.text
     columns = {
         "dataset": "Dataset",
         "model": "Model",
         "architecture": "Architecture",
-        "epsilon": "ε",
+        "epsilon": along,
+        **({} if results.axis.is_epsilon else {"trained_epsilon": "ε"}),
         "random_seed": "Random seed",
         "parameters": "Parameters",
         "representation_size": "Representation",
@@ -116,14 +129,14 @@ def parameters(results: Results) -> Table:
         frame[title] = results.models[column]
     frame["Weak"] = ["yes" if weak else "no" for weak in frame["Weak"].astype(bool)]
     return Table(
-        "models",
+        OF_MODELS,
         "Models",
         "Every model of the study. A weak model is below the clean accuracy that the study states, "
         "which is a fifth of the way from chance to certainty unless said."
         + "".join(f" {note}" for note in results.notes if stated),
         frame,
         {
-            "ε": "g", "Parameters": ",", "Representation": ",", "Attack ε": "g",
+            along: "g", "ε": "g", "Parameters": ",", "Representation": ",", "Attack ε": "g",
             "Clean accuracy": ".4f", "Adversarial accuracy": ".4f",
             "File: clean": ".4f", "File: adversarial": ".4f", "File: ε": "g", "File: epoch": "g",
         },

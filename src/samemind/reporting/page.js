@@ -136,7 +136,7 @@ function drawBoxes(rows) {
   const kinds = ["natural", "inverted"].filter((kind) => shown.some((row) => row.inputs === kind));
   const levels = distinct(shown.map((row) => row.epsilon)).sort((a, b) => a - b);
   const { drawing, width, height } = frame(box, 340,
-    `Box plots of ${label(state.measure)}${levels.length > 1 ? " by ε" : ""}: ${shown.length} pairs. The table below has the same numbers.`);
+    `Box plots of ${label(state.measure)}${levels.length > 1 ? ` by ${DATA.axis.text}` : ""}: ${shown.length} pairs. The table below has the same numbers.`);
   const cells = distinct(shown.map(cellKey)).map((key) => DATA.cells[key]).filter(Boolean);
   const isScore = state.scale === "score";
   const lines = isScore ? cells.flatMap((cell) => [cell.floor, cell.is_ceiling_measured ? cell.ceiling : null]) : [0, 1];
@@ -146,7 +146,7 @@ function drawBoxes(rows) {
   yAxis(drawing, y, low, high, left, right);
   const marks = [], band = (right - left) / Math.max(1, levels.length), slot = band * 0.84 / Math.max(1, kinds.length);
   levels.forEach((level, i) => {
-    if (!DATA.is_comparison) drawing.append(svg("text", { x: left + band * (i + 0.5), y: bottom + 18, "text-anchor": "middle" }, `ε = ${level}`));
+    if (!DATA.is_comparison) drawing.append(svg("text", { x: left + band * (i + 0.5), y: bottom + 18, "text-anchor": "middle" }, `${DATA.axis.symbol} = ${level}`));
     kinds.forEach((kind, k) => {
       const part = shown.filter((row) => row.epsilon === level && row.inputs === kind);
       if (!part.length) return;
@@ -182,7 +182,7 @@ function drawBoxes(rows) {
   if (cells.some((cell) => cell.is_ceiling_measured)) key.append(node("span", {}, [node("i", { class: "line top" }), "ceiling (other random seed)"]));
   else if (!isScore) key.append(node("span", {}, [node("i", { class: "line top" }), "identical models"]));
   box.replaceChildren(drawing, key);
-  $("boxes-title").textContent = label(state.measure) + (levels.length > 1 ? " by ε" : " of every pair");
+  $("boxes-title").textContent = label(state.measure) + (levels.length > 1 ? ` by ${DATA.axis.text}` : " of every pair");
 }
 
 // -- heat map of one ε
@@ -199,7 +199,7 @@ function halved(name, longest) {
   const at = places.reduce((a, b) => Math.abs(b - name.length / 2) < Math.abs(a - name.length / 2) ? b : a);
   return [name.slice(0, at), name.slice(at)];
 }
-const atLevel = (level) => DATA.is_comparison ? "" : ` at ε = ${level}`;
+const atLevel = (level) => DATA.is_comparison ? "" : ` at ${DATA.axis.symbol} = ${level}`;
 const kindOf = (rows) => state.inputs || (rows.some((row) => row.inputs === "natural") ? "natural" : "inverted");
 function drawHeat(rows) {
   const box = $("heat"), level = Number($("heat-epsilon").value);
@@ -268,7 +268,7 @@ function drawMap(rows) {
   points(drawing, marks);
   box.replaceChildren(drawing,
     node("p", { class: "key" }, names.filter((name) => shown.has(name)).map((name) => node("span", {}, `${names.indexOf(name) + 1} ${name}`))),
-    node("p", { class: "hint" }, `${DATA.is_comparison ? "" : `ε = ${level}, ${kind} inputs. `}Distances come near 1 − similarity; the plane keeps ${Math.round(100 * map.kept)} % of them.`));
+    node("p", { class: "hint" }, `${DATA.is_comparison ? "" : `${DATA.axis.symbol} = ${level}, ${kind} inputs. `}Distances come near 1 − similarity; the plane keeps ${Math.round(100 * map.kept)} % of them.`));
 }
 
 // -- one measure against another
@@ -296,7 +296,7 @@ function drawScatter(rows) {
 }
 
 // -- the table of pairs
-const COLUMNS = [["measure", "Measure"], ["epsilon", "ε"], ["inputs", "Inputs"], ["model_a", "Model A"], ["model_b", "Model B"], ["score", "Score"], ["standard_error", "± SE"], ["floor", "Floor"], ["normalised", "Floor → ceiling"], ["row", "Row"]];
+const COLUMNS = [["measure", "Measure"], ["epsilon", DATA.axis.text], ["inputs", "Inputs"], ["model_a", "Model A"], ["model_b", "Model B"], ["score", "Score"], ["standard_error", "± SE"], ["floor", "Floor"], ["normalised", "Floor → ceiling"], ["row", "Row"]];
 // Of one pair every measure is shown; what is the same in all rows is left out.
 const columns = () => COLUMNS.filter(([name]) => name === "measure" ? single : !["epsilon", "inputs"].includes(name) || distinct(ROWS.map((row) => row[name])).length > 1);
 function drawPairs(rows) {
@@ -362,7 +362,7 @@ function openPair(row) {
   if (gallery.length) body.append(node("h3", {}, "Seed, target and inverted images"), node("div", { class: "strip" }, gallery.map((g) => node("figure", { class: "triples" },
     [node("div", { class: "triple" }, ["seed", "target", "inverted"].flatMap((kind) => picture(g[kind], `${kind} image`))),
       node("figcaption", {}, `${g.model}: ${g.seed_label} → ${g.target_label}`)]))));
-  const recipe = DATA.recipes.find(([what]) => what === `${row.dataset} ε=${row.epsilon} ${row.inputs}` || what.endsWith(`: ${row.dataset} ε=${row.epsilon} ${row.inputs}`));
+  const recipe = DATA.recipes.find(([what]) => [what, what.slice(what.indexOf(": ") + 2)].includes(`${row.dataset} ${DATA.axis.symbol}=${row.epsilon} ${row.inputs}`));
   body.append(node("p", { class: "hint" }, `Row ${row.row} of scores.parquet.` + (recipe ? ` Recipe in the store: ${recipe[1]}` : "")));
   if (!$("pair").open) $("pair").showModal();
 }

@@ -85,6 +85,7 @@ def page_of(
         tables = [_of_comparison(table) for table in tables if not table.paper]
     return environment.get_template("page.html.j2").render(
         study=study,
+        axis=study.axis,
         counts=counts_of(study),
         is_comparison=is_comparison,
         answers=cards_of(study),
@@ -117,7 +118,11 @@ def page_of(
         css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         script=Markup((HERE / "page.js").read_text(encoding="utf-8")),
         data=Markup(
-            script_safe_json(embedded(shown) | {"recipes": recipes, "is_comparison": is_comparison})
+            script_safe_json(
+                embedded(shown)
+                | {"recipes": recipes, "is_comparison": is_comparison}
+                | {"axis": {"text": study.axis.text, "symbol": study.axis.symbol}}
+            )
         ),
     )
 
@@ -127,7 +132,7 @@ def _no_verdict(study: Results) -> str:
     if study.models["epsilon"].nunique() != 1:
         return ""
     level = study.models["epsilon"].iloc[0]
-    return (
+    return study.axis.told(
         f"There is no verdict: it is on what changes with ε, and this study has ε = {level:g} only."
     )
 
@@ -198,7 +203,8 @@ def variants_of(drawn: Sequence[Drawn]) -> list[tuple[str, list[Drawn]]]:
         if entry.measure:
             found.setdefault(f"{entry.title}, measure by measure", []).append(entry)
         elif entry.variant:
-            found.setdefault("Only the models present at every ε", []).append(entry)
+            variant = entry.variant[:1].upper() + entry.variant[1:]
+            found.setdefault(variant, []).append(entry)
     return list(found.items())
 
 
@@ -225,7 +231,8 @@ def counts_of(study: Results) -> dict[str, Any]:
     if isinstance(study, Comparison):
         lead = f"{_counted(len(study.models), 'model')} on {study.n_inputs:,} inputs of {datasets}"
     else:
-        lead = f"{_counted(len(study.models), 'model')} trained on {datasets} at ε = {levels}"
+        place = f"{study.axis.symbol} = {levels}"
+        lead = f"{_counted(len(study.models), 'model')} trained on {datasets} at {place}"
     measures = scores["measure"].nunique()
     common = len(study.only_common_models().models)
     return {
@@ -238,7 +245,7 @@ def counts_of(study: Results) -> dict[str, Any]:
         "weak": sorted(study.weak_models),
         "lead": f"{lead}; {_counted(pairs, f'{ordered}pair')}, {_counted(measures, 'measure')}, "
         f"{_counted(len(scores), 'score')}.",
-        "changing": f"{common} of {len(study.models)} models are there at every ε"
+        "changing": f"{common} of {len(study.models)} models are there at every {study.axis.text}"
         if common < len(study.models)
         else "",
     }

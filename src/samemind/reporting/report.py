@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -123,23 +123,42 @@ def _fill(
     for table in tables:
         write_table(table, draft / "tables")
     drawn, undrawn = draw_all(study, draft / "figures", on_progress, executor)
-    stated = {"convention": study.convention}
+    stated = {"convention": study.convention} | axis_record(study)
     described = [
-        {"dataset": dataset} | stated | verdict.as_record() for dataset, verdict in verdicts(study)
+        {"dataset": dataset} | stated | named_along(study, verdict.as_record())
+        for dataset, verdict in verdicts(study)
     ]
     write_json(draft / "verdict.json", without_nan(described))
     page = page_of(study, tables, drawn, undrawn, draft / "figures")
     (draft / "index.html").write_text(page, encoding="utf-8")
 
 
+def axis_record(study: Results) -> dict[str, Any]:
+    """What models are compared along, as plain data; nothing where that is ε."""
+    return {} if study.axis.is_epsilon else {"axis": asdict(study.axis)}
+
+
+def named_along(study: Results, record: Any) -> Any:
+    """Plain data with the axis of the study in the names of its keys."""
+    if study.axis.is_epsilon:
+        return record
+    if isinstance(record, dict):
+        names = {"n_epsilons": "n_levels", "epsilon": study.axis.name}
+        return {names.get(key, key): named_along(study, held) for key, held in record.items()}
+    if isinstance(record, list):
+        return [named_along(study, held) for held in record]
+    return record
+
+
 def write_data(draft: Path, study: Results) -> None:
     """Writes the tables of the results as they are, and what says where they are from."""
     # Inner layers last, so that the rows of the page's data are the first of the file.
     scores = pd.concat([study.main, study.inner], ignore_index=True).drop(columns="is_weak")
-    scores.to_parquet(draft / "scores.parquet", index=False)
-    study.models.to_parquet(draft / "models.parquet", index=False)
+    named = study.axis.named
+    named(scores).to_parquet(draft / "scores.parquet", index=False)
+    named(study.models).to_parquet(draft / "models.parquet", index=False)
     for part, table in study.parts():
-        table.to_parquet(draft / part.file, index=False)
+        named(table).to_parquet(draft / part.file, index=False)
     (draft / "study.toml").write_text(study.study_text, encoding="utf-8")
     write_json(draft / "environment.json", dict(study.environment))
     if study.recipes:
@@ -174,7 +193,8 @@ def draw_all(
     for member in FIGURES.values():
         missing = member.missing(study)
         if missing:
-            undrawn.append(Undrawn(member.name, member.title, tuple(missing)))
+            title = study.axis.told(member.title)
+            undrawn.append(Undrawn(member.name, title, tuple(missing)))
     plan = drawing_plan(study)
     # Few and mixed shares: each takes the results along, and the slow figures are neighbours.
     shares = [tuple(range(start, len(plan), SHARES)) for start in range(min(SHARES, len(plan)))]
@@ -221,9 +241,11 @@ def variants(member: Figure, study: Results) -> list[tuple[Figure, Results, Draw
     """
 
     def entry(file: str, variant: str = "", measure: str = "") -> Drawn:
+        told = study.axis.told
         return Drawn(
-            member.name, member.title, member.caption(study), member.paper, file, variant, measure
-        )
+            member.name, told(member.title), member.caption(study),
+            member.paper if study.axis.is_epsilon else "", file, told(variant), measure,
+        )  # fmt: skip
 
     found = [] if member.per_measure == "only" else [(member, study, entry(member.name))]
     if member.per_measure == "also":

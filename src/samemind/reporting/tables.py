@@ -8,6 +8,7 @@ from samemind.figures.base import Results, weak_note
 from samemind.figures.evidence import trend_table
 from samemind.lazy import pd
 from samemind.reporting.layer_maps import summary_of
+from samemind.reporting.model_tables import OF_MODELS
 from samemind.reporting.model_tables import TABLES as TABLES
 from samemind.reporting.model_tables import accuracies as accuracies
 from samemind.reporting.model_tables import parameters as parameters
@@ -40,7 +41,25 @@ def tables_of(results: Results) -> list[Table]:
     if note:
         found = [replace(table, caption=f"{table.caption} {note}") for table in found]
     of_datasets = [accuracies(results, str(name)) for name in results.models["dataset"].unique()]
-    return [table for table in (*of_datasets, *found) if len(table.frame)]
+    return [along(results, table) for table in (*of_datasets, *found) if len(table.frame)]
+
+
+def along(results: Results, table: Table) -> Table:
+    """A table in words of the axis that the study declares.
+
+    Tables of models have them already: they speak of the ε of attacks as well.
+    """
+    told = results.axis.told
+    if results.axis.is_epsilon or table.name in OF_MODELS or table.name.startswith("accuracies-"):
+        return table
+    names = {"epsilon": results.axis.name} | {c: told(c) for c in map(str, table.frame) if "ε" in c}
+    return replace(
+        table,
+        title=told(table.title),
+        caption=told(table.caption),
+        frame=table.frame.rename(columns=names),
+        formats={names.get(column, column): form for column, form in table.formats.items()},
+    )
 
 
 def summary(results: Results) -> Table:
@@ -321,6 +340,7 @@ def trends(results: Results) -> Table:
     frame["Ceiling is"] = [
         "other random seed" if measured else "identical models" for measured in frame["Ceiling is"]
     ]
+    frame["Models"] = frame["Models"].map(results.axis.told)
     # What every row says alike is said by the report's title.
     frame = frame.drop(columns=[c for c in ("Dataset", "Inputs of", "Models")
                                 if frame[c].nunique() == 1 and len(frame) > 1])  # fmt: skip

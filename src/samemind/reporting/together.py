@@ -19,7 +19,7 @@ def together(studies: Sequence[Results]) -> Results:
     dataset and name, the dataset is renamed to `dataset (study)` so that no box mixes them.
 
     **Raises:** `InvalidInput` when there is nothing to draw, or the studies have different
-    conventions.
+    conventions or axes.
     """
     if not studies:
         raise InvalidInput("A report needs the results of one study or more; none were given.")
@@ -31,6 +31,12 @@ def together(studies: Sequence[Results]) -> Results:
         raise InvalidInput(
             f"These studies read CKA, Procrustes and JSD differently: {told}. Drawn together they "
             f"need one reading: give all of them the same [comparison] convention."
+        )
+    axes = {study.axis: study.name for study in studies}
+    if len(axes) > 1:
+        told = " and ".join(f"'{name}' along {axis.text}" for axis, name in axes.items())
+        raise InvalidInput(
+            f"These studies compare models along different axes: {told}. Draw each by itself."
         )
     studies = _told_apart(studies)
     models = pd.concat([study.models for study in studies], ignore_index=True)
@@ -54,6 +60,7 @@ def together(studies: Sequence[Results]) -> Results:
         notes=[note for study in studies for note in study.notes],
         is_joint=True,
         convention=studies[0].convention,
+        axis=studies[0].axis,
     )
 
 

@@ -12,6 +12,7 @@ from samemind.comparison.layers import LAYER_MAP_FILE
 from samemind.comparison.pairs import DRIVING_FILE, SCORES_FILE, SUBGROUPS_FILE, Scores
 from samemind.comparison.probes import PROBE_SCORES_FILE
 from samemind.comparison.sets import SET_SCORES_FILE
+from samemind.comparison.table import Cell
 from samemind.datasets.base import DATASETS
 from samemind.errors import InvalidInput
 from samemind.figures.base import Contributions, GalleryItem, Results
@@ -50,14 +51,13 @@ def collect(study: Study, store: Store) -> Results:
         )
     }
     models = table_of_models(study, store)
-    return Results(
+    scores = [store.open(s).table(SCORES_FILE) for s in (*finished, *mechanisms, *layerwise)]
+    found = Results(
         name=study.name,
+        axis=study.along,
         convention=study.comparison.convention,
-        scores=pd.concat(
-            [store.open(s).table(SCORES_FILE) for s in (*finished, *mechanisms, *layerwise)],
-            ignore_index=True,
-        ),
-        models=models,
+        scores=along(study, pd.concat(scores, ignore_index=True)),
+        models=models_along(study, models),
         notes=notes_on(models),
         gallery=gallery(study, store),
         study_text=study.text,
@@ -65,11 +65,37 @@ def collect(study: Study, store: Store) -> Results:
         classes={study.dataset: len(DATASETS[study.dataset].classes)},
         contributions=contributions(study, finished, store),
         **parts,
-        recipes={f"{s.dataset} ε={s.epsilon:g} {s.inputs}": s.name for s in finished}
-        | {f"{s.dataset} ε={s.epsilon:g} {s.inputs}, layers": s.name for s in layerwise}
-        | {f"{s.dataset} ε={s.epsilon:g}, mechanisms": s.name for s in mechanisms}
-        | {f"{s.dataset} ε={s.epsilon:g}, sets of models": s.name for s in sets},
+        recipes={f"{_cell(study, s)} {s.inputs}": s.name for s in finished}
+        | {f"{_cell(study, s)} {s.inputs}, layers": s.name for s in layerwise}
+        | {f"{_cell(study, s)}, mechanisms": s.name for s in mechanisms}
+        | {f"{_cell(study, s)}, sets of models": s.name for s in sets},
     )
+    return found.with_parts(lambda table: along(study, table))
+
+
+def _cell(study: Study, cell: Cell) -> str:
+    value = cell.epsilon if cell.at is None else cell.at.value
+    return f"{cell.dataset} {study.along.symbol}={value:g}"
+
+
+def along(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+    """A table of scores with the place along the study's axis, and families as architectures."""
+    table = study.along.placed(table)
+    families = study.families
+    for side in "ab":
+        of, model = f"architecture_{side}", f"model_{side}"
+        if of in table and model in table:
+            table = table.assign(**{of: table[model].map(families).fillna(table[of])})
+    return table
+
+
+def models_along(study: Study, models: pd.DataFrame) -> pd.DataFrame:
+    """The table of models in the same way; the radius of the training stays beside the place."""
+    models = models.assign(architecture=models["model"].map(study.families))
+    if study.along.is_epsilon:
+        return models
+    places = models["model"].map(study.places).astype(float)
+    return models.assign(trained_epsilon=models["epsilon"], epsilon=places)
 
 
 def _together(tables: Sequence[pd.DataFrame]) -> pd.DataFrame | None:
@@ -148,11 +174,14 @@ def gallery(study: Study, store: Store) -> list[GalleryItem]:
     finished = [i for i in study.inverted if store.has(i)]
     by_architecture: dict[str, list[Inverted]] = {}
     for inverted in finished:
-        by_architecture.setdefault(inverted.checkpoint.architecture, []).append(inverted)
+        family = study.families[inverted.checkpoint.model]
+        by_architecture.setdefault(family, []).append(inverted)
     shown: list[Inverted] = []
+    place = study.places
     for found in by_architecture.values():
-        found.sort(key=lambda i: i.checkpoint.epsilon)
-        if found[0].checkpoint.epsilon < found[-1].checkpoint.epsilon and len(shown) < 4:
+        found.sort(key=lambda i: place[i.checkpoint.model])
+        ends = [place[found[i].checkpoint.model] for i in (0, -1)]
+        if ends[0] < ends[1] and len(shown) < 4:
             shown += [found[0], found[-1]]
     return _items(study, store, shown or finished[:1])
 
@@ -174,8 +203,8 @@ def _items(study: Study, store: Store, shown: Sequence[Inverted]) -> list[Galler
             items.append(
                 GalleryItem(
                     model=recipe.checkpoint.model,
-                    epsilon=recipe.checkpoint.epsilon,
-                    architecture=recipe.checkpoint.architecture,
+                    epsilon=study.places[recipe.checkpoint.model],
+                    architecture=study.families[recipe.checkpoint.model],
                     seed=seed,
                     target=target,
                     inverted=image,

@@ -27,6 +27,7 @@ def layer_scores(cells: Sequence[Scores], asked: Comparison) -> Iterator[LayerSc
             yield LayerScores(
                 dataset=cell.dataset,
                 epsilon=cell.epsilon,
+                at=cell.at,
                 activations=activations,
                 layer_measure=asked.layer_measure,
                 measures=asked.of_kind("pair"),
@@ -50,6 +51,7 @@ def mechanism_scores(cells: Sequence[Scores], asked: Comparison) -> Iterator[Mec
         yield MechanismScores(
             dataset=cell.dataset,
             epsilon=cell.epsilon,
+            at=cell.at,
             on_targets=tuple(targets),
             on_inverted=cell.activations,
             measures=measures,
@@ -62,11 +64,12 @@ def mechanism_scores(cells: Sequence[Scores], asked: Comparison) -> Iterator[Mec
 def set_scores(cells: Sequence[Scores], asked: Comparison) -> Iterator[SetScores]:
     """All models of every cell together, on each of its input sets, natural and inverted."""
     measures = asked.of_kind("set")
-    for epsilon in dict.fromkeys(cell.epsilon for cell in cells if measures):
-        here = [cell for cell in cells if cell.epsilon == epsilon]
+    for epsilon, at in dict.fromkeys((cell.epsilon, cell.at) for cell in cells if measures):
+        here = [cell for cell in cells if (cell.epsilon, cell.at) == (epsilon, at)]
         yield SetScores(
             dataset=here[0].dataset,
             epsilon=epsilon,
+            at=at,
             activations=tuple(a for cell in here for a in cell.activations),
             measures=measures,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,17 +18,20 @@ from pydantic import (
 
 from samemind.architectures.base import ARCHITECTURES, of_width
 from samemind.attacks import Attack, ball_of
+from samemind.axis import EPSILON, Axis
 from samemind.comparison.layers import LayerScores
 from samemind.comparison.mechanisms import MechanismScores
 from samemind.comparison.pairs import Scores
 from samemind.comparison.probes import Probe, ProbeScores
 from samemind.comparison.sets import SetScores
+from samemind.comparison.table import At
 from samemind.datasets.base import DATASETS, Dataset
 from samemind.errors import InvalidInput
 from samemind.extraction.activations import Activations
 from samemind.inversion import Inverted, Natural, Seeds
 from samemind.store.artifacts import Recipe
 from samemind.study import further
+from samemind.study.along import AxisSection, check_axis, levels_along
 from samemind.study.sections import (
     AttackSection,
     Cluster,
@@ -56,6 +59,15 @@ class Stage:
     recipes: tuple[Recipe, ...]
 
 
+@dataclass(frozen=True)
+class Level:
+    """The models at one place along the axis of a study; `at` is None where that is ε."""
+
+    value: float
+    at: At | None
+    checkpoints: tuple[Trained | Imported, ...]
+
+
 class Study(Section):
     """The grid of a study. Its stages are recipes only: nothing runs before `advance`."""
 
@@ -67,6 +79,7 @@ class Study(Section):
     epsilons: Annotated[tuple[Radius, ...], Field(min_length=1)]
     random_seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     norm: str = "L2"
+    axis: AxisSection = None  # pyright: ignore[reportAssignmentType] -- along ε
     exclude: tuple[Excluded, ...] = ()
     imported: tuple[ImportedModel, ...] = ()
     training: Training = None  # pyright: ignore[reportAssignmentType] -- needed to train
@@ -130,6 +143,9 @@ class Study(Section):
                     f"The imported {model.source} has ε = {model.epsilon:g}, which is not among "
                     f"the epsilons of the study; add it there"
                 )
+        if self.training is not None and (self.axis is None or self.axis.of != "stop_at_accuracy"):
+            self.training.check_looks()
+        check_axis(self)
         return self
 
     @property
@@ -139,25 +155,59 @@ class Study(Section):
 
     # -- the recipes
 
+    @property
+    def along(self) -> Axis:
+        """What models are compared along."""
+        return EPSILON if self.axis is None else self.axis.axis
+
+    @cached_property
+    def levels(self) -> tuple[Level, ...]:
+        """For every place along the axis, what is trained and then what is imported."""
+        if self.axis is None:
+            return tuple(Level(e, None, tuple(self._checkpoints_at(e))) for e in self.epsilons)
+        name = self.along.name
+        return tuple(
+            Level(value, At(name, value), tuple(self._checkpoints_at(self.epsilons[0], value)))
+            for value in levels_along(self)
+        )
+
     @cached_property
     def checkpoints(self) -> tuple[Trained | Imported, ...]:
-        """For every ε, what is trained and then what is imported."""
-        return tuple(c for epsilon in self.epsilons for c in self._checkpoints_at(epsilon))
+        """Those of all levels, in their order."""
+        return tuple(c for level in self.levels for c in level.checkpoints)
 
-    def _checkpoints_at(self, epsilon: float) -> Iterator[Trained | Imported]:
+    @cached_property
+    def places(self) -> dict[str, float]:
+        """Where each model lies along the axis, by its name."""
+        return {c.model: level.value for level in self.levels for c in level.checkpoints}
+
+    @cached_property
+    def families(self) -> dict[str, str]:
+        """What each model is counted as among architectures, by its name.
+
+        Widths of one network are one family, and so are imported models that say so.
+        """
+        found = {c.model: c.architecture for c in self.checkpoints}
+        if self.axis is not None and self.axis.of == "width":
+            found = {m: ARCHITECTURES[name].width_of or name for m, name in found.items()}
+        return found | {self._imported(m).model: m.family for m in self.imported if m.family}
+
+    def _checkpoints_at(
+        self, epsilon: float, at: float | None = None
+    ) -> Iterator[Trained | Imported]:
         for architecture in self.architectures:
             for random_seed in self.random_seeds:
-                if not self._is_excluded(architecture, epsilon):
-                    yield self._checkpoint(architecture, epsilon, random_seed)
+                if not self._is_excluded(architecture, epsilon, at):
+                    yield self._checkpoint(architecture, epsilon, random_seed, at)
         for model in self.imported:
-            if model.epsilon == epsilon:
+            if model.epsilon == epsilon and model.at == at:
                 yield self._imported(model)
 
     def _imported(self, model: ImportedModel) -> Imported:
         return Imported(
             dataset=self.dataset,
             ball=ball_of(self.norm, model.epsilon) if model.epsilon else None,
-            **model.model_dump(exclude={"epsilon", "file"}),
+            **model.model_dump(exclude={"epsilon", "file", "at", "family"}),
         )
 
     @property
@@ -165,9 +215,11 @@ class Study(Section):
         """Where the imported checkpoints lie that say so, by their recipes."""
         return {self._imported(m): self._folder / m.file for m in self.imported if m.file}
 
-    def _is_excluded(self, architecture: str, epsilon: float) -> bool:
+    def _is_excluded(self, architecture: str, epsilon: float, at: float | None) -> bool:
         return any(
-            e.architecture == architecture and (e.epsilons is None or epsilon in e.epsilons)
+            e.architecture == architecture
+            and (e.epsilons is None or epsilon in e.epsilons)
+            and (e.at is None or at in e.at)
             for e in self.exclude
         )
 
@@ -175,13 +227,21 @@ class Study(Section):
     def _data(self) -> Dataset:
         return DATASETS[self.dataset]
 
-    def _checkpoint(self, architecture: str, epsilon: float, random_seed: int) -> Trained:
+    def _checkpoint(
+        self, architecture: str, epsilon: float, random_seed: int, at: float | None
+    ) -> Trained:
+        schedule = self.training.schedule(architecture, epsilon, self._data.image_size)
+        if self.axis is not None and at is not None:
+            if self.axis.of == "width":
+                architecture = of_width(architecture, at)
+            else:
+                schedule = replace(schedule, **{self.axis.of: at})
         return Trained(
             dataset=self.dataset,
             architecture=architecture,
             ball=ball_of(self.norm, epsilon) if epsilon else None,
             attack=Attack(**self.attack.model_dump()) if epsilon else None,
-            schedule=self.training.schedule(architecture, epsilon, self._data.image_size),
+            schedule=schedule,
             random_seed=random_seed,
             preprocessing=self._data.preprocessing,
             fingerprint=self._data.fingerprints.get("train", ""),
@@ -244,19 +304,21 @@ class Study(Section):
 
     @cached_property
     def scores(self) -> tuple[Scores, ...]:
-        """For every ε with at least two models: natural inputs, then inverted ones."""
+        """For every level with at least two models: natural inputs, then inverted ones."""
         found = []
-        for epsilon in self.epsilons:
-            models = [c for c in self.checkpoints if c.epsilon == epsilon]
+        for level in self.levels:
+            models = level.checkpoints
             if len(models) < 2:
                 continue
+            here = set(models)
             input_sets: list[tuple[Natural | Inverted, ...]] = [(self.natural,)]
-            inverted = tuple(i for i in self.inverted if i.checkpoint.epsilon == epsilon)
+            inverted = tuple(i for i in self.inverted if i.checkpoint in here)
             input_sets += [inverted] if inverted else []
             found += [
                 Scores(
                     dataset=self.dataset,
-                    epsilon=epsilon,
+                    epsilon=level.value if level.at is None else self.epsilons[0],
+                    at=level.at,
                     activations=tuple(
                         Activations(checkpoint=m, inputs=i) for i in inputs for m in models
                     ),
@@ -308,6 +370,7 @@ class Study(Section):
             ProbeScores(
                 dataset=self.dataset,
                 epsilon=cell.epsilon,
+                at=cell.at,
                 probes=tuple(self._probe(a) for a in cell.activations),
                 activations=cell.activations,
                 others=tuple(p for a in cell.activations for p in self._further_probes(a)),

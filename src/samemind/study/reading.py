@@ -79,6 +79,8 @@ def _check_values(content: dict[str, Any]) -> None:
         if count + len(waiting) > MOST_VALUES:
             raise ValueError(f"it holds more than {MOST_VALUES:,} values")
     grid = [content.get(name, [0]) for name in ("architectures", "epsilons", "random_seeds")]
+    along = content.get("axis", {})
+    grid.append(along.get("values") or [0] if isinstance(along, dict) else [0])
     models = prod(len(axis) for axis in grid if isinstance(axis, list))
     if models > MOST_MODELS:
         raise ValueError(

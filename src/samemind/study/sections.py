@@ -21,6 +21,7 @@ from samemind.training.augmentation import augmentation_of
 
 Count = Annotated[int, Field(gt=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Radius = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -75,6 +76,7 @@ class ScheduleFields(Section):
     stop_at_accuracy: Annotated[float, Field(gt=0, lt=1)] | None = None
     stop_count: Count | None = None
     stop_every: Count | None = None
+    share: Annotated[float, Field(gt=0, le=1)] | None = None
 
     @field_validator("normalisation")
     @classmethod
@@ -141,13 +143,19 @@ class Training(ScheduleFields):
         return found
 
     @model_validator(mode="after")
-    def _looks_have_a_purpose(self) -> Training:
+    def _images_are_counted_once(self) -> Training:
+        parts = (self, *self.exceptions)
+        if any(p.count is not None for p in parts) and any(p.share is not None for p in parts):
+            raise ValueError("count and share exclude one another; leave one out")
+        return self
+
+    def check_looks(self) -> None:
+        """Raises `ValueError` for looks at images held out that would decide nothing."""
         parts = (self, *self.exceptions)
         if all(part.stop_at_accuracy is None for part in parts):
             for name in ("stop_count", "stop_every"):
                 if any(getattr(part, name) is not None for part in parts):
                     raise ValueError(f"{name} needs stop_at_accuracy; add it, or remove {name}")
-        return self
 
     def schedule(self, architecture: str, epsilon: float, image_size: int) -> Schedule:
         """The schedule of one model: preset, then what is set, then the exceptions."""
@@ -225,6 +233,10 @@ class ImportedModel(Section):
 
     It is trained on the study's dataset, and its ε is in the study's norm. Where `file` says where
     it lies (from the folder of the study file), a run brings it into the store by itself.
+
+    - `at`: its place along the axis of the study, where that is not ε.
+    - `family`: what it is counted as among architectures, for sizes of one kind: its own unless
+      said. Neither changes an artifact of the model.
     """
 
     source: str
@@ -236,6 +248,8 @@ class ImportedModel(Section):
     random_seed: int = 0
     file: str | None = None
     head: str = ""
+    at: Finite | None = None
+    family: str = ""
 
     @field_validator("architecture")
     @classmethod
@@ -436,6 +450,7 @@ class Excluded(Section):
 
     architecture: str
     epsilons: tuple[Radius, ...] | None = None  # None: at every ε
+    at: tuple[Finite, ...] | None = None  # along another axis; None: everywhere
 
     @field_validator("architecture")
     @classmethod

@@ -14,6 +14,7 @@ from samemind.errors import CheckpointError, InvalidInput
 from samemind.files.reading import read_text
 from samemind.files.toml import toml_line, toml_remark, toml_value
 from samemind.study import Study, read_study, study_path
+from samemind.study.along import Place, place_in
 
 if TYPE_CHECKING:
     from samemind.checkpoints.recognising import Recognised
@@ -44,10 +45,15 @@ epsilons = [{epsilons}]
 # random_seeds = [0]
 {norm}
 
+# To compare within and along something else than ε: "noise", "share" (of the training images),
+# "stop_at_accuracy" or "width" of what is trained, or a "label" that imported models have as `at`.
+{axis}
+
 # To leave a model out:
 # [[exclude]]
 # architecture = {first}
 # epsilons = [1.0]
+# at = [0.5]  # along another axis than ε
 
 # To compare checkpoints from elsewhere (`samemind import` and `init --models` write these lines;
 # with `file`, the path from this folder, a run brings one in by itself):
@@ -58,6 +64,8 @@ epsilons = [{epsilons}]
 # epsilon = 1.0
 # mean = [0.485, 0.456, 0.406]
 # std = [0.229, 0.224, 0.225]
+# at = 100  # its place along an axis that is a label
+# family = "resnet"  # what it is counted as among architectures, for sizes of one kind
 {imported}
 [training]
 # preset = "paper"  # or "fast"; what is set below then differs from the preset
@@ -69,6 +77,7 @@ policy = "{policy}"  # "step" divides the rate by 10 every `step_epochs`; "one_c
 # weight_decay = 5e-4
 # step_epochs = 30
 # count = 1000  # so many training images at random instead of all
+# share = 0.5  # of the training images, in place of count
 # normalisation = "dataset"  # or "imagenet", "cifar10", another dataset's name, "none"
 # augmentation = "none"
 # noise = 0.0  # standard deviation of Gaussian noise on training images, in pixel units
@@ -138,13 +147,26 @@ steps = {steps}  # the paper's code takes 1000; 0 leaves inversion out
 """
 
 
-def study_text(name: str, *, source: str | None = None, models: Sequence[Suggested] = ()) -> str:
+AXIS = (
+    '# axis = {of = "label", name = "step", text = "training step", symbol = "step", '
+    "values = [0, 100]}"
+)
+
+
+def study_text(
+    name: str,
+    *,
+    source: str | None = None,
+    models: Sequence[Suggested] = (),
+    axis: str | None = None,
+) -> str:
     """The text of a new study file: the commented template, or a shipped study to change.
 
     **Arguments:**
 
     - `source`: a study that ships, or a study file, whose text is the start.
     - `models`: checkpoints to compare, from `suggested`; the grid is theirs.
+    - `axis`: the name of what these have as a label, along which they are compared.
 
     **Raises:** `UnknownName` or `InvalidInput` where there is no such study.
     """
@@ -161,6 +183,7 @@ def study_text(name: str, *, source: str | None = None, models: Sequence[Suggest
         title=toml_line("title", name),
         models="",
         imported=_imported(models),
+        axis=f'axis = {{of = "label", name = {toml_value(axis)}}}' if axis else AXIS,
         measures=", ".join(map(toml_value, usual_measures())),
         **grid,
     )
@@ -183,7 +206,7 @@ def _with_other_keys(text: str) -> Iterator[str]:
         yield "\n".join([part.rstrip(), *others]) + "\n"
     for name, field in Study.model_fields.items():
         keys = getattr(field.annotation, "model_fields", None)
-        if keys and f"\n[{name}]" not in text:
+        if keys and field.default is not None and f"\n[{name}]" not in text:
             held = [
                 (key, found.get_default(call_default_factory=True)) for key, found in keys.items()
             ]
@@ -228,6 +251,8 @@ class Suggested:
     file: str
     guesses: tuple[str, ...] = ()
     needs_trust: bool = False
+    at: float | None = None
+    run: str = ""  # its file without the place along the axis: what runs are told apart by
 
 
 def suggested(
@@ -236,6 +261,7 @@ def suggested(
     folder: Path,
     dataset: str | None = None,
     architecture: str | None = None,
+    axis: str | None = None,
 ) -> tuple[list[Suggested], list[str]]:
     """What a study can compare of some checkpoint files, and why it cannot the others.
 
@@ -245,6 +271,9 @@ def suggested(
     - `dataset`, `architecture`: of files that do not say; the architecture of those whose keys
       are of none that samemind knows, or several with commas between, of which the first that
       fits is taken.
+    - `axis`: a word, the number after which in the path of each file is its place along an axis,
+      as the 100 of 'run-a/step100.pt'. Runs of one architecture are told apart by the rest of the
+      path, so that a run keeps its random seed from place to place.
 
     **Raises:** `InvalidInput` if there is none left, or they do not belong to one dataset and norm.
 
@@ -256,6 +285,8 @@ def suggested(
     norms = [m.norm for m in models if m.norm]
     norm = max(norms, key=norms.count, default="L2")
     dataset = dataset or next((m.dataset for m in models if m.dataset), None)
+    radii = [m.epsilon or 0.0 for m in models]
+    epsilon = max(radii, key=radii.count, default=0.0)
     for model in models:
         names = [model.architecture] if model.architecture else others
         if not names or dataset is None:
@@ -265,10 +296,17 @@ def suggested(
         if model.norm not in (None, norm):
             refused.append(f"{model.path}: its norm is {model.norm}, the others' is {norm}")
             continue
+        place = place_in(model.path, axis) if axis else None
+        if axis and (place is None or (model.epsilon or 0.0) != epsilon):
+            lacks = f"its ε is {model.epsilon or 0:g}, the others' is {epsilon:g}"
+            refused.append(
+                f"{model.path}: {lacks if place else f'no number follows {axis!r} in its path'}"
+            )
+            continue
         trouble = ""
         for name in names:
             try:
-                found.append(_suggestion(model, name, dataset, norm, folder, found))
+                found.append(_suggestion(model, name, dataset, norm, folder, found, place))
                 break
             except (CheckpointError, InvalidInput) as error:
                 trouble = trouble or str(error)
@@ -296,6 +334,7 @@ def _suggestion(
     norm: str,
     folder: Path,
     others: Sequence[Suggested],
+    place: Place | None,
 ) -> Suggested:
     from samemind.checkpoints.importing import Claims, read_checkpoint
 
@@ -313,12 +352,14 @@ def _suggestion(
     recipe, loaded = read_checkpoint(str(model.path), claims)
     if loaded.mean is None:
         guesses.append(f"mean and std are those of {dataset}: the file does not say its own")
-    alike = [o for o in others if (o.recipe.architecture, o.recipe.epsilon)
+    at, run = place or (None, str(model.path))
+    alike = [o.run for o in others if (o.recipe.architecture, o.recipe.epsilon)
              == (recipe.architecture, recipe.epsilon)]  # fmt: skip
+    runs = list(dict.fromkeys(alike)) if place else alike
     path = Path(os.path.relpath(model.path.resolve(), folder.resolve())).as_posix()
     # Runs of one kind are told apart by their seeds in tables and figures.
-    recipe = replace(recipe, random_seed=len(alike))
-    return Suggested(recipe, path, tuple(guesses), model.is_unpickled)
+    recipe = replace(recipe, random_seed=runs.index(run) if place and run in runs else len(runs))
+    return Suggested(recipe, path, tuple(guesses), model.is_unpickled, at, run)
 
 
 def _imported(models: Sequence[Suggested]) -> str:
@@ -334,7 +375,7 @@ def _imported(models: Sequence[Suggested]) -> str:
         if model.needs_trust:
             first = f"Before a run: {command_of(model.recipe, model.file)} --trust"
             lines.append(f"# {toml_remark(first)}")
-        parts.append("\n".join([*lines, section_of(model.recipe, file)]) + "\n")
+        parts.append("\n".join([*lines, section_of(model.recipe, file, model.at)]) + "\n")
     return "\n".join(parts)
 
 

@@ -12,7 +12,7 @@ from samemind.datasets.base import DATASETS, Dataset, PartOfSplit, Split, normal
 from samemind.errors import InvalidInput, TrainingFailed
 from samemind.execution.devices import Execution
 from samemind.lazy import np, torch
-from samemind.randomness import draw, seed_of
+from samemind.randomness import draw, numpy_generator, seed_of
 from samemind.store.artifacts import Store
 from samemind.training.augmentation import augmentation_of
 from samemind.training.evaluation import accuracy, autoattack_accuracy, robustness_curve
@@ -80,10 +80,11 @@ def _training_images(recipe: Trained, dataset: Dataset) -> tuple[Split, Split | 
     """
     dataset.check_fingerprint("train", recipe.fingerprint)
     schedule = recipe.schedule
-    split, wanted = dataset.split("train"), schedule.count
-    used = draw(len(split), wanted, recipe.random_seed, "training images")
+    split = dataset.split("train")
+    used = _used(schedule, len(split), recipe.random_seed)
     if schedule.stop_at_accuracy is None:
-        return (split if wanted is None else PartOfSplit(split, used)), None
+        is_whole = schedule.count is None and schedule.share is None
+        return (split if is_whole else PartOfSplit(split, used)), None
     # From what is not trained on anyhow, where that is enough; else from all.
     others = np.setdiff1d(np.arange(len(split)), used)
     others = others if len(others) >= schedule.stop_count else np.arange(len(split))
@@ -96,6 +97,15 @@ def _training_images(recipe: Trained, dataset: Dataset) -> tuple[Split, Split | 
             f"be left to train on. Lower [training] stop_count."
         )
     return PartOfSplit(split, used), PartOfSplit(split, held_out)
+
+
+def _used(schedule: Schedule, count: int, random_seed: int) -> np.ndarray:
+    """The training images of a schedule: all, so many at random, or a share of them."""
+    if schedule.share is None:
+        return draw(count, schedule.count, random_seed, "training images")
+    # One order for all shares, so that a larger one has what a smaller one has, and more.
+    order = numpy_generator(random_seed, "training images", "in order").permutation(count)
+    return np.sort(order[: max(1, round(schedule.share * count))])
 
 
 Attempt = Callable[..., tuple["Classifier", list[dict[str, float]]]]

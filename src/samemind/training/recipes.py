@@ -24,6 +24,8 @@ class Schedule:
     - `precision`: 'float32', or 'bfloat16' for mixed precision.
     - `fallback_learning_rates`: tried in turn, from the same start, when training fails.
     - `count`: so many training images, drawn at random by the random seed of the model; None: all.
+    - `share`: of the training images, in place of `count`; the images of a smaller share are among
+      those of a larger one.
     - `normalisation`: of pixels before the network: 'dataset' for that of the dataset, or a name
       of `samemind.datasets.base.normalisation`.
     - `chance_epochs`: training fails when the accuracy on what it trains on was no better than
@@ -52,13 +54,15 @@ class Schedule:
     stop_at_accuracy: float | None = later(None)
     stop_count: int = later(1000)
     stop_every: int = later(10)
+    share: float | None = later(None)
 
     @property
     def label(self) -> str:
         """What tells a model of this schedule by its name: how it is trained beside ε."""
         noise = f"-noise{self.noise:g}" if self.noise else ""
         stop = f"-stop{self.stop_at_accuracy:g}" if self.stop_at_accuracy is not None else ""
-        return noise + stop
+        share = f"-share{self.share:g}" if self.share is not None else ""
+        return noise + stop + share
 
     @property
     def warm_up_epochs(self) -> int:
