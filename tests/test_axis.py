@@ -167,6 +167,11 @@ learning_rate = 0.1
         ('of = "noise"\nvalues = [-1, 0]', "", "values of noise are 0 or more, and -1 is not"),
         ('of = "share"\nvalues = [0.5, 2]', "", "above 0 and at most 1, and 2 is not"),
         ('of = "width"\nvalues = [3]', "", "asked for with 3 times its channels"),
+        (
+            'of = "noise"\nvalue = [0]',
+            "",
+            "axis.value: there is no such key. Did you mean 'values'",
+        ),
         ('of = "depth"', "", r"axis.of: Input should be 'label'.* \(found: 'depth'\)"),
         ('of = "label"\nname = "step"', "", "`architectures` are trained"),
         ('of = "noise"\nvalues = [0]\nname = "score"', "", "have a column 'score' already"),

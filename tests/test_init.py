@@ -2,6 +2,7 @@
 
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -43,7 +44,7 @@ def test_every_key_of_the_schema_is_in_the_template_with_its_default() -> None:
         assert name in held, f"{name} is not in the template"
         if not isinstance(held[name], dict):
             continue
-        model = field.annotation
+        model = next(iter(get_args(field.annotation)), field.annotation)
         defaults = vars(Schedule) if name == "training" else {}
         assert set(held[name]) == set(model.model_fields)
         for key, inner in model.model_fields.items():

@@ -79,7 +79,7 @@ class Study(Section):
     epsilons: Annotated[tuple[Radius, ...], Field(min_length=1)]
     random_seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     norm: str = "L2"
-    axis: AxisSection = None  # pyright: ignore[reportAssignmentType] -- along ε
+    axis: AxisSection | None = None
     exclude: tuple[Excluded, ...] = ()
     imported: tuple[ImportedModel, ...] = ()
     training: Training = None  # pyright: ignore[reportAssignmentType] -- needed to train

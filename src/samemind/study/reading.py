@@ -6,7 +6,7 @@ import tomllib
 from importlib.resources import files
 from math import isfinite, prod
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -141,5 +141,7 @@ def _keys_near(location: tuple[int | str, ...]) -> str:
     for part in location[:-1]:
         annotation = getattr(model, "model_fields", {}).get(part)
         model = annotation.annotation if annotation else None
+        # Of a section that may be left out, the section.
+        model = next((one for one in get_args(model) if hasattr(one, "model_fields")), model)
     keys = list(getattr(model, "model_fields", {}))
     return f"{did_you_mean(str(location[-1]), keys)}Known: {', '.join(keys)}" if keys else ""

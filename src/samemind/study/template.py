@@ -206,7 +206,7 @@ def _with_other_keys(text: str) -> Iterator[str]:
         yield "\n".join([part.rstrip(), *others]) + "\n"
     for name, field in Study.model_fields.items():
         keys = getattr(field.annotation, "model_fields", None)
-        if keys and field.default is not None and f"\n[{name}]" not in text:
+        if keys and f"\n[{name}]" not in text:
             held = [
                 (key, found.get_default(call_default_factory=True)) for key, found in keys.items()
             ]
