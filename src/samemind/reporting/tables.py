@@ -50,7 +50,7 @@ def along(results: Results, table: Table) -> Table:
     Tables of models have them already: they speak of the ε of attacks as well.
     """
     told = results.axis.told
-    if results.axis.is_epsilon or table.name in OF_MODELS or table.name.startswith("accuracies-"):
+    if results.axis.is_epsilon or table.name == OF_MODELS or table.name.startswith("accuracies-"):
         return table
     names = {"epsilon": results.axis.name} | {c: told(c) for c in map(str, table.frame) if "ε" in c}
     return replace(
