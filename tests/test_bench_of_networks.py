@@ -11,7 +11,7 @@ import torch
 from samemind.architectures.heads import head_output
 from samemind.errors import InvalidInput
 from samemind.networks.model import Loading
-from samemind.networks.opening import model_of
+from samemind.networks.own import model_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 

@@ -81,29 +81,6 @@ def test_the_long_name_of_a_wrapped_layer_is_taken_as_well() -> None:
         samemind.extraction.layer_outputs(wrapped, [IMAGES], ["44"])
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
-@pytest.mark.parametrize("kind", ["scripted", "traced", "exported", "module of exported"])
-def test_programs_without_layers_are_refused_and_their_outputs_compared(kind: str) -> None:
-    if kind == "scripted":
-        program = torch.jit.script(network(0))
-    elif kind == "traced":
-        program = torch.jit.trace(network(0), IMAGES)
-    else:
-        program = torch.export.export(network(0), (IMAGES,))
-        program = program if kind == "exported" else program.module()
-    with pytest.raises(InvalidInput, match=r"TorchScript or torch\.export") as told:
-        compared(program, network(1))
-    assert "samemind.Side(logits=...)" in str(told.value)
-    run = program.module() if kind == "exported" else program
-    with torch.no_grad():
-        sides = [samemind.Side(logits=one(IMAGES)) for one in (run, network(1))]
-    found = scores_of(samemind.compare(sides, permutations=0))
-    plain = scores_of(compared(network(0), network(1)))
-    for name in ("agreement", "jensen_shannon_similarity"):
-        assert found[name] == pytest.approx(plain[name], abs=1e-6)
-
-
 @pytest.mark.parametrize("ending", [nn.Softmax(1), nn.LogSoftmax(1)], ids=["softmax", "log"])
 def test_what_a_network_makes_of_its_logits_in_the_end_is_left_out(ending: nn.Module) -> None:
     found = compared(network(0, ending), network(1, ending), layers=["4"])

@@ -352,10 +352,12 @@ def read_by(seed: int, pixels: np.ndarray) -> np.ndarray:
 
 NETWORKS = [
     "b", "b_compiled", "b_parallel", "b_softmax", "b_training", "b_double", "b_half", "InTuple",
-    "InDict", "B",
+    "InDict", "B", "scripted", "exported",
 ]  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_networks_of_functions_are_compared_by_the_command(kind: str, here) -> None:
     np.save("images.npy", PIXELS.astype(np.float32))
@@ -368,8 +370,6 @@ def test_networks_of_functions_are_compared_by_the_command(kind: str, here) -> N
 
 
 REFUSED_NETWORKS = {
-    "scripted": "TorchScript",
-    "exported": "torch.export",
     "sigmoids": "labels of their own",
     "nan": "not finite",
     "maps": r"\(N, C\)",
@@ -380,8 +380,6 @@ REFUSED_NETWORKS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("kind", REFUSED_NETWORKS)
 def test_what_cannot_be_looked_at_is_refused_by_the_command(kind: str, here) -> None:
     np.save("images.npy", PIXELS.astype(np.float32))

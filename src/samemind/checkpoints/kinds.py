@@ -31,6 +31,13 @@ ARRAYS = (
     "Save the outputs of its network on your inputs as arrays (.npy, .npz) and compare those with "
     "`samemind compare --activations`"
 )
+PROGRAM_FILES = {"torchscript": "a TorchScript archive", "exported": "a program of torch.export"}
+"""Kinds of files that are read as networks, where they are trusted; see samemind.networks."""
+_PROGRAM = (
+    "and to read it would run code that it brings. If you trust its source, `samemind compare "
+    "--trust` (in Python, trust=True) compares the network that it is; or write its weights out in "
+    "Python,"
+)
 UNPACK = "Unpack it and name the file in it"
 PACKED = {"gzip": "gzip -dk", "bzip2": "bzip2 -dk", "xz": "xz -dk", "zstd": "zstd -d"}
 
@@ -109,9 +116,9 @@ def what_to_do(path: Path) -> str:
         "msgpack": f"it is a file of Flax. {ARRAYS}",
         "numpy": "it is a file of NumPy arrays. Activations are compared with `samemind compare "
         "--activations`; weights are saved with torch.save, as tensors by name",
-        "torchscript": "it is a TorchScript archive. Write its weights out in Python, torch.save("
+        "torchscript": f"it is a TorchScript archive, {_PROGRAM} torch.save("
         f"torch.jit.load('{name}').state_dict(), 'weights.pt'), and name that file",
-        "exported": "it is a program of torch.export. Write its weights out in Python, torch.save("
+        "exported": f"it is a program of torch.export, {_PROGRAM} torch.save("
         f"torch.export.load('{name}').state_dict, 'weights.pt'), and name that file",
         "tar": f"it is a tar archive. {UNPACK}: `tar -xf {name}`",
         "zip": f"it is a zip archive of other files. {UNPACK}: `unzip {name}`",

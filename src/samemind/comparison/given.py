@@ -20,8 +20,9 @@ from samemind.lazy import np, torch
 from samemind.networks.each import each
 from samemind.networks.lent import refuse_what_is_no_model
 from samemind.networks.model import Loading, Model
-from samemind.networks.opening import check_names, is_network, model_of, open_model
+from samemind.networks.opening import check_names, is_network, open_model
 from samemind.networks.options import refuse_unused
+from samemind.networks.own import model_of
 from samemind.registry import did_you_mean
 from samemind.sides.predictions import checked_labels
 from samemind.sides.side import Side

@@ -42,13 +42,14 @@ def _check_no_ending(made: OneHead, head: str) -> None:
 def usable(name: str, network: nn.Module) -> nn.Module:
     """The network itself, without `torch.compile`, `DataParallel` and their like around it.
 
-    **Raises:** `InvalidInput` for a program without layers, or weights without values.
+    Of a program of TorchScript or `torch.export`, the module that stands for it.
+
+    **Raises:** `InvalidInput` for a program that cannot be read, or weights without values.
     """
     if is_scripted(network):
-        raise InvalidInput(
-            f"'{name}' is a program of TorchScript or torch.export, whose layers cannot be looked "
-            f"at. Load its weights into the network in Python, or compare its outputs: {OUTPUTS}."
-        )
+        from samemind.networks.programs import as_network
+
+        return as_network(name, network)
     network = unwrapped(network)
     for key, weight in network.named_parameters():
         if torch.nn.parameter.is_lazy(weight):
@@ -94,9 +95,7 @@ def refuse_what_is_no_model(name: str, given: Any) -> None:
     """Raises `InvalidInput` for what people give in the place of a network, or of arrays."""
     said = ""
     kind = type(given).__name__
-    if is_scripted(given):
-        usable(name, given)
-    elif isinstance(given, type):
+    if isinstance(given, type):
         said = f"is the class {given.__name__}, not a network made of it. Give {given.__name__}(…)"
     elif isinstance(given, Mapping):
         held = list(given)

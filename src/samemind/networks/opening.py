@@ -3,51 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samemind.architectures.own import (
-    class_argument,
-    could_not_read,
-    found_in,
-    function_named,
-    shapes_for,
-)
-from samemind.arrays import as_pixels
-from samemind.checkpoints.kinds import INDEX
+from samemind.architectures.own import function_named
+from samemind.checkpoints.kinds import INDEX, PROGRAM_FILES, kind_of
 from samemind.checkpoints.published import looks_published, published_file
 from samemind.checkpoints.reading import split_part
 from samemind.datasets.base import NORMALISATIONS
-from samemind.errors import InvalidInput, SamemindError
+from samemind.errors import InvalidInput
 from samemind.files.reading import is_file, is_folder, split_name
 from samemind.inputs.arrays import is_of_arrays
 from samemind.lazy import torch
-from samemind.networks.batches import first_rows, moved
 from samemind.networks.each import each
-from samemind.networks.lent import unreadable, usable
+from samemind.networks.functions import from_function, of_module
 from samemind.networks.libraries import from_timm, from_torchvision, timm_preprocessing
 from samemind.networks.model import (
-    AUTOCAST,
     Loading,
     Model,
     classifier_of,
-    constants_of,
     n_channels,
-    precision_named,
-    reading,
 )
-from samemind.networks.normalising import Normalised, of_file, stated
-from samemind.networks.options import FILES, FUNCTIONS, OWN
-from samemind.networks.wrappers import unwrapped
+from samemind.networks.normalising import of_file
+from samemind.networks.options import FILES, PROGRAMS
+from samemind.networks.wrappers import is_scripted
 from samemind.registry import did_you_mean
 
 __all__ = ["Loading", "Model", "load_model", "open_model", "open_models"]
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from samemind.classifier import Classifier
 
 
@@ -76,76 +61,10 @@ def check_names(names: Sequence[str]) -> None:
 
 
 def is_network(given: Any) -> bool:
-    """Whether something looks at inputs: a reference, or a torch module."""
+    """Whether something looks at inputs: a reference, a torch module or a program."""
     if isinstance(given, str):
         return not is_of_arrays(given)
-    return isinstance(given, torch.nn.Module)
-
-
-def model_of(name: str, network: nn.Module, inputs: Any, loading: Loading | None = None) -> Model:
-    """A network of one's own as a model; what is read of it is found on the first two inputs.
-
-    The inputs are taken as the network expects them: nothing is normalised, unless `loading` says
-    by what. They are brought to its device and its precision; the network itself comes out as it
-    went in.
-
-    **Arguments:**
-
-    - `inputs`: images (n, channels, H, W), or whatever else the network is called with.
-
-    **Raises:** `InvalidInput` for a network of which nothing says what its representation is.
-    """
-    from samemind.classifier import Classifier
-
-    loading = loading or Loading()
-    is_image = isinstance(inputs, torch.Tensor) and inputs.ndim == 4
-    channels = inputs.shape[1] if is_image else 0
-    is_training = unwrapped(network).training
-    normalised = stated(loading, channels) if is_image else None
-    made_so = _of_classifier(network, "the classifier") if isinstance(network, Classifier) else None
-    if isinstance(network, Classifier) and not _reads_otherwise(loading):
-        classifier, normalised = network, made_so
-    else:
-        own = usable(name, network.network if isinstance(network, Classifier) else network)
-        as_it_is = Normalised((0.0,) * channels, (1.0,) * channels, "the caller", is_known=True)
-        normalised = normalised or made_so
-        by = (normalised or as_it_is) if is_image else None
-        if loading.precision and not loading.precision.startswith(AUTOCAST):
-            own = deepcopy(own).to(precision_named(loading.precision)[0])  # the caller's stays
-        few = first_rows(inputs, 2)
-        if is_image:
-            few = as_pixels(few, keeps_float64=True)
-        device = next((p.device for p in own.parameters()), torch.device("cpu"))
-        try:
-            classifier = reading(own, moved(few, device), loading, by)
-        except SamemindError:
-            raise
-        except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
-            if not isinstance(inputs, torch.Tensor):
-                raise
-            raise unreadable(name, own, inputs, error) from error
-    return Model(
-        name=name,
-        reference=type(unwrapped(network)).__name__,
-        classifier=classifier,
-        architecture=type(unwrapped(classifier.network)).__name__,
-        image_size=loading.image_size,
-        crop=loading.crop or 1.0,
-        channels=channels or n_channels(classifier),
-        normalised=normalised,
-        is_in_training=is_training,
-        kind=OWN,
-    )
-
-
-def _of_classifier(classifier: Classifier, source: str) -> Normalised:
-    return Normalised(*constants_of(classifier), source, is_known=True)
-
-
-def _reads_otherwise(loading: Loading) -> bool:
-    """Whether something was asked for that a classifier, as it was made, need not do."""
-    names = ("representation", "precision", "forward", "head", "normalise", "mean", "std")
-    return any(getattr(loading, name) is not None for name in names)
+    return isinstance(given, torch.nn.Module) or is_scripted(given)
 
 
 def load_model(
@@ -234,7 +153,7 @@ def open_model(reference: str, loading: Loading | None = None) -> Model:
     elif looks_published(file):
         model = _from_file(published_file(file), loading, part)
     elif function := function_named(given):
-        model = _from_function(*function, loading)
+        model = from_function(*function, loading)
     else:
         raise InvalidInput(_what_it_may_be(given))
     _check_normalisation(model)
@@ -262,96 +181,6 @@ def _check_normalisation(model: Model) -> None:
         )
 
 
-# -- functions
-
-
-def _from_function(module: str, function: str, loading: Loading) -> Model:
-    from samemind.classifier import Classifier
-
-    made = found_in(module, function)
-    network = made
-    if callable(made) and not isinstance(made, torch.nn.Module):
-        takes = class_argument(made) if loading.classes else None
-        network = made(**{takes: loading.classes}) if takes else made()
-    if not isinstance(network, torch.nn.Module):
-        raise InvalidInput(
-            f"'{module}:{function}' returned {type(network).__name__}, but a model is a "
-            f"torch.nn.Module that maps images (N, channels, H, W) to logits (N, C)."
-        )
-    if loading.example is not None:
-        made = model_of(function, network, loading.example, loading)
-        _check_classes(f"{module}:{function}", made.classifier, loading)
-        return replace(made, reference=f"{module}:{function}")
-    size = loading.image_size
-    is_training = unwrapped(network).training
-    network = usable(f"{module}:{function}", network)
-    made_so = _of_classifier(network, "the function") if isinstance(network, Classifier) else None
-    if isinstance(network, Classifier) and not _reads_otherwise(loading):
-        classifier, channels, normalised = network, n_channels(network), made_so
-    else:
-        own = network.network if isinstance(network, Classifier) else network
-        classifier, normalised, shape = _with_readable_images(
-            f"{module}:{function}", own, loading, made_so
-        )
-        channels = shape[0]
-        if not any(isinstance(m, torch.nn.Conv2d) for m in network.modules()):
-            size = shape[1]  # without convolutions, it can read images of this size only
-    _check_classes(f"{module}:{function}", classifier, loading)
-    return Model(
-        name=function,
-        reference=f"{module}:{function}",
-        classifier=classifier,
-        architecture=type(network).__name__,
-        image_size=size,
-        crop=loading.crop or 1.0,
-        channels=channels,
-        note=normalised.note if normalised else "",
-        normalised=normalised,
-        # One that was made for this has been given to nobody else.
-        is_in_training=is_training and network is made,
-        kind=FUNCTIONS,
-    )
-
-
-def _check_classes(name: str, classifier: Classifier, loading: Loading) -> None:
-    """Raises `InvalidInput` for a function that does not heed the number of classes given."""
-    weight = getattr(classifier.head, "weight", None)
-    made = None if weight is None else weight.shape[0]
-    if loading.classes and made not in (None, loading.classes):
-        raise InvalidInput(
-            f"--classes {loading.classes} was given, but '{name}' takes no num_classes and its "
-            f"network tells {made} apart. Leave --classes out, or let the function take it."
-        )
-
-
-def _with_readable_images(
-    name: str, network: nn.Module, loading: Loading, made_so: Normalised | None
-) -> tuple[Classifier, Normalised, tuple[int, int]]:
-    """The classifier of a network, verified on the first images (channels, size) it can read.
-
-    - `made_so`: the normalisation that it comes with, if any.
-    """
-    trouble: Exception | None = None
-    shapes = shapes_for(
-        network,
-        channels=None if made_so is None else len(made_so.mean),
-        size=loading.image_size,
-        usual=loading.shape,
-    )
-    for channels, size in shapes:
-        as_it_is = Normalised((0.0,) * channels, (1.0,) * channels, "nothing", is_assumed=True)
-        normalised = stated(loading, channels) or made_so or as_it_is
-        try:
-            shape = (channels, size, size)
-            made = classifier_of(network, loading, normalised, shape=shape)
-            return made, normalised, (channels, size)
-        except (RuntimeError, ValueError) as error:
-            if isinstance(error, SamemindError):
-                raise
-            trouble = error
-    raise InvalidInput(f"'{name}' {could_not_read(shapes, trouble)}")
-
-
 # -- checkpoint files
 
 
@@ -359,6 +188,8 @@ def _from_file(path: Path, loading: Loading, part: str | None) -> Model:
     from samemind.checkpoints.reading import read_file
     from samemind.checkpoints.recognising import fitted
 
+    if is_file(path) and (kind := kind_of(path)) in PROGRAM_FILES:
+        return _from_program(path, kind, loading)
     contents = read_file(path, is_trusted=loading.is_trusted)
     loaded = fitted(
         contents,
@@ -398,6 +229,13 @@ def _from_file(path: Path, loading: Loading, part: str | None) -> Model:
         normalised=normalised,
         kind=FILES,
     )
+
+
+def _from_program(path: Path, kind: str, loading: Loading) -> Model:
+    from samemind.networks.programs import read_program
+
+    network = read_program(path, kind, is_trusted=loading.is_trusted)
+    return of_module(network, loading, name=_name_of(path), reference=str(path), kind=PROGRAMS)
 
 
 def _name_of(path: Path) -> str:

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from samemind.networks.model import Model
 
 FILES, LIBRARIES, FUNCTIONS, OWN = "checkpoint files", "timm: and torchvision:", "python:", "own"
-ONNX, HUGGING_FACE = "onnx:", "hf:"
-IN_TORCH = (FILES, LIBRARIES, FUNCTIONS, OWN, HUGGING_FACE)
+ONNX, HUGGING_FACE, PROGRAMS = "onnx:", "hf:", "files of programs"
+IN_TORCH = (FILES, LIBRARIES, FUNCTIONS, OWN, HUGGING_FACE, PROGRAMS)
 ANY = (*IN_TORCH, ONNX)
 TAKEN_BY = {
     "architecture": (FILES,),
     "classes": (FILES, FUNCTIONS),
-    "is_trusted": (FILES,),
+    "is_trusted": (FILES, PROGRAMS),
     "part": (FILES,),
     "has_random_weights": (LIBRARIES, HUGGING_FACE),
     "allows_download": (LIBRARIES, HUGGING_FACE),

@@ -74,7 +74,7 @@ def is_innermost(layer: nn.Module) -> bool:
 
 
 def is_scripted(network: object) -> bool:
-    """Whether a network is a program without layers: of TorchScript or of `torch.export`."""
+    """Whether a network is a program: of TorchScript or of `torch.export`."""
     if isinstance(network, torch.jit.ScriptModule):
         return True
     if type(network).__name__ == "ExportedProgram":
