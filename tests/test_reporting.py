@@ -126,7 +126,7 @@ def test_tables_say_the_same_in_csv_and_latex(report, study):
     tables = report.parent / "tables"
     names = {path.stem for path in tables.glob("*.csv")}
     assert names == {path.stem for path in tables.glob("*.tex")}
-    assert names == {"accuracies-digits", "models", "scores-summary", "trends"}
+    assert names == {"accuracies-digits", "models", "pairs", "scores-summary", "trends"}
     summary = pd.read_csv(tables / "scores-summary.csv")
     row = summary[(summary["inputs"] == "natural") & (summary["epsilon"] == 1)].iloc[0]
     scores = study.scores[(study.scores["inputs"] == "natural") & (study.scores["epsilon"] == 1)]

@@ -134,18 +134,22 @@ class Comparison(Results):
         return FIGURES[name](self.only(measure=chosen))
 
     def latex(self, name: str = "scores-summary") -> str:
-        """A table of the report in LaTeX (booktabs).
+        """A table of the report in LaTeX (booktabs); "pairs" has every score with its error.
 
         **Raises:** `UnknownName`, with the tables that there are.
         """
+        from samemind.reporting.pairs_table import NAME, latex_of
         from samemind.reporting.table import latex
         from samemind.reporting.tables import tables_of
 
+        if name == NAME:
+            return latex_of(self)
         tables = {table.name: table for table in tables_of(self)}
         if name not in tables:
+            there = [NAME, *tables]
             raise UnknownName(
-                f"No table is called '{name}'. {did_you_mean(name, list(tables))}"
-                f"There are: {', '.join(tables)}."
+                f"No table is called '{name}'. {did_you_mean(name, there)}"
+                f"There are: {', '.join(there)}."
             )
         return latex(tables[name])
 

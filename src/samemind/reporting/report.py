@@ -27,6 +27,7 @@ from samemind.reporting.fingerprint import (
     is_current,
 )
 from samemind.reporting.page import Drawn, page_of
+from samemind.reporting.pairs_table import write_pairs
 from samemind.reporting.placing import put_in_place
 from samemind.reporting.table import write_table
 from samemind.reporting.tables import tables_of
@@ -122,6 +123,7 @@ def _fill(
     tables = [*tables_of(study), *filter(lambda table: len(table.frame), [by_convention(study)])]
     for table in tables:
         write_table(table, draft / "tables")
+    write_pairs(study, draft / "tables")
     drawn, undrawn = draw_all(study, draft / "figures", on_progress, executor)
     stated = {"convention": study.convention} | axis_record(study)
     described = [
