@@ -1,5 +1,6 @@
 """Studies along another axis than ε, and that those along ε are what they were."""
 
+import copy
 import hashlib
 import json
 import tomllib
@@ -15,7 +16,9 @@ from typer.testing import CliRunner
 import samemind
 from samemind.architectures.base import ARCHITECTURES
 from samemind.axis import EPSILON, Axis
+from samemind.classifier import new_classifier
 from samemind.cli import app
+from samemind.costing import cost_of
 from samemind.datasets.base import DATASETS
 from samemind.errors import InvalidInput
 from samemind.execution import InProcess
@@ -23,7 +26,7 @@ from samemind.figures.base import FIGURES
 from samemind.figures.evidence import verdicts
 from samemind.inversion import load_inputs
 from samemind.measures import measure
-from samemind.randomness import torch_generator
+from samemind.randomness import seed_of, torch_generator
 from samemind.reporting.page import page_of
 from samemind.reporting.report import write_data
 from samemind.reporting.tables import tables_of
@@ -33,6 +36,7 @@ from samemind.study import Study, read_study
 from samemind.study.along import place_in
 from samemind.study.collecting import collect
 from samemind.study.running import advance
+from samemind.training import build_checkpoint, load_checkpoint, train
 from samemind.training.builds import _training_images
 from simulated_results import simulated
 
@@ -158,6 +162,86 @@ learning_rate = 0.1
     for seed in (0, 1):
         assert images[seed, 0.1] < images[seed, 0.25] < images[seed, 1]
     assert images[0, 0.25] != images[1, 0.25]
+
+
+STEPS = """
+dataset = "digits"
+architectures = ["digits_resnet", "digits_vgg_bn"]
+epsilons = [0]
+axis = {of = "step", values = [4, 8, 10]}
+[training]
+epochs = 2
+batch_size = 32
+learning_rate = 0.1
+policy = "one_cycle"
+count = 200
+keep_every = 2
+[inversion]
+steps = 0
+"""
+
+
+def test_checkpoints_kept_on_the_way_are_those_of_trainings_that_end_there(tmp_path, execution):
+    found = study(STEPS, tmp_path)
+    on_the_way, alone = Store(tmp_path / "store"), Store(tmp_path / "alone")
+    first, middle, last = found.checkpoints[::2]
+    assert [c.schedule.steps for c in (first, middle, last)] == [4, 8, 10]
+    assert middle.model == "digits_resnet-eps0-step8-seed0"
+    build_checkpoint(last, on_the_way, execution)
+    assert on_the_way.has(first)
+    assert on_the_way.has(middle)
+    for recipe in (first, middle):
+        build_checkpoint(recipe, alone, execution)
+        files = [{f.name: f.read_bytes() for f in store.path(recipe).iterdir()
+                  if f.name != "made.json"} for store in (on_the_way, alone)]  # fmt: skip
+        assert files[0] == files[1]
+    # And those of the plain loop, at learning rates of the whole training.
+    states: dict[int, dict] = {}
+    plain = replace(last, schedule=replace(last.schedule, steps=None, keep_every=None))
+    split, _ = _training_images(plain, DATASETS["digits"])
+    classifier = new_classifier(
+        ARCHITECTURES[plain.architecture], DATASETS["digits"], random_seed=seed_of(0, "init")
+    )
+    train(
+        classifier, torch.from_numpy(split.read(range(200))), torch.from_numpy(split.labels),
+        schedule=plain.schedule, ball=None, attack=None, random_seed=0, device=torch.device("cpu"),
+        after_step=lambda done, _, current: states.update({done: copy.deepcopy(current())}),
+    )  # fmt: skip
+    for recipe in (first, middle, last):
+        held = load_checkpoint(recipe, on_the_way).state_dict()
+        expected = states[recipe.schedule.steps]["classifier"]
+        assert all(torch.equal(expected[name], values) for name, values in held.items())
+
+
+def test_a_study_along_steps_trains_each_network_once(tmp_path, execution):
+    found, store = study(STEPS, tmp_path), Store(tmp_path / "store")
+    stages = {stage.name: stage.recipes for stage in found.stages}
+    assert [c.schedule.steps for c in stages["training"]] == [10, 10]
+    assert [c.schedule.steps for c in stages["keeping"]] == [4, 4, 8, 8]
+    assert set(stages["training"] + stages["keeping"]) == set(found.checkpoints)
+    # A training of ten steps is all that it costs.
+    cost = cost_of(found.checkpoints)
+    assert cost.passes == cost_of(stages["training"]).passes
+    assert cost.bytes == 3 * cost_of(stages["training"]).bytes
+    for recipe in stages["training"]:
+        build_checkpoint(recipe, store, execution)
+    assert all(store.has(recipe) for recipe in stages["keeping"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("keep_every = 2", "", r'of = "step" needs \[training\] keep_every'),
+        ("[4, 8, 10]", "[3, 8]", "are multiples of keep_every = 2, and 3 is not"),
+        ("[4, 8, 10]", "[4, 16]", "digits_resnet has 14 steps; give it more epochs"),
+        ("keep_every = 2", "keep_every = 2\nstop_at_accuracy = 0.5", "ends a training before"),
+        ("keep_every = 2", "keep_every = 2\nfallback_learning_rates = [0.01]", "would be of sev"),
+        ('axis = {of = "step", values = [4, 8, 10]}', "", 'keep_every needs .axis. of = "step"'),
+    ],
+)
+def test_steps_that_no_training_has_are_told(tmp_path, old, new, words):
+    with pytest.raises(InvalidInput, match=words):
+        study(STEPS.replace(old, new), tmp_path)
 
 
 @pytest.mark.parametrize(

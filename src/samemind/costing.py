@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
 
@@ -58,8 +58,33 @@ NOTHING = Cost(Counter(), 0)
 
 
 def cost_of(recipes: Iterable[Recipe]) -> Cost:
-    """What making these recipes takes; what is imported or compared counts as nothing."""
-    return sum((_cost(recipe) for recipe in recipes), start=NOTHING)
+    """What making these recipes takes; what is imported or compared counts as nothing.
+
+    Of trainings that end at several steps of one, the longest makes the others on its way.
+    """
+    found = list(recipes)
+    longest: dict[Trained, int] = {}
+    for recipe in found:
+        if isinstance(recipe, Trained) and (steps := _kept_steps(recipe)):
+            whole = _without_steps(recipe)
+            longest[whole] = max(steps, longest.get(whole, 0))
+    costs = (
+        Cost(Counter(), bytes_of(recipe))
+        if isinstance(recipe, Trained)
+        and _kept_steps(recipe) < longest.get(_without_steps(recipe), 0)
+        else _cost(recipe)
+        for recipe in found
+    )
+    return sum(costs, start=NOTHING)
+
+
+def _kept_steps(recipe: Trained) -> int:
+    """After how many steps a training ends that a longer one leaves behind; 0 for no such one."""
+    return (recipe.schedule.steps or 0) if recipe.schedule.keep_every else 0
+
+
+def _without_steps(recipe: Trained) -> Trained:
+    return replace(recipe, schedule=replace(recipe.schedule, steps=None))
 
 
 def bytes_of(recipe: Recipe) -> int:
@@ -97,6 +122,8 @@ def _of_training(recipe: Trained) -> Cost:
     whole = _first_split(recipe.dataset)
     images = recipe.schedule.count or round((recipe.schedule.share or 1) * whole)
     images *= recipe.schedule.epochs
+    if recipe.schedule.steps is not None:
+        images = min(images, recipe.schedule.steps * recipe.schedule.batch_size)
     steps, looks = _attack_passes(recipe.attack)
     passes = _passes(recipe, images * looks, images * steps, images)
     return Cost(passes, bytes_of(recipe))

@@ -12,6 +12,7 @@ from pydantic import field_validator
 from samemind.architectures.base import of_width
 from samemind.axis import Axis
 from samemind.comparison.table import COLUMNS
+from samemind.datasets.base import DATASETS
 from samemind.errors import InvalidInput
 from samemind.results import MODEL_COLUMNS, SCORE_COLUMNS
 from samemind.study.sections import Finite, Section
@@ -24,6 +25,7 @@ AXES = {
     "label": Axis("", "", ""),
     "noise": Axis("noise", "noise σ", "σ"),
     "share": Axis("share", "share of the training data", "share"),
+    "step": Axis("step", "training step", "step"),
     "stop_at_accuracy": Axis("stop_at_accuracy", "accuracy that training stops at", "accuracy"),
     "width": Axis("width", "width", "width"),
 }
@@ -34,13 +36,14 @@ class AxisSection(Section):
     """What models are compared along in the place of ε; pairs are formed within one value of it.
 
     - `of`: what of a model it is: a field of its training ("noise", "share", "stop_at_accuracy"),
-      the "width" of its architecture, or the "label" that an imported checkpoint has as `at`.
+      the "step" of its training at which it is kept, the "width" of its architecture, or the
+      "label" that an imported checkpoint has as `at`.
     - `values`: of what is trained, a model for each. Unless said, those that imported ones have.
     - `name`: of the column in tables. `text`: a noun for sentences and figures, such as "training
       step". `symbol`: what stands before a value, as in "step = 100".
     """
 
-    of: Literal["label", "noise", "share", "stop_at_accuracy", "width"]
+    of: Literal["label", "noise", "share", "step", "stop_at_accuracy", "width"]
     values: tuple[Finite, ...] = ()
     name: str = ""
     text: str = ""
@@ -101,6 +104,10 @@ def levels_along(study: Study) -> tuple[float, ...]:
 
 def check_axis(study: Study) -> None:
     """Raises `ValueError` where the axis of a study and the rest of it do not fit."""
+    parts = study.training.parts if study.training is not None else ()
+    is_of_steps = study.axis is not None and study.axis.of == "step"
+    if not is_of_steps and any(part.keep_every is not None for part in parts):
+        raise ValueError('keep_every needs [axis] of = "step"; add it, or remove keep_every')
     if study.axis is None:
         for model in study.imported:
             if model.at is not None:
@@ -138,8 +145,10 @@ def _check_trained(study: Study, of: str) -> None:
                 _check_width(name, value)
     if of == "width" and study.width != 1:
         raise ValueError("Both `width` and [axis] say the width; leave one out")
-    training = study.training
-    parts = (training, *training.exceptions)
+    if of == "step":
+        _check_steps(study)
+        return
+    parts = study.training.parts
     if of != "width" and any(getattr(part, of) is not None for part in parts):
         raise ValueError(f"Both [training] {of} and [axis] say {of}; leave one out")
     if of == "share" and any(part.count is not None for part in parts):
@@ -149,6 +158,39 @@ def _check_trained(study: Study, of: str) -> None:
         if not least <= value <= most:
             what = "0 or more" if of == "noise" else f"above 0{' and at most 1' * (most == 1)}"
             raise ValueError(f"[axis] values of {of} are {what}, and {value:g} is not")
+
+
+def _check_steps(study: Study) -> None:
+    from samemind.training.progress import steps_in_epoch
+
+    assert study.axis is not None
+    training, parts = study.training, study.training.parts
+    every = training.keep_every
+    if every is None:
+        raise ValueError('[axis] of = "step" needs [training] keep_every, such as keep_every = 100')
+    if any(part.stop_at_accuracy is not None for part in parts):
+        raise ValueError("stop_at_accuracy ends a training before its steps; leave it out")
+    if any(part.fallback_learning_rates or part.keep_every not in (None, every) for part in parts):
+        raise ValueError(
+            "Along the steps of a training neither fallback_learning_rates nor a keep_every of "
+            "some models can be: checkpoints of one training would be of several"
+        )
+    for value in study.axis.values:
+        if value <= 0 or value % every:
+            raise ValueError(
+                f"[axis] values of step are multiples of keep_every = {every}, and {value:g} is not"
+            )
+    data = DATASETS[study.dataset]
+    images = next(iter(data.splits.values()))
+    for name in study.architectures:
+        schedule = training.schedule(name, study.epsilons[0], data.image_size)
+        used = schedule.count or round((schedule.share or 1) * images)
+        total = schedule.epochs * steps_in_epoch(used, schedule.batch_size)
+        if study.axis.values[-1] > total:
+            raise ValueError(
+                f"[axis] values go up to step {study.axis.values[-1]:g}, but the training of "
+                f"{name} has {total} steps; give it more epochs, or leave out later steps"
+            )
 
 
 def _check_width(architecture: str, width: float) -> None:

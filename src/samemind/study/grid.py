@@ -48,7 +48,7 @@ from samemind.study.sections import (
     Training,
     known,
 )
-from samemind.training import Evaluated, Imported, Trained
+from samemind.training import Evaluated, Imported, Schedule, Trained
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,11 @@ class Stage:
 
     name: str
     recipes: tuple[Recipe, ...]
+
+
+def _at_place(schedule: Schedule, of: str, at: float) -> Schedule:
+    """The schedule of a model at a place along an axis that is a field of its training."""
+    return replace(schedule, steps=int(at)) if of == "step" else replace(schedule, **{of: at})
 
 
 @dataclass(frozen=True)
@@ -177,6 +182,16 @@ class Study(Section):
         return tuple(c for level in self.levels for c in level.checkpoints)
 
     @cached_property
+    def kept(self) -> dict[Trained | Imported, None]:
+        """Those that a longer training of the study leaves behind, if it is made first."""
+        if self.axis is None or self.axis.of != "step":
+            return {}
+        last = max(self.axis.values, default=0)
+        return {
+            c: None for c in self.checkpoints if isinstance(c, Trained) and c.schedule.steps != last
+        }
+
+    @cached_property
     def places(self) -> dict[str, float]:
         """Where each model lies along the axis, by its name."""
         return {c.model: level.value for level in self.levels for c in level.checkpoints}
@@ -235,7 +250,7 @@ class Study(Section):
             if self.axis.of == "width":
                 architecture = of_width(architecture, at)
             else:
-                schedule = replace(schedule, **{self.axis.of: at})
+                schedule = _at_place(schedule, self.axis.of, at)
         return Trained(
             dataset=self.dataset,
             architecture=architecture,
@@ -413,7 +428,8 @@ class Study(Section):
             ]
         )
         return (
-            Stage("training", self.checkpoints),
+            Stage("training", tuple(c for c in self.checkpoints if c not in self.kept)),
+            *([Stage("keeping", tuple(self.kept))] if self.kept else []),
             Stage("evaluation", self.evaluations),
             Stage("inputs", (self.natural, self.probed) if probes else (self.natural,)),
             Stage("seeds", (self.seeds,) if self.inverted else ()),

@@ -77,6 +77,7 @@ class ScheduleFields(Section):
     stop_count: Count | None = None
     stop_every: Count | None = None
     share: Annotated[float, Field(gt=0, le=1)] | None = None
+    keep_every: Count | None = None
 
     @field_validator("normalisation")
     @classmethod
@@ -148,6 +149,11 @@ class Training(ScheduleFields):
         if any(p.count is not None for p in parts) and any(p.share is not None for p in parts):
             raise ValueError("count and share exclude one another; leave one out")
         return self
+
+    @property
+    def parts(self) -> tuple[ScheduleFields, ...]:
+        """What holds for all models, and the exceptions."""
+        return (self, *self.exceptions)
 
     def check_looks(self) -> None:
         """Raises `ValueError` for looks at images held out that would decide nothing."""

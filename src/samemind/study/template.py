@@ -46,7 +46,8 @@ epsilons = [{epsilons}]
 {norm}
 
 # To compare within and along something else than ε: "noise", "share" (of the training images),
-# "stop_at_accuracy" or "width" of what is trained, or a "label" that imported models have as `at`.
+# "step", "stop_at_accuracy" or "width" of what is trained, or a "label" that imported models have
+# as `at`.
 {axis}
 
 # To leave a model out:
@@ -77,6 +78,7 @@ policy = "{policy}"  # "step" divides the rate by 10 every `step_epochs`; "one_c
 # weight_decay = 5e-4
 # step_epochs = 30
 # count = 1000  # so many training images at random instead of all
+# keep_every = 100  # steps from one checkpoint to the next, for an axis of training steps
 # share = 0.5  # of the training images, in place of count
 # normalisation = "dataset"  # or "imagenet", "cifar10", another dataset's name, "none"
 # augmentation = "none"

@@ -19,6 +19,7 @@ from samemind.training.evaluation import accuracy, autoattack_accuracy, robustne
 from samemind.training.loading import SplitImages, images_for_training
 from samemind.training.loop import train
 from samemind.training.parallel import Group, joined
+from samemind.training.progress import epochs_of
 from samemind.training.recipes import Checkpoint, Evaluated, Imported, Schedule, Trained
 from samemind.training.stopping import Looks
 
@@ -50,6 +51,7 @@ def build_checkpoint(recipe: Trained, store: Store, execution: Execution) -> Non
             device=device,
         )
         resume = ResumeState(store.scratch(recipe), every=execution.save_every)
+        write = partial(_write, store, {"device": str(device), "processes": group.size})
         attempt = partial(
             _attempt,
             recipe,
@@ -60,17 +62,25 @@ def build_checkpoint(recipe: Trained, store: Store, execution: Execution) -> Non
             device=device,
             execution=execution,
             held_out=held_out,
+            keep=partial(_keep, recipe, store, write) if group.size == 1 else None,
         )
         # Every process of a group holds requests to end back: the first needs the others for its
         # step, and they end when it is gone.
         with resume:
             classifier, record = _first_that_succeeds(recipe.schedule, resume, attempt)
             if group.is_first:
-                with store.create(recipe, device=str(device), processes=group.size) as draft:
-                    held = {k: v.cpu().numpy() for k, v in classifier.network.state_dict().items()}
-                    draft.write_arrays(WEIGHTS_FILE, held)
-                    draft.write_json(TRAINING_FILE, record)
+                write(recipe, classifier, record)
                 resume.remove()
+
+
+def _write(
+    store: Store, made: dict[str, Any], recipe: Trained, classifier: Classifier, record: Any
+) -> None:
+    """Writes weights and the record of a training that is at the end of its recipe."""
+    with store.create(recipe, **made) as draft:
+        held = {k: v.cpu().numpy() for k, v in classifier.network.state_dict().items()}
+        draft.write_arrays(WEIGHTS_FILE, held)
+        draft.write_json(TRAINING_FILE, record)
 
 
 def _training_images(recipe: Trained, dataset: Dataset) -> tuple[Split, Split | None]:
@@ -147,6 +157,7 @@ def _attempt(
     device: torch.device,
     execution: Execution,
     held_out: Split | None,
+    keep: Callable[..., None] | None,
 ) -> tuple[Classifier, list[dict[str, float]]]:
     from samemind.classifier import new_classifier
 
@@ -160,6 +171,9 @@ def _attempt(
     )
 
     def after_step(done: int, total: int, current: Callable[[], dict[str, Any]]) -> None:
+        # Before the state is saved: a run that goes on from it does not come by again.
+        if keep is not None and schedule.keep_every and done % schedule.keep_every == 0:
+            keep(classifier, schedule, current(), done / total * schedule.epochs)
         resume.after_step(done, total, lambda: {"failed": failed, "training": current()})
 
     history = train(
@@ -179,6 +193,23 @@ def _attempt(
         looks=_looks(schedule, held_out),
     )
     return classifier, history
+
+
+def _keep(
+    recipe: Trained,
+    store: Store,
+    write: Callable[..., None],
+    classifier: Classifier,
+    schedule: Schedule,
+    state: dict[str, Any],
+    part: float,
+) -> None:
+    """Leaves behind what the training would be if it ended here: the artifact of that recipe."""
+    here = replace(recipe, schedule=replace(recipe.schedule, steps=state["done"]))
+    if not store.has(here):
+        epochs = epochs_of(state["history"], state["running"], part)
+        record = {"learning_rate": schedule.learning_rate, "failed": [], "epochs": epochs}
+        write(here, classifier, record)
 
 
 def _looks(schedule: Schedule, held_out: Split | None) -> Looks | None:

@@ -103,6 +103,8 @@ def train(
             # Before the state is saved: a run that goes on from it must not miss the look.
             if looks is not None and looks.are_enough(classifier, so_far.done):
                 return so_far.ended_early()
+            if so_far.is_at_its_end:
+                return so_far.ended_early()
             if after_step is not None:
                 after_step(so_far.done, so_far.total, so_far.state)
     if looks is not None:

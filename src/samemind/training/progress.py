@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from samemind.arrays import as_pixels
 from samemind.attacks import Ball
-from samemind.errors import TrainingFailed
+from samemind.errors import InvalidInput, TrainingFailed
 from samemind.lazy import torch
 from samemind.randomness import seed_of, torch_generator
 from samemind.training.augmentation import augmentation_of, gaussian_noise
@@ -42,6 +43,11 @@ class SoFar:
         self.classifier, self.schedule, self.group, self.looks = classifier, schedule, group, looks
         self.per_epoch = steps_in_epoch(len(labels), schedule.batch_size)
         self.total = self.per_epoch * schedule.epochs
+        if schedule.steps is not None and schedule.steps > self.total:
+            raise InvalidInput(
+                f"A training was to end after {schedule.steps} steps, but its {schedule.epochs} "
+                f"epochs have {self.total}. Give it more epochs, or fewer steps."
+            )
         self.chance = Chance(labels, schedule.chance_epochs, warm_up=schedule.warm_up_epochs)
         self.optimiser = torch.optim.SGD(
             classifier.parameters(),
@@ -97,12 +103,34 @@ class SoFar:
 
     def ended_early(self) -> list[dict[str, float]]:
         """The epochs, of which the last ended with this step."""
-        assert self.looks is not None
-        if self.running[2]:
-            share = self.done / self.per_epoch
-            self.history.append(_epoch(self.group.summed(self.running), share))
+        self.history = epochs_of(self.history, self.group.summed(self.running), self.part)
+        if self.looks is None:
+            return self.history
         last = self.history[-1] | {"held_out_accuracy": self.looks.best}
         return [*self.history[:-1], last]
+
+    @property
+    def part(self) -> float:
+        """How many epochs are done, the one in work as a part."""
+        return self.done / self.per_epoch
+
+    @property
+    def is_at_its_end(self) -> bool:
+        """Whether the schedule ends here, before all its epochs or with them."""
+        return self.done == self.schedule.steps
+
+
+def epochs_of(
+    history: list[dict[str, float]], running: Sequence[Any], part: float
+) -> list[dict[str, float]]:
+    """The epochs of a training that ends now, the one in work with those that are done.
+
+    **Arguments:**
+
+    - `running`: summed losses, right ones and images of the epoch in work.
+    - `part`: how many epochs are done, the one in work as a part.
+    """
+    return [*history, _epoch([float(v) for v in running], part)] if running[2] else list(history)
 
 
 class Seen:

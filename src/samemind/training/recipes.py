@@ -26,6 +26,9 @@ class Schedule:
     - `count`: so many training images, drawn at random by the random seed of the model; None: all.
     - `share`: of the training images, in place of `count`; the images of a smaller share are among
       those of a larger one.
+    - `steps`: training ends after so many, at learning rates that are those of all steps of the
+      epochs. `keep_every`: on its way it leaves behind what it would be if it ended after this many
+      steps, twice as many, and so on: the very artifacts that recipes with these `steps` name.
     - `normalisation`: of pixels before the network: 'dataset' for that of the dataset, or a name
       of `samemind.datasets.base.normalisation`.
     - `chance_epochs`: training fails when the accuracy on what it trains on was no better than
@@ -55,6 +58,8 @@ class Schedule:
     stop_count: int = later(1000)
     stop_every: int = later(10)
     share: float | None = later(None)
+    steps: int | None = later(None)
+    keep_every: int | None = later(None)
 
     @property
     def label(self) -> str:
@@ -62,7 +67,8 @@ class Schedule:
         noise = f"-noise{self.noise:g}" if self.noise else ""
         stop = f"-stop{self.stop_at_accuracy:g}" if self.stop_at_accuracy is not None else ""
         share = f"-share{self.share:g}" if self.share is not None else ""
-        return noise + stop + share
+        steps = f"-step{self.steps}" if self.steps is not None else ""
+        return noise + stop + share + steps
 
     @property
     def warm_up_epochs(self) -> int:
