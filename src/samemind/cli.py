@@ -17,6 +17,7 @@ import typer
 
 from samemind import __version__
 from samemind.commands import completing
+from samemind.commands.arms import arms
 from samemind.commands.compare import compare
 from samemind.commands.compare_options import PANELS as COMPARE_PANELS
 from samemind.commands.data import app as data
@@ -380,6 +381,7 @@ app.command(cls=panelled(COMPARE_PANELS, Exits))(compare)
 app.command(cls=Exits)(gate)
 app.command()(trajectory)
 app.command()(figure)
+app.command()(arms)
 app.command()(init)
 app.command(name="list")(list_members)
 app.add_typer(store_commands)

@@ -36,7 +36,8 @@ def together(studies: Sequence[Results]) -> Results:
     if len(axes) > 1:
         told = " and ".join(f"'{name}' along {axis.text}" for axis, name in axes.items())
         raise InvalidInput(
-            f"These studies compare models along different axes: {told}. Draw each by itself."
+            f"These studies compare models along different axes: {told}. Draw each by itself, or "
+            f"compare them at equal accuracy: `samemind arms`."
         )
     studies = _told_apart(studies)
     models = pd.concat([study.models for study in studies], ignore_index=True)

@@ -200,7 +200,7 @@ def estimate(pairs: PairScores, weights: np.ndarray) -> Estimate:
     used = weights != 0
     if not (counts[used] > 0).all():
         return Estimate(value, NAN, NAN, n)
-    return _jackknifed(value, weights[used] @ (sums[used] / counts[used]))
+    return jackknifed(value, weights[used] @ (sums[used] / counts[used]))
 
 
 def beside(pairs: PairScores, covariate: PairScores) -> tuple[Estimate, Estimate]:
@@ -232,7 +232,7 @@ def beside(pairs: PairScores, covariate: PairScores) -> tuple[Estimate, Estimate
     ])  # fmt: skip
     if not np.isfinite(without).all():
         return Estimate(whole[0], NAN, NAN, n), Estimate(whole[1], NAN, NAN, n)
-    change, slope = (_jackknifed(whole[i], without[:, i]) for i in (0, 1))
+    change, slope = (jackknifed(whole[i], without[:, i]) for i in (0, 1))
     return change, slope
 
 
@@ -249,7 +249,7 @@ def _adjusted(scores: np.ndarray, values: np.ndarray) -> tuple[float, float]:
     return float(line_contrast(len(adjusted)) @ adjusted), slope
 
 
-def _jackknifed(value: float, without: np.ndarray) -> Estimate:
+def jackknifed(value: float, without: np.ndarray) -> Estimate:
     """An estimate with what it is without each model."""
     n = len(without)
     pseudo = n * value - (n - 1) * without
