@@ -88,7 +88,8 @@ def mechanism_measures() -> str:
     """Every measure of mechanisms."""
     lines = ["| measure | gives | reference |", "| --- | --- | --- |"]
     for m in MECHANISM_MEASURES.values():
-        lines.append(f"| `{m.name}`, `{m.name}@MEASURE` | {m.summary} | {m.reference} |")
+        at = f", `{m.name}@MEASURE`" if m.inner else ""
+        lines.append(f"| `{m.name}`{at} | {m.summary} | {m.reference} |")
     return "\n".join(lines) + "\n"
 
 

@@ -31,9 +31,11 @@ from samemind.extraction.activations import (
     build_layer_activations,
 )
 from samemind.inversion import (
+    Adversarial,
     Inverted,
     Natural,
     Seeds,
+    build_adversarial,
     build_inverted,
     build_natural,
     build_seeds,
@@ -49,6 +51,7 @@ BUILDERS: dict[type[Recipe], Callable[[Any, Store, Execution], None]] = {
     Natural: build_natural,
     Seeds: build_seeds,
     Inverted: build_inverted,
+    Adversarial: build_adversarial,
     Activations: build_activations,
     LayerActivations: build_layer_activations,
     LayerScores: build_layer_scores,

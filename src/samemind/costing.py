@@ -13,7 +13,7 @@ from samemind.datasets.base import DATASETS
 from samemind.execution.devices import Execution
 from samemind.execution.memory_format import memory_format_for
 from samemind.extraction.activations import Activations, LayerActivations
-from samemind.inversion import Inverted, Natural, Seeds
+from samemind.inversion import Adversarial, Inverted, Natural, Seeds
 from samemind.lazy import torch
 from samemind.store.artifacts import Recipe
 from samemind.training import Checkpoint, Evaluated, Imported, Trained
@@ -145,6 +145,13 @@ def _of_inversion(recipe: Inverted) -> Cost:
     return Cost(passes, n * _pixels(recipe.checkpoint.dataset) * BYTES[recipe.storage])
 
 
+def _of_adversarial(recipe: Adversarial) -> Cost:
+    n = _count(recipe.targets)
+    steps, looks = _attack_passes(recipe.attack)
+    passes = _passes(recipe.checkpoint, n * (1 + looks), n * steps)
+    return Cost(passes, n * _pixels(recipe.checkpoint.dataset) * BYTES["float32"])
+
+
 def _of_images(natural: Natural) -> Cost:
     return Cost(Counter(), _count(natural) * _pixels(natural.dataset))
 
@@ -165,6 +172,7 @@ _COSTS: dict[type[Recipe], Callable[[Any], Cost]] = {
     Trained: _of_training,
     Evaluated: _of_evaluation,
     Inverted: _of_inversion,
+    Adversarial: _of_adversarial,
     Natural: _of_images,
     Seeds: lambda recipe: _of_images(recipe.targets),
     Activations: _of_extraction,

@@ -1,6 +1,6 @@
-"""Scores of mechanisms: what a model says of images against what it says of another's inversions.
+"""Scores of mechanisms: what a model says of images, and of what was made of them.
 
-Asymmetric by nature: the one is the owner of the inverted images, the other looks at both.
+Asymmetric by nature: the one owns the inverted or adversarial images, the other looks at both.
 """
 
 from __future__ import annotations
@@ -8,13 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import nan
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from samemind.comparison.pairs import SCORES_FILE, score_pair, sides_of
+from samemind.comparison.pairs import (
+    SCORES_FILE,
+    UNDEFINED,
+    Scored,
+    labels_apply,
+    score_pair,
+    sides_of,
+)
 from samemind.comparison.table import At, cell_label, place_of, tidy
+from samemind.errors import UndefinedScore
 from samemind.execution.devices import Execution, where_memory_suffices
 from samemind.extraction.activations import Activations
 from samemind.inversion import load_inputs
+from samemind.measures.attack_transfer import attack_transfer
 from samemind.measures.mechanism import MECHANISM_MEASURES
 from samemind.sides.pair import Pair, Side
 from samemind.store.artifacts import Recipe, Store, later
@@ -27,10 +37,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class MechanismScores(Recipe):
-    """Mechanism measures of all ordered pairs of one cell: on targets, and on their inversions.
+    """Mechanism measures of all ordered pairs of one cell: on targets, and on what they became.
 
-    - `on_targets`: of every model, on the images that were inverted.
-    - `on_inverted`: of every model, on the inverted images of each.
+    - `on_targets`: of every model, on the images that were inverted or attacked.
+    - `on_inverted`: of every model, on the inverted (or adversarial) images of each.
     """
 
     kind: ClassVar[str] = "scores"
@@ -48,7 +58,9 @@ class MechanismScores(Recipe):
 
     @property
     def label(self) -> str:
-        return f"{cell_label(self)}-mechanisms"
+        form = self.on_inverted[0].inputs.form
+        last = "mechanisms" if form == "inverted" else f"{form}-mechanisms"
+        return f"{cell_label(self)}-{last}"
 
 
 # -- pure function
@@ -63,31 +75,50 @@ def score_mechanisms(
     errors: bool = True,
     permutations: int = 0,
     random_seed: int = 0,
+    has_own_labels: bool = True,
 ) -> Iterator[dict[str, Any]]:
     """A row for every mechanism measure of each ordered pair, like those of `score_pairs`.
 
     **Arguments:**
 
     - `pairs`: the model whose inverted images they are, and the model that looks at them.
-    - `on_targets`, `on_inverted`: what each model says of the images and of the inversions.
+    - `on_targets`, `on_inverted`: what each model says of the images, and of what they became.
+    - `has_own_labels`: whether the labels of the images are classes of the models.
     """
     for owner, looking in pairs:
         for name in measures:
-            applied = MECHANISM_MEASURES[name].applied
-            scored = score_pair(
-                Pair(on_targets[looking], on_inverted[looking]),
-                applied,
-                errors=errors,
-                permutations=permutations,
-                random_seed=random_seed,
-            )
+            member = MECHANISM_MEASURES[name]
+            if member.made == "adversarial":
+                attacked, other = (
+                    (on_targets[model], on_inverted[model]) for model in (owner, looking)
+                )
+                scored, layer = _transfer(attacked, other, has_own_labels), "logits"
+            else:
+                layer = member.applied.layer
+                scored = score_pair(
+                    Pair(on_targets[looking], on_inverted[looking]),
+                    member.applied,
+                    errors=errors,
+                    permutations=permutations,
+                    random_seed=random_seed,
+                )
             yield {
                 "model_a": owner,
                 "model_b": looking,
-                "layer": applied.layer,
+                "layer": layer,
                 "measure": name,
                 **scored._asdict(),
             }
+
+
+def _transfer(attacked: tuple[Side, Side], other: tuple[Side, Side], has_labels: bool) -> Scored:
+    try:
+        found = attack_transfer(attacked, other, has_labels=has_labels)
+    except UndefinedScore as error:
+        return UNDEFINED._replace(reason=str(error))
+    return Scored(
+        found.score, found.standard_error, found.lower, found.upper, found.floor, nan, None
+    )
 
 
 # -- build
@@ -119,6 +150,7 @@ def _mechanism_rows(
             errors=recipe.errors,
             permutations=recipe.permutations,
             random_seed=recipe.random_seed,
+            has_own_labels=labels_apply(recipe.dataset, targets),
         )
         rows += place.placed(scored)
     return rows

@@ -25,6 +25,7 @@ from samemind.inputs.tensors import Tensors
 from samemind.lazy import pd
 from samemind.measures.choosing import check_kinds
 from samemind.measures.kinds import of_kind
+from samemind.measures.mechanism import MECHANISM_MEASURES
 from samemind.networks.lent import told_of
 from samemind.networks.model import Model
 from samemind.networks.normalising import better_normalisation
@@ -65,6 +66,13 @@ def compare_models(
         )
     add_inversion = "it needs inverted images. Add --invert N, or leave it out."
     check_kinds(asked.measures, {} if asked.invert else {"mechanism": add_inversion})
+    for name in of_kind("mechanism", asked.measures or ()):
+        if MECHANISM_MEASURES[name].made != "inverted":
+            raise InvalidInput(
+                f"The measure '{name}' cannot be computed here: it needs "
+                f"{MECHANISM_MEASURES[name].made} images of every model, which a study makes "
+                f"([adversarial] epsilon). Leave it out."
+            )
     work = Work(asked=asked, sides=look(models, images, execution, watch), name=images.name)
     work.watch = watch
     work.notes += told_of(models)

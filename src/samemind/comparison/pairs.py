@@ -315,9 +315,9 @@ def labels_apply(dataset: str, inputs: Inputs) -> bool:
     """Whether the labels of these inputs say what models of `dataset` should make of them.
 
     Not of inverted images, which look like one class to one model and like another to a reader;
-    nor of images of a dataset with other classes.
+    nor of images of a dataset with other classes. An adversarial image keeps its label.
     """
-    if inputs.owner:
+    if inputs.form == "inverted":
         return False
     return DATASETS[inputs.source.dataset].classes == DATASETS[dataset].classes
 

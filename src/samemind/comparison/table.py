@@ -67,7 +67,8 @@ class Place:
     """Which cell and which inputs rows of scores are of.
 
     - `models`: architecture and random seed of each model, by its name.
-    - `inverted_by`: the model that the inputs were inverted for, or None for natural ones.
+    - `inverted_by`: the model that the inputs were made for, or None for natural ones.
+    - `made`: what the inputs of a model are called, "inverted" or "adversarial".
     - `accuracies`: of the models on these very inputs, where their labels apply; else empty.
     - `at`: where the cell lies along another axis than ε, which is a column then.
     """
@@ -78,6 +79,7 @@ class Place:
     inputs_dataset: str
     n_inputs: int
     inverted_by: str | None = None
+    made: str = "inverted"
     accuracies: Mapping[str, float] = field(default_factory=dict)
     at: At | None = None
 
@@ -88,13 +90,13 @@ class Place:
             "dataset": self.dataset,
             "epsilon": self.epsilon,
             **({self.at.axis: self.at.value} if self.at else {}),
-            "inputs": "natural" if self.inverted_by is None else "inverted",
+            "inputs": "natural" if self.inverted_by is None else self.made,
             "inputs_dataset": self.inputs_dataset,
             "inverted_by": self.inverted_by,
         }
 
     def pairs(self) -> list[tuple[str, str]]:
-        """All pairs on natural inputs; on inverted ones, those of the model they belong to."""
+        """All pairs on natural inputs; on those of a model, the ones that it is the first of."""
         if self.inverted_by is None:
             return list(combinations(self.models, 2))
         return [(self.inverted_by, other) for other in self.models if other != self.inverted_by]
@@ -103,7 +105,7 @@ class Place:
     def both_ways(self) -> bool:
         """Whether an asymmetric measure is scored in both directions of a pair.
 
-        On inverted inputs every ordered pair comes by itself, on the images of its first model.
+        On inputs made for a model every ordered pair comes by itself, on those of its first model.
         """
         return self.inverted_by is None
 
@@ -157,6 +159,7 @@ def place_of(cell: Cell, inputs: Inputs, checkpoints: Iterable[Checkpoint], n_in
         inputs_dataset=inputs.source.dataset,
         n_inputs=n_inputs,
         inverted_by=inputs.owner.model if inputs.owner else None,
+        made=inputs.form,
     )
 
 

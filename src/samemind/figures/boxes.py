@@ -15,6 +15,7 @@ from samemind.figures._naming import MOST_NAMED, name_beside
 from samemind.figures.matrices import has_several_seeds, short_names
 from samemind.figures.style import (
     COLOUR,
+    INPUT_KINDS,
     SMALL,
     SMALLEST,
     epsilon_text,
@@ -266,7 +267,7 @@ def legend_handles(rows: pd.DataFrame) -> list[Any]:
 
     handles: list[Any] = [
         Patch(edgecolor=COLOUR[kind], facecolor=COLOUR[kind] + "40", label=f"{kind} inputs")
-        for kind in ("natural", "inverted")
+        for kind in INPUT_KINDS
         if (rows["inputs"] == kind).any()
     ]
     if (rows["inputs_dataset"] != rows["dataset"]).any():

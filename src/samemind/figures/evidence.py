@@ -60,6 +60,9 @@ PART_ASPECTS = {
     "Representations within classes": ("natural", "within_classes"),
     "Representation mechanisms between classes": ("inverted", "between_classes"),
     "Representation mechanisms within classes": ("inverted", "within_classes"),
+    "Predictions under attack": ("adversarial", "predictions"),
+    "Representations under attack": ("adversarial", "representations"),
+    "Attack transfers": ("adversarial", "transfer"),
 }
 
 
@@ -147,6 +150,8 @@ def _measures(results: Results, rows: pd.DataFrame, kind: str) -> list[str]:
     measures = rows["measure"].tolist() if len(rows) else []
     if kind in PARTS_OF_SCORES:
         return [name for name in measures if part_of(name) == kind]
+    if kind == "transfer":
+        return [name for name in measures if name == "attack_transfer"]
     choose = prediction_measures if kind == "predictions" else representation_measures
     return choose(measures, results.convention)
 

@@ -17,7 +17,14 @@ from samemind.figures.matrices import (
     title_of,
     weak_names,
 )
-from samemind.figures.style import PLAIN, SMALLEST, epsilon_text, measure_label, new_figure
+from samemind.figures.style import (
+    INPUT_KINDS,
+    PLAIN,
+    SMALLEST,
+    epsilon_text,
+    measure_label,
+    new_figure,
+)
 from samemind.figures.widths import width_or
 from samemind.lazy import np
 from samemind.statistics import cluster_order
@@ -47,7 +54,7 @@ def heat_maps(results: Results) -> matplotlib.figure.Figure:
     measure = str(rows["measure"].iloc[0])
     has_seeds = has_several_seeds(rows)
     names = sorted({*_names(rows, "a", has_seeds), *_names(rows, "b", has_seeds)})
-    kinds = [kind for kind in ("natural", "inverted") if (rows["inputs"] == kind).any()]
+    kinds = [kind for kind in INPUT_KINDS if (rows["inputs"] == kind).any()]
     levels = sorted(rows["epsilon"].unique())
     matrices = {
         (kind, level): matrix_of(

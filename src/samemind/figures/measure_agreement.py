@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 from samemind.figures._naming import LETTER
 from samemind.figures.base import Results, figure
 from samemind.figures.boxes import measures_in
-from samemind.figures.style import SMALLEST, measure_label, new_figure, place_label
+from samemind.figures.style import (
+    INPUT_KINDS,
+    SMALLEST,
+    measure_label,
+    new_figure,
+    place_label,
+)
 from samemind.figures.widths import width_or
 from samemind.lazy import np
 from samemind.statistics import rank_correlations
@@ -29,7 +35,7 @@ PAIR = ["dataset", "inputs_dataset", "epsilon", "model_a", "model_b"]
 def measure_agreement(results: Results) -> matplotlib.figure.Figure:
     """A matrix of rank correlations between measures for each kind of input."""
     rows = results.defined
-    kinds = [kind for kind in ("natural", "inverted") if (rows["inputs"] == kind).any()]
+    kinds = [kind for kind in INPUT_KINDS if (rows["inputs"] == kind).any()]
     places = list(rows.groupby(["dataset", "inputs_dataset"], sort=False))
     measures = measures_in(rows)
     labels = [measure_label(name) for name in measures]

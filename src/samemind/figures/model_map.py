@@ -17,6 +17,7 @@ from samemind.figures.matrices import (
     weak_names,
 )
 from samemind.figures.style import (
+    INPUT_KINDS,
     PLAIN,
     SMALL,
     SMALLEST,
@@ -51,7 +52,7 @@ def model_map(results: Results) -> matplotlib.figure.Figure:
     from matplotlib.lines import Line2D
 
     rows = rows_of_one_place(results)
-    kind = "natural" if (rows["inputs"] == "natural").any() else "inverted"
+    kind = next(kind for kind in INPUT_KINDS if (rows["inputs"] == kind).any())
     rows = rows[rows["inputs"] == kind]
     has_seeds = has_several_seeds(rows)
     levels = sorted(rows["epsilon"].unique())

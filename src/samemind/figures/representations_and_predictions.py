@@ -10,6 +10,7 @@ from samemind.figures.boxes import measures_in, weak_handles
 from samemind.figures.needs import prediction_measures, representation_measures
 from samemind.figures.style import (
     COLOUR,
+    INPUT_KINDS,
     MARKERS,
     SMALL,
     epsilon_text,
@@ -80,7 +81,7 @@ def _scatter(
     axis: Axes, table: pd.DataFrame, measure: str, prediction: str, levels: list[float]
 ) -> None:
     notes = []
-    for kind in ("natural", "inverted"):
+    for kind in INPUT_KINDS:
         part = table[table["inputs"] == kind]
         if not len(part):
             continue
@@ -108,7 +109,7 @@ def _scatter(
 def _handles(table: pd.DataFrame, levels: list[float]) -> list[Any]:
     from matplotlib.lines import Line2D
 
-    kinds = [kind for kind in ("natural", "inverted") if (table["inputs"] == kind).any()]
+    kinds = [kind for kind in INPUT_KINDS if (table["inputs"] == kind).any()]
     colours = [
         Line2D([], [], linestyle="", marker="o", markersize=4, color=COLOUR[kind],
                label=f"{kind} inputs")

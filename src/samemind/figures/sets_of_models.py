@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samemind.figures.base import Results, figure
-from samemind.figures.style import COLOUR, epsilon_text, letter, measure_label, panels, place_label
+from samemind.figures.style import (
+    COLOUR,
+    INPUT_KINDS,
+    epsilon_text,
+    letter,
+    measure_label,
+    panels,
+    place_label,
+)
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -27,7 +35,7 @@ def sets_of_models(results: Results) -> matplotlib.figure.Figure:
     for axis, (key, part) in zip(axes, parts, strict=True):
         dataset, away, measure = map(str, key)  # pyright: ignore[reportArgumentType]
         levels = sorted(part["epsilon"].unique())
-        for inputs in ("natural", "inverted"):
+        for inputs in INPUT_KINDS:
             by_level = part[part["inputs"] == inputs].groupby("epsilon")["score"]
             if not len(by_level):
                 continue

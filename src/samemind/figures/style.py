@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 COLOUR = {
     "natural": "#0072B2",
     "inverted": "#D55E00",
+    "adversarial": "#AA4499",
     "floor": "#767676",
     "ceiling": "#007A5A",
     "bound": "#8C8C8C",
     "ink": "#222222",
 }
+#: The kinds of inputs, in the order of figures and legends.
+INPUT_KINDS = ("natural", "inverted", "adversarial")
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
@@ -80,6 +83,9 @@ STYLE: dict[Any, Any] = {
 }
 
 
+MECHANISMS = {"stir": "STIR", "attack_transfer": "Attack transfer"}
+
+
 def measure_label(name: str) -> str:
     """How a measure is called in figures: the paper's word for it, or its name in words."""
     plain, _, share = name.partition("@")
@@ -87,7 +93,7 @@ def measure_label(name: str) -> str:
         return label.format(k=f"{share[:-1]} % of the inputs")
     if name in MEASURES and (label := MEASURES[name].label):
         return label.format(**MEASURES[name].settings)
-    return name.replace("_", " ")
+    return MECHANISMS.get(plain, plain).replace("_", " ") + (f" ({share})" if share else "")
 
 
 def neighbours_of(name: str) -> int:

@@ -8,6 +8,7 @@ from samemind.figures.base import Results, figure
 from samemind.figures.evidence import COMMON, trend_table
 from samemind.figures.style import (
     COLOUR,
+    INPUT_KINDS,
     SMALL,
     grid_of,
     legend_below,
@@ -93,7 +94,7 @@ def _legend(drawing: matplotlib.figure.Figure, table: pd.DataFrame) -> None:
 
     handles = [
         Line2D([], [], color=COLOUR[kind], marker="o", markersize=4, label=f"{kind} inputs")
-        for kind in ("natural", "inverted")
+        for kind in INPUT_KINDS
         if (table["inputs"] == kind).any()
     ]
     if (table["models"] == COMMON).any():

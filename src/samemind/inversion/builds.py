@@ -10,7 +10,7 @@ from samemind.errors import InvalidInput
 from samemind.execution.devices import Execution
 from samemind.execution.memory_format import memory_format_for
 from samemind.inversion.descent import Batch, Done, inversions
-from samemind.inversion.recipes import Inverted, Natural, Seeds
+from samemind.inversion.recipes import Inputs, Inverted, Natural, Seeds
 from samemind.lazy import np, torch
 from samemind.randomness import draw, numpy_generator
 from samemind.store.artifacts import Recipe, Store
@@ -249,6 +249,6 @@ def _relative_loss_of(
     ).numpy()
 
 
-def load_inputs(recipe: Natural | Seeds | Inverted, store: Store) -> dict[str, np.ndarray]:
+def load_inputs(recipe: Inputs | Seeds, store: Store) -> dict[str, np.ndarray]:
     """The arrays of an input set: images and labels, and what else its kind has."""
     return store.open(recipe).arrays(INPUTS_FILE)

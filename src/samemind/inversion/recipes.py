@@ -1,10 +1,11 @@
-"""What input sets there are: natural images, seed images, and inverted images."""
+"""What input sets there are: natural images, seed images, inverted and adversarial images."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
+from samemind.attacks import Attack, L2Ball, LinfBall
 from samemind.store.artifacts import Recipe, later
 from samemind.training import Checkpoint
 
@@ -121,4 +122,41 @@ class Inverted(Recipe):
         return self.targets
 
 
-Inputs = Natural | Inverted
+@dataclass(frozen=True, kw_only=True)
+class Adversarial(Recipe):
+    """The adversarial examples of one checkpoint: natural images under an attack on it.
+
+    - `ball`: how far an image is moved, the same for every model, so that all are seen alike.
+    - `random_seed`: of random starts, for each image of its own.
+    """
+
+    kind: ClassVar[str] = "inputs"
+
+    checkpoint: Checkpoint
+    targets: Natural
+    ball: L2Ball | LinfBall
+    attack: Attack
+    random_seed: int = 0
+
+    @property
+    def label(self) -> str:
+        ball = f"{self.ball.norm}-{self.ball.epsilon:g}"
+        return f"adversarial-{self.targets.dataset}-{ball}-{self.checkpoint.label}"
+
+    @property
+    def form(self) -> str:
+        """What tables call this kind of inputs."""
+        return "adversarial"
+
+    @property
+    def owner(self) -> Checkpoint:
+        """The model that was attacked."""
+        return self.checkpoint
+
+    @property
+    def source(self) -> Natural:
+        """The natural inputs that they were made from."""
+        return self.targets
+
+
+Inputs = Natural | Inverted | Adversarial

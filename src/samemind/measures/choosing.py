@@ -151,7 +151,7 @@ def _why_not(name: str, lacks: Mapping[str, str]) -> str:
         return lacks.get("logits", "") or lacks.get("logits of all", "")
     if kind == "mechanism":
         # One model against itself: it has all that a model has, whatever classes others know.
-        return lacks.get("labels", "") if MECHANISM_MEASURES[name].applied.needs_labels else ""
+        return lacks.get("labels", "") if MECHANISM_MEASURES[name].needs_labels else ""
     chosen = MEASURES[name]
     if chosen.reads in lacks:
         return lacks[chosen.reads]

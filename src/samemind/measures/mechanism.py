@@ -7,8 +7,8 @@ what the other model cannot tell from them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from samemind.arrays import Array
@@ -97,35 +97,45 @@ def _runs(given: Array | Side | Sequence[Array | Side]) -> list[Array | Side]:
     return list(given)
 
 
+PROMISES = ("reads", "bounds", "identical", "larger_is_more_similar", "needs_labels")
+
+
 @dataclass(frozen=True, kw_only=True)
 class MechanismMeasure:
-    """A comparison of what one model says of images with what it says of another's inversions.
+    """A comparison of what one model says of images with what it says of images made for another.
 
-    `inner` is the measure that compares the two answers; the part after the @ of a name sets it.
+    - `made`: which images those are, "inverted" or "adversarial".
+    - `inner`: the measure that compares the two answers; the part after the @ of a name sets it.
+    - `promises`: of one that applies no measure, what the record of a measure says.
     """
 
     name: str
     summary: str
     reference: str
     cost: str
-    inner: str
+    made: str = "inverted"
+    inner: str = ""
+    promises: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def applied(self) -> Measure:
         """The measure of two answers."""
         return MEASURES[self.inner]
 
+    @property
+    def needs_labels(self) -> bool:
+        return bool(self.as_record()["needs_labels"])
+
     def as_record(self) -> dict[str, Any]:
         """Every promise as plain data: those of the measure that is applied, in one direction."""
-        held = self.applied.as_record()
-        kept = ("reads", "bounds", "identical", "larger_is_more_similar", "needs_labels")
+        held = self.promises or self.applied.as_record()
         return {
             "name": self.name,
             "summary": self.summary,
-            **{key: held[key] for key in kept},
+            **{key: held[key] for key in PROMISES},
             "is_symmetric": False,
-            "parameter": "inner",
-            "settings": {"inner": self.inner},
+            "parameter": "inner" if self.inner else None,
+            "settings": {"inner": self.inner} if self.inner else {},
             "reference": self.reference,
             "cost": self.cost,
         }
@@ -137,6 +147,10 @@ class MechanismMeasures(Registry[MechanismMeasure]):
     def __getitem__(self, name: str) -> MechanismMeasure:
         plain, at, inner = name.partition("@")
         member = super().__getitem__(plain)
+        if at and not member.inner:
+            raise InvalidInput(
+                f"{plain} applies no other measure, but '{name}' names one. Write '{plain}'."
+            )
         return replace(member, name=name, inner=MEASURES[inner].name) if at else member
 
 

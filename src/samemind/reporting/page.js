@@ -129,11 +129,13 @@ function tip(text, x, y) {
 }
 function untip() { $("tip").hidden = true; }
 
+const KINDS = ["natural", "inverted", "adversarial"];
+
 // -- box plots by ε
 function drawBoxes(rows) {
   const box = $("boxes");
   const shown = rows.filter((row) => value(row) !== null && (isAcross(row) || !rows.some(isAcross)));
-  const kinds = ["natural", "inverted"].filter((kind) => shown.some((row) => row.inputs === kind));
+  const kinds = KINDS.filter((kind) => shown.some((row) => row.inputs === kind));
   const levels = distinct(shown.map((row) => row.epsilon)).sort((a, b) => a - b);
   const { drawing, width, height } = frame(box, 340,
     `Box plots of ${label(state.measure)}${levels.length > 1 ? ` by ${DATA.axis.text}` : ""}: ${shown.length} pairs. The table below has the same numbers.`);
@@ -200,7 +202,7 @@ function halved(name, longest) {
   return [name.slice(0, at), name.slice(at)];
 }
 const atLevel = (level) => DATA.is_comparison ? "" : ` at ${DATA.axis.symbol} = ${level}`;
-const kindOf = (rows) => state.inputs || (rows.some((row) => row.inputs === "natural") ? "natural" : "inverted");
+const kindOf = (rows) => state.inputs || KINDS.find((kind) => rows.some((row) => row.inputs === kind)) || KINDS[0];
 function drawHeat(rows) {
   const box = $("heat"), level = Number($("heat-epsilon").value);
   const kind = kindOf(rows);
@@ -240,7 +242,7 @@ function drawHeat(rows) {
     if (kind === "natural") place(row, name(row, "b"), name(row, "a"));
   }
   points(drawing, marks);
-  const note = kind === "inverted" ? "Inverted inputs; the column is the model whose inverted images both saw." : "Natural inputs.";
+  const note = kind === "natural" ? "Natural inputs." : `${kind === "inverted" ? "Inverted" : "Adversarial"} inputs; the column is the model whose ${kind} images both saw.`;
   box.replaceChildren(drawing, node("p", { class: "hint" }, `${note} Dark is ${number(low, 1)}, bright is ${number(high, 1)}.`));
 }
 

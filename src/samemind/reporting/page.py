@@ -86,6 +86,7 @@ def page_of(
     return environment.get_template("page.html.j2").render(
         study=study,
         axis=study.axis,
+        has_adversarial=bool((study.scores["inputs"] == "adversarial").any()),
         counts=counts_of(study),
         is_comparison=is_comparison,
         answers=cards_of(study),
@@ -227,7 +228,7 @@ def counts_of(study: Results) -> dict[str, Any]:
     datasets = ", ".join(map(str, study.models["dataset"].unique()))
     levels = ", ".join(f"{level:g}" for level in sorted(study.models["epsilon"].unique()))
     pairs = len(scores[["dataset", "epsilon", "model_a", "model_b"]].drop_duplicates())
-    ordered = "ordered " if (scores["inputs"] == "inverted").any() else ""
+    ordered = "ordered " if (scores["inputs"] != "natural").any() else ""
     if isinstance(study, Comparison):
         lead = f"{_counted(len(study.models), 'model')} on {study.n_inputs:,} inputs of {datasets}"
     else:

@@ -9,6 +9,7 @@ from samemind.arrays import as_pixels
 from samemind.checkpoints.importing import stated_by
 from samemind.checkpoints.metadata import contradictions
 from samemind.comparison.layers import LAYER_MAP_FILE
+from samemind.comparison.mechanisms import MechanismScores
 from samemind.comparison.pairs import DRIVING_FILE, SCORES_FILE, SUBGROUPS_FILE, Scores
 from samemind.comparison.probes import PROBE_SCORES_FILE
 from samemind.comparison.sets import SET_SCORES_FILE
@@ -16,7 +17,7 @@ from samemind.comparison.table import Cell
 from samemind.datasets.base import DATASETS
 from samemind.errors import InvalidInput
 from samemind.figures.base import Contributions, GalleryItem, Results
-from samemind.inversion import INPUTS_FILE, Inverted, Natural
+from samemind.inversion import INPUTS_FILE, Inputs, Inverted
 from samemind.lazy import np, pd
 from samemind.store import environment
 from samemind.store.artifacts import Store
@@ -67,7 +68,7 @@ def collect(study: Study, store: Store) -> Results:
         **parts,
         recipes={f"{_cell(study, s)} {s.inputs}": s.name for s in finished}
         | {f"{_cell(study, s)} {s.inputs}, layers": s.name for s in layerwise}
-        | {f"{_cell(study, s)}, mechanisms": s.name for s in mechanisms}
+        | {f"{_cell(study, s)}, {_mechanisms_of(s)}": s.name for s in mechanisms}
         | {f"{_cell(study, s)}, sets of models": s.name for s in sets},
     )
     return found.with_parts(lambda table: along(study, table))
@@ -103,6 +104,11 @@ def _together(tables: Sequence[pd.DataFrame]) -> pd.DataFrame | None:
     return pd.concat(filled, ignore_index=True) if filled else None
 
 
+def _mechanisms_of(recipe: MechanismScores) -> str:
+    form = recipe.on_inverted[0].inputs.form
+    return "mechanisms" if form == "inverted" else f"mechanisms on {form} inputs"
+
+
 def contributions(study: Study, finished: Sequence[Scores], store: Store) -> Contributions | None:
     """The inputs that drive the scores, with class names and the images to show them with."""
     table = _together([store.open(s).table(DRIVING_FILE) for s in finished])
@@ -114,14 +120,14 @@ def contributions(study: Study, finished: Sequence[Scores], store: Store) -> Con
     for column in ("prediction_a", "prediction_b"):
         table[column] = predicted[table[column]]
     images: dict[tuple[str, str | None, int], np.ndarray] = {}
-    sets: dict[str | None, Natural | Inverted] = {i.checkpoint.model: i for i in study.inverted}
-    sets[None] = study.natural
-    for owner in (None, *table["inverted_by"].dropna().unique()):
-        rows = table["inverted_by"] == owner if owner else table["inverted_by"].isna()
-        held = store.open(sets[owner]).arrays(INPUTS_FILE)["images"]
-        for i in table.loc[rows, "input"].unique():
-            kind = "inverted" if owner else "natural"
-            images[kind, owner, int(i)] = as_pixels(held[i : i + 1])[0].numpy()
+    made = (*study.inverted, *study.attacked)
+    sets: dict[tuple[str, str | None], Inputs] = {(i.form, i.checkpoint.model): i for i in made}
+    sets["natural", None] = study.natural
+    for (kind, owner), rows in table.groupby(["inputs", "inverted_by"], dropna=False, sort=False):
+        place = str(kind), None if kind == "natural" else str(owner)
+        held = store.open(sets[place]).arrays(INPUTS_FILE)["images"]
+        for i in rows["input"].unique():
+            images[*place, int(i)] = as_pixels(held[i : i + 1])[0].numpy()
     return Contributions(table=table, images=images)
 
 

@@ -10,6 +10,7 @@ from samemind.comparison.pairs import Scores
 from samemind.comparison.sets import SetScores
 from samemind.extraction.activations import Activations, LayerActivations
 from samemind.inversion import Natural
+from samemind.measures.mechanism import MECHANISM_MEASURES
 from samemind.study.sections import Comparison
 
 
@@ -38,10 +39,10 @@ def layer_scores(cells: Sequence[Scores], asked: Comparison) -> Iterator[LayerSc
 
 
 def mechanism_scores(cells: Sequence[Scores], asked: Comparison) -> Iterator[MechanismScores]:
-    """For every cell: each model on the targets, and on the inverted images of the others."""
-    measures = asked.of_kind("mechanism")
-    for cell in cells if measures else ():
-        if cell.inputs != "inverted":
+    """For every cell: each model on the targets, and on what they became for the others."""
+    for cell in cells:
+        measures = mechanisms_on(cell.inputs, asked)
+        if not measures:
             continue
         targets: dict[Activations, None] = {
             Activations(checkpoint=a.checkpoint, inputs=a.inputs.targets): None
@@ -61,8 +62,15 @@ def mechanism_scores(cells: Sequence[Scores], asked: Comparison) -> Iterator[Mec
         )
 
 
+def mechanisms_on(inputs: str, asked: Comparison) -> tuple[str, ...]:
+    """The mechanism measures of one kind of inputs; transfer is asked for by attacking."""
+    names = asked.of_kind("mechanism")
+    found = tuple(name for name in names if MECHANISM_MEASURES[name].made == inputs)
+    return found or (("attack_transfer",) if inputs == "adversarial" else ())
+
+
 def set_scores(cells: Sequence[Scores], asked: Comparison) -> Iterator[SetScores]:
-    """All models of every cell together, on each of its input sets, natural and inverted."""
+    """All models of every cell together, on each of its input sets."""
     measures = asked.of_kind("set")
     for epsilon, at in dict.fromkeys((cell.epsilon, cell.at) for cell in cells if measures):
         here = [cell for cell in cells if (cell.epsilon, cell.at) == (epsilon, at)]

@@ -28,11 +28,13 @@ from samemind.comparison.table import At
 from samemind.datasets.base import DATASETS, Dataset
 from samemind.errors import InvalidInput
 from samemind.extraction.activations import Activations
-from samemind.inversion import Inverted, Natural, Seeds
+from samemind.inversion import Adversarial, Inputs, Inverted, Natural, Seeds
+from samemind.measures.mechanism import MECHANISM_MEASURES
 from samemind.store.artifacts import Recipe
 from samemind.study import further
 from samemind.study.along import AxisSection, check_axis, levels_along
 from samemind.study.sections import (
+    AdversarialSection,
     AttackSection,
     Cluster,
     Comparison,
@@ -92,6 +94,7 @@ class Study(Section):
     evaluation: Evaluation = Evaluation()
     inputs: InputsSection = InputsSection()
     inversion: Inversion = Inversion()
+    adversarial: AdversarialSection = AdversarialSection()
     comparison: Comparison = Comparison()
     probes: Probes = Probes()
     cluster: Cluster = Cluster()
@@ -128,12 +131,18 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _mechanisms_have_inverted_images(self) -> Study:
-        asked = self.comparison.of_kind("mechanism")
-        if asked and not self.inversion.steps:
-            raise ValueError(
-                f"'{asked[0]}' compares models on inverted images, which [inversion] steps = 0 "
-                f"leaves out; give steps, or leave the measure out"
-            )
+        for name in self.comparison.of_kind("mechanism"):
+            made = MECHANISM_MEASURES[name].made
+            if made == "inverted" and not self.inversion.steps:
+                raise ValueError(
+                    f"'{name}' compares models on inverted images, which [inversion] steps = 0 "
+                    f"leaves out; give steps, or leave the measure out"
+                )
+            if made == "adversarial" and not self.adversarial.epsilon:
+                raise ValueError(
+                    f"'{name}' compares models on adversarial images, and the study makes none; "
+                    f"give [adversarial] epsilon, or leave the measure out"
+                )
         return self
 
     @model_validator(mode="after")
@@ -318,17 +327,34 @@ class Study(Section):
         )
 
     @cached_property
+    def attacked(self) -> tuple[Adversarial, ...]:
+        """The natural inputs under an attack on each model, where the study asks for them."""
+        if not self.adversarial.epsilon:
+            return ()
+        return tuple(
+            Adversarial(
+                checkpoint=checkpoint,
+                targets=self.natural,
+                ball=ball_of(self.norm, self.adversarial.epsilon),
+                attack=self.adversarial.attack,
+                random_seed=self.adversarial.random_seed,
+            )
+            for checkpoint in self.checkpoints
+        )
+
+    @cached_property
     def scores(self) -> tuple[Scores, ...]:
-        """For every level with at least two models: natural inputs, then inverted ones."""
+        """For every level with at least two models: natural inputs, then those made for each."""
         found = []
         for level in self.levels:
             models = level.checkpoints
             if len(models) < 2:
                 continue
             here = set(models)
-            input_sets: list[tuple[Natural | Inverted, ...]] = [(self.natural,)]
-            inverted = tuple(i for i in self.inverted if i.checkpoint in here)
-            input_sets += [inverted] if inverted else []
+            input_sets: list[tuple[Inputs, ...]] = [(self.natural,)]
+            for made in (self.inverted, self.attacked):
+                of_level = tuple(i for i in made if i.checkpoint in here)
+                input_sets += [of_level] if of_level else []
             found += [
                 Scores(
                     dataset=self.dataset,
@@ -434,6 +460,7 @@ class Study(Section):
             Stage("inputs", (self.natural, self.probed) if probes else (self.natural,)),
             Stage("seeds", (self.seeds,) if self.inverted else ()),
             Stage("inversion", self.inverted),
+            *([Stage("attack", self.attacked)] if self.attacked else []),
             Stage("extraction", tuple(activations)),
             Stage("probing", tuple(probes)),
             Stage("comparison", (*self.scores, *beside, *self.probe_scores)),

@@ -301,6 +301,27 @@ class Inversion(Section):
         )
 
 
+class AdversarialSection(Section):
+    """Adversarial examples of every model, which all models of its ε are then compared on.
+
+    - `epsilon`: how far an image is moved, in the norm of the study; 0 leaves them out.
+    - `steps`, `relative_step`, `random_start`, `restarts`: of the attack; ten steps of a quarter of
+      ε unless said. See `samemind.attacks.Attack`.
+    """
+
+    epsilon: Radius = 0
+    steps: Count = 10
+    relative_step: Positive = 0.25
+    random_start: bool = False
+    restarts: Count = 1
+    random_seed: int = 0
+
+    @property
+    def attack(self) -> Attack:
+        return Attack(**self.model_dump(exclude={"epsilon", "random_seed"}))
+
+
+KindOfInputs = Literal["natural", "inverted", "adversarial"]
 Layers = tuple[str | float, ...] | dict[str, tuple[str | float, ...]]
 
 
@@ -354,9 +375,7 @@ class Comparison(Section):
     layers: Layers = ()
     pooling: Literal["mean", "flatten"] = "mean"
     layer_measure: str = "debiased_linear_cka"
-    layer_inputs: Annotated[tuple[Literal["natural", "inverted"], ...], Field(min_length=1)] = (
-        "natural",
-    )
+    layer_inputs: Annotated[tuple[KindOfInputs, ...], Field(min_length=1)] = ("natural",)
 
     @model_validator(mode="before")
     @classmethod

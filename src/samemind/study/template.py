@@ -120,6 +120,14 @@ steps = {steps}  # the paper's code takes 1000; 0 leaves inversion out
 # precision = "float32"
 # storage = "float16"
 
+[adversarial]  # examples made for each model, which all models of its level then see
+# epsilon = 0  # how far an image is moved; 0 leaves them out
+# steps = 10
+# relative_step = 0.25  # of ε
+# random_start = false
+# restarts = 1
+# random_seed = 0
+
 [comparison]
 # measures = [{measures}]
 #   "knn_jaccard@100" is it at k = 100, not 10: NAME@VALUE sets a measure's parameter
@@ -135,7 +143,7 @@ steps = {steps}  # the paper's code takes 1000; 0 leaves inversion out
 #   for each architecture: `samemind list layers NAME` shows names
 # pooling = "mean"  # of layers, over space or tokens; "flatten" keeps every value
 # layer_measure = "debiased_linear_cka"  # of the map of every layer with every other
-# layer_inputs = ["natural"]  # "inverted" as well: takes the square of the models in passes
+# layer_inputs = ["natural"]  # also "inverted", "adversarial": the square of the models in passes
 
 [probes]  # linear heads retrained on frozen representations
 # split = "train"
