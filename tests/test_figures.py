@@ -369,6 +369,15 @@ def test_weak_models_are_counted_in_the_datasets_that_a_figure_or_table_shows():
     captions = {table.title: table.caption for table in tables_of(study)}
     assert captions["Accuracies: birds"].endswith(f"Includes weak models: {each[2]}.")
     assert "on birds." in captions["Accuracies: birds"]
+    files = [entry.file for _, _, entry in drawing_plan(study) if "heat_maps" in entry.file]
+    assert "heat_maps-agreement-birds-on-birds" in files
+    assert "heat_maps-agreement-set10-on-away" in files
+
+
+def test_files_of_datasets_of_one_name_keep_them_apart():
+    assert style.labels_of(["folder:/a/x@8", "folder:/b/x@8", "folder:/b/y"]) == {
+        "folder:/a/x@8": "folder:/a/x@8", "folder:/b/x@8": "folder:/b/x@8", "folder:/b/y": "y",
+    }  # fmt: skip
 
 
 def test_heat_maps_and_maps_mark_weak_models_at_their_epsilon():

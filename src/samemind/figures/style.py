@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -113,6 +114,17 @@ def dataset_label(name: str) -> str:
     path, _, renamed = name.removeprefix("folder:").partition(" (")
     last = path.rstrip("/").rpartition("/")[2].partition("@")[0] or path
     return last + (f" ({renamed}" if renamed else "")
+
+
+def labels_of(names: Iterable[str]) -> dict[str, str]:
+    """What files of datasets are called: short, but whole where two would be called the same.
+
+    >>> labels_of(["cifar10", "folder:/data/birds@64", "folder:/a/x", "folder:/b/x"])["cifar10"]
+    'cifar10'
+    """
+    called = {name: dataset_label(name) for name in names}
+    shared = Counter(called.values())
+    return {name: label if shared[label] == 1 else name for name, label in called.items()}
 
 
 def place_label(dataset: str, inputs_dataset: str) -> str:

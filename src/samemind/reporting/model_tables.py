@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 
 from samemind.figures.base import Results, weak_note
-from samemind.figures.style import dataset_label
+from samemind.figures.style import dataset_label, labels_of
 from samemind.lazy import pd
 from samemind.reporting.table import Table, text_of
 
@@ -48,7 +48,7 @@ def accuracies(results: Results, dataset: str) -> Table:
     trained = "" if "reference" in models else "trained "
     label = dataset_label(dataset)
     return Table(
-        f"accuracies-{dataset}",
+        f"accuracies-{labels_of(results.models['dataset'])[dataset]}",
         f"Accuracies: {label}",
         f"Parameters, clean accuracy (Acc.) and adversarial accuracy (Adv. Acc.) in per cent of "
         f"the models {trained}on {label}.{standard}{mean}{weak} "

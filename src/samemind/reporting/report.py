@@ -15,7 +15,7 @@ from samemind.execution import Executor, InProcess
 from samemind.figures.base import FIGURES, Figure, Results
 from samemind.figures.boxes import measures_in
 from samemind.figures.evidence import verdicts
-from samemind.figures.style import place_label
+from samemind.figures.style import labels_of, place_label
 from samemind.figures.widths import drawn_at
 from samemind.lazy import pd
 from samemind.reporting.comparison import Comparison
@@ -257,10 +257,13 @@ def variants(member: Figure, study: Results) -> list[tuple[Figure, Results, Draw
     if member.per_measure == "only":
         rows = study.defined[["measure", "dataset", "inputs_dataset"]].drop_duplicates()
         places = rows[["dataset", "inputs_dataset"]].drop_duplicates()
+        called = labels_of([*places["dataset"], *places["inputs_dataset"]])
         for measure, dataset, inputs_dataset in rows.itertuples(index=False, name=None):
             alone = study.only(measure=measure, dataset=dataset, inputs_dataset=inputs_dataset)
             place = place_label(dataset, inputs_dataset) if len(places) > 1 else ""
-            file = f"{member.name}-{measure}" + (f"-{dataset}-on-{inputs_dataset}" if place else "")
+            file = f"{member.name}-{measure}"
+            if place:
+                file += f"-{called[dataset]}-on-{called[inputs_dataset]}"
             found.append((member, alone, entry(safe_file_name(file), place, measure)))
     found = [step for step in found if not step[0].missing(step[1])]
     if member.is_by_epsilon:
