@@ -162,3 +162,74 @@ def test_float64_networks_stay_so_beside_converted_ones(file: Path) -> None:
     found = samemind.compare({"A": wide, "B": f"onnx:{file}"}, IMAGES.double(), **FAST)
     assert found.readings["precision"].tolist() == ["float64", ""]
     assert np.isclose(score(found)["linear_cka"], 1, atol=1e-5)
+
+
+class Blocks(nn.Module):
+    """Convolutions with normalisations, functions between layers and a sum around them."""
+
+    def __init__(self, *, has_relu: bool = True) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        torch.manual_seed(0)
+        self.has_relu = has_relu
+        self.conv1, self.norm1 = nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8)
+        self.conv2, self.norm2 = nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8)
+        self.fc1, self.fc2 = nn.Linear(8, 12), nn.Linear(12, 5)
+        for norm in (self.norm1, self.norm2):
+            norm.running_mean = torch.randn(8, generator=generator) / 4
+            norm.running_var = 0.5 + torch.rand(8, generator=generator)
+        self.eval()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.norm1(self.conv1(x)).relu()
+        y = self.norm2(self.conv2(x))
+        x = (y.relu() if self.has_relu else y) + x
+        return self.fc2(self.fc1(x.mean((2, 3))).relu())
+
+
+def faulty(fault: str) -> Blocks:
+    made = Blocks(has_relu=fault != "no activation")
+    with torch.no_grad():
+        if fault == "epsilon":
+            made.norm2.eps = 0.5
+        elif fault in ("conv1", "conv2", "fc1", "fc2"):
+            weight = getattr(made, fault).weight
+            weight += 0.1 * weight.abs().max()
+    return made
+
+
+FOUND_AT = {
+    "conv1": ("conv1", "", "norm1 are one operation"),
+    "conv2": ("conv2", "norm1", "norm2 are one operation"),
+    "epsilon": ("conv2", "norm1", "norm2 are one operation"),
+    "no activation": ("fc1", "norm2", "it reads something else already"),
+    "fc1": ("fc1", "norm2", ""),
+    "fc2": ("fc2", "fc1", ""),
+}
+
+
+@pytest.mark.parametrize("fault", FOUND_AT)
+def test_a_fault_in_an_onnx_export_is_found_where_it_is(fault: str, tmp_path: Path) -> None:
+    file = exported(tmp_path / "net.onnx", faulty(fault))
+    found = samemind.fidelity(Blocks(), f"onnx:{file}", IMAGES)
+    assert not found.is_at_least("equal up to rounding")
+    where = found.departure
+    assert where is not None
+    assert (where.layer, where.after, where.found_by) == (*FOUND_AT[fault][:2], "outputs")
+    assert FOUND_AT[fault][2] in where.why
+    # From the side of the file, the operation that belongs to it.
+    turned = samemind.fidelity(f"onnx:{file}", Blocks(), IMAGES).departure
+    assert turned is not None
+    assert turned.layer_b == where.layer
+    assert turned.layer == (where.layer_b or turned.layer)
+
+
+def test_a_clean_onnx_export_parts_nowhere(tmp_path: Path) -> None:
+    file = f"onnx:{exported(tmp_path / 'net.onnx', Blocks())}"
+    found = samemind.fidelity(Blocks(), file, IMAGES)
+    assert (found.level, found.departure) == ("equal up to rounding", None)
+    pairs = found.layers.set_index("layer_a")["layer_b"]
+    assert pairs["norm2"] == "conv2_Conv_output_0"
+    assert not found.layers["departs"].any()
+    assert samemind.fidelity(file, Blocks(), IMAGES).departure is None
+    assert samemind.fidelity(file, file, IMAGES).level == "identical bits"

@@ -97,9 +97,9 @@ def matched_by_outputs(
                 continue
             if _numbers(call.gives) != _numbers(candidate.gives):
                 continue
-            apart = _apart(call.gives, candidate.gives)
-            if near is None or apart.typical < near[0].typical:
-                near = apart, other
+            found = apart(call.gives, candidate.gives)
+            if near is None or found.typical < near[0].typical:
+                near = found, other
         if near is not None and not near[0].is_beyond(floors.get((place, GIVES), NONE)):
             places[place] = near[1]
     return Matched(places | {len(first) - 1: len(second) - 1}, "outputs")
@@ -118,7 +118,8 @@ def _token(call: Call) -> tuple[str, tuple[int, ...]]:
     return re.sub("Dynamic|Quantized|QAT|Act2d$", "", call.kind), _shape(call)
 
 
-def _apart(one: Tensor | None, other: Tensor | None) -> Difference:
+def apart(one: Tensor | None, other: Tensor | None) -> Difference:
+    """How far two tensors of as many numbers are apart; infinitely, of other numbers of them."""
     if one is None and other is None:
         return NONE
     if one is None or other is None or one.numel() != other.numel():
@@ -133,8 +134,8 @@ def differences(
     found = {}
     for a, b in sorted(places.items()):
         if first[a].name != OUTPUT:
-            found[a, READS] = _apart(first[a].reads, second[b].reads)
-        found[a, GIVES] = _apart(first[a].gives, second[b].gives)
+            found[a, READS] = apart(first[a].reads, second[b].reads)
+        found[a, GIVES] = apart(first[a].gives, second[b].gives)
     return found
 
 
@@ -164,6 +165,10 @@ def first_departure(
     - `floors`: what rounding makes of each event of either network.
     - `networks`: both, for what is seen to differ in the layer.
     """
+    from samemind.comparison.graph_departures import departure_from_graph, is_graph
+
+    if is_graph(first) != is_graph(second) and len(first) > 1 < len(second):
+        return departure_from_graph(first, second, floors)
     pairs = matched(first, second)
     if len(pairs.places) <= max(1, FEW_MATCHED * len(first)) and len(second) > 1:
         pairs = matched_by_outputs(first, second, floors[0])

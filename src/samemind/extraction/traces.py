@@ -81,9 +81,12 @@ def _recorded(network: nn.Module, calls: list[Call]) -> Iterator[None]:
     waiting: dict[str, list[Tensor | None]] = {}
 
     def watch(name: str, layer: nn.Module) -> list[Any]:
+        # What stands for an operation of a graph is given what that gave.
+        is_shown = getattr(layer, "shows_operation", False)
+
         def before(_: nn.Module, given: Any, named: Any) -> None:
-            read = first_tensor(given)
-            read = first_tensor(named) if read is None else read
+            read = None if is_shown else first_tensor(given)
+            read = first_tensor(named) if read is None and not is_shown else read
             waiting.setdefault(name, []).append(_kept(read))
 
         def after(module: nn.Module, _: Any, output: Any) -> None:

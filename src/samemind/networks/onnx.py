@@ -6,6 +6,7 @@ graph gives there, so that whatever watches layers watches these.
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,9 @@ class OnnxNetwork(nn.Module):
                 f"here. Export it with the others fixed."
             )
         self.result = self.graph.graph.output[0].name
-        self.places = _places(self.graph, self.result)
+        self.places, kinds = _places(self.graph, self.result)
         for name in self.places:
-            self.add_module(name, nn.Identity())
+            self.add_module(name, _operation(kinds[name]))
         self.head_reads = _head_of(self.graph, self.result)
 
     @property
@@ -110,9 +111,20 @@ def _is_watched(module: Any) -> bool:
     return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
-def _places(graph: Any, result: str) -> dict[str, str]:
-    """Inner outputs by what they are called as layers, in the order of the graph."""
+@cache
+def _class_of(kind: str) -> type[nn.Identity]:
+    return type(kind, (nn.Identity,), {"__module__": __name__, "shows_operation": True})
+
+
+def _operation(kind: str) -> nn.Module:
+    """What stands for an operation of this kind: it passes on what the graph gave."""
+    return _class_of(kind)()
+
+
+def _places(graph: Any, result: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Inner outputs by what they are called as layers, in the order of the graph; their kinds."""
     places: dict[str, str] = {}
+    kinds: dict[str, str] = {}
     for node in graph.graph.node:
         for output in node.output[:1]:
             if node.op_type in NO_LAYERS or not output or output == result:
@@ -120,7 +132,8 @@ def _places(graph: Any, result: str) -> dict[str, str]:
             # A module's name has no dots, and most exporters write paths.
             name = output.strip("/").replace(".", "_").replace("/", "_")
             places.setdefault(name, output)
-    return places
+            kinds.setdefault(name, node.op_type)
+    return places, kinds
 
 
 def _head_of(graph: Any, result: str) -> str | None:
