@@ -208,7 +208,12 @@ FOUND_AT = {
 }
 
 
-@pytest.mark.parametrize("fault", FOUND_AT)
+FEW = ("conv2", "no activation")
+
+
+@pytest.mark.parametrize(
+    "fault", [f if f in FEW else pytest.param(f, marks=pytest.mark.slow) for f in FOUND_AT]
+)
 def test_a_fault_in_an_onnx_export_is_found_where_it_is(fault: str, tmp_path: Path) -> None:
     file = exported(tmp_path / "net.onnx", faulty(fault))
     found = samemind.fidelity(Blocks(), f"onnx:{file}", IMAGES)
