@@ -148,6 +148,7 @@ def test_the_command_tells_rows_and_reasons_and_writes_table_and_figure(studies,
     table = pd.read_csv(tmp_path / "out" / "arms.csv")
     np.testing.assert_allclose(table["difference"], arms_table(studies)["difference"])
     told = capsys.readouterr().out
+    assert "nan" not in told
     for reason in set(table["reason"].dropna()):
         assert f"noisy, σ = 0.25: {reason}." in told or f"noisy, σ = 0: {reason}." in told
     assert (tmp_path / "out" / "arms.pdf").read_bytes().startswith(b"%PDF")

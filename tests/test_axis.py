@@ -28,6 +28,7 @@ from samemind.inversion import load_inputs
 from samemind.measures import measure
 from samemind.randomness import seed_of, torch_generator
 from samemind.reporting.page import page_of
+from samemind.reporting.pairs_table import write_pairs
 from samemind.reporting.report import write_data
 from samemind.reporting.tables import tables_of
 from samemind.reporting.together import together
@@ -512,6 +513,11 @@ def test_tables_and_files_have_columns_under_the_name_of_the_axis(along_steps, t
     assert tables["models"].frame["training step"].tolist()[:3] == [0, 100, 1000]
     assert set(tables["models"].frame["ε"]) == {0}
     assert "Acc. (step = 100)" in tables["accuracies-digits"].frame
+    write_pairs(along_steps, tmp_path)
+    assert "step" in pd.read_csv(tmp_path / "pairs.csv")
+    text = (tmp_path / "pairs.tex").read_text()
+    assert "step = 100" in text
+    assert "varepsilon" not in text
     write_data(tmp_path, along_steps)
     scores = pd.read_parquet(tmp_path / "scores.parquet")
     assert set(scores["step"]) == {0, 100, 1000}

@@ -69,7 +69,7 @@ def tell(results: Sequence[Results], measures: Sequence[str], out: Path | None) 
     for place, reason in dict.fromkeys(
         (f"{row['arm']}, {row['place']}", row["reason"])
         for row in table.to_dict("records")
-        if row["reason"]
+        if isinstance(row["reason"], str)
     ):
         console.print(f"{place}: {reason}.", markup=False, soft_wrap=True)
     if out is not None:

@@ -38,7 +38,9 @@ def write_pairs(results: Results, folder: Path) -> None:
     """Writes pairs.csv (numbers in full precision) and pairs.tex, where there are pairs."""
     if not len(results.main):
         return
-    frame_of(results).map(not_a_formula).to_csv(folder / f"{NAME}.csv", index=False)
+    results.axis.named(frame_of(results)).map(not_a_formula).to_csv(
+        folder / f"{NAME}.csv", index=False
+    )
     (folder / f"{NAME}.tex").write_text(latex_of(results), encoding="utf-8")
 
 
@@ -87,7 +89,7 @@ def _blocks(results: Results) -> tuple[list[Block], list[str]]:
     """The blocks, and what is the same in all of them and so belongs in the caption."""
     rows = _named(results.main)
     groups = list(rows.groupby(PLACE, sort=False))
-    texts = [_texts(*key) for key, _ in groups]  # pyright: ignore[reportArgumentType]
+    texts = [_texts(results.axis.symbol, *key) for key, _ in groups]  # pyright: ignore[reportArgumentType]
     columns = list(zip(*texts, strict=True))
     same = [len(set(column)) == 1 for column in columns]
     constant = [column[0] for column, is_same in zip(columns, same, strict=True) if is_same]
@@ -98,9 +100,11 @@ def _blocks(results: Results) -> tuple[list[Block], list[str]]:
     return blocks, [text for text in constant if text]
 
 
-def _texts(dataset: str, inputs_dataset: str, inputs: str, epsilon: float) -> tuple[str, str, str]:
-    level = f"ε = {epsilon:g}" if epsilon == epsilon else ""
-    return place_label(dataset, inputs_dataset), f"{inputs} inputs", level
+def _texts(
+    symbol: str, dataset: str, inputs_dataset: str, inputs: str, level: float
+) -> tuple[str, str, str]:
+    place = f"{symbol} = {level:g}" if level == level else ""
+    return place_label(dataset, inputs_dataset), f"{inputs} inputs", place
 
 
 def _named(rows: pd.DataFrame) -> pd.DataFrame:
