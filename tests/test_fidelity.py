@@ -230,7 +230,7 @@ def test_outputs_of_other_shapes_are_refused_in_a_sentence(network, images) -> N
     other = nn.Sequential(nn.Flatten(), nn.Linear(432, 7))
     with pytest.raises(InvalidInput, match="give 10 and 7 numbers"):
         samemind.fidelity(network, other, images)
-    with pytest.raises(InvalidInput, match="Fidelity is of two networks"):
+    with pytest.raises(InvalidInput, match="Fidelity on inputs is of two networks"):
         samemind.fidelity(network, np.zeros((60, 10)), images)
 
 

@@ -18,9 +18,11 @@ from samemind.comparison.given import (
     images_of,
     loading_for,
     named_models,
+    named_two,
     opened_models,
     options_of_compare,
     refuse_columns,
+    refuse_other,
     two_networks,
 )
 from samemind.comparison.networks import compare_models as compare_models
@@ -179,7 +181,7 @@ def _compare_mixed(
 def fidelity(
     old: Any,
     new: Any,
-    inputs: Array | str,
+    inputs: Any = None,
     *,
     tolerance: float = 0.0,
     labels: Array | str | None = None,
@@ -192,10 +194,13 @@ def fidelity(
 
     **Arguments:**
 
-    - `old`, `new`: as `samemind.compare` takes models, but no arrays.
+    - `old`, `new`: as `samemind.compare` takes models. Without inputs two arrays, tables, files of
+      them or sides, joined by their ids; then no network runs, and rounding is that of numbers in
+      the coarser of their precisions. Language models and encoders of texts with texts.
     - `inputs`, `labels`, `count`: as `samemind.compare` takes them.
     - `tolerance`: the share of answers that may change under "the same answers".
-    - further: the fields of `samemind.networks.model.Loading`, by name.
+    - further: the fields of `samemind.networks.model.Loading`, by name; of arrays `kind`, `join`
+      and `drop_missing`; of texts `text_column` and `id_column`.
 
     **Returns:** a `Fidelity`: `.level` is "identical bits", "equal up to rounding" (no further
     apart than the same network computed otherwise, which is measured on the spot), "the same
@@ -208,6 +213,12 @@ def fidelity(
     """
     random_seed = further.pop("random_seed", 0)
     execution = Execution(device=device, batch_size=batch_size)
+    named = named_two(old, new)
+    if inputs is not None and (is_texts(inputs) or are_language(named)):
+        with process_kept():
+            return _fidelity_of_texts(named, inputs, count, execution, tolerance, further)
+    if inputs is None:
+        return _fidelity_of_arrays(named, labels, count, tolerance, further)
     with process_kept():
         images = images_of(inputs, labels, count, random_seed)
         a, b = two_networks(old, new, images, further)
@@ -222,6 +233,46 @@ def fidelity(
             f"Compare them with samemind.compare."
         )
     return found
+
+
+def _fidelity_of_arrays(
+    named: Mapping[str, Any], labels: Any, count: Any, tolerance: float, further: Mapping[str, Any]
+) -> Fidelity:
+    from samemind.comparison.fidelity_given import fidelity_of_rows
+
+    if labels is not None or count is not None:
+        raise InvalidInput(
+            "'labels' and 'count' are of inputs that networks look at, and none were given. Leave "
+            "them out, or give the inputs."
+        )
+    kind = further.get("kind", "representation")
+    refuse_other(further, ("kind", "join", "drop_missing"), "Fidelity of arrays")
+    opened = opened_models(named, None, Loading())
+    rows = {name: rows_of(name, one, kind) for name, one in opened.items()}
+    return fidelity_of_rows(
+        rows,
+        tolerance=tolerance,
+        join=further.get("join", "exact"),
+        drops=bool(further.get("drop_missing", False)),
+    )
+
+
+def _fidelity_of_texts(
+    named: Mapping[str, Any],
+    inputs: Any,
+    count: int | None,
+    execution: Execution,
+    tolerance: float,
+    further: Mapping[str, Any],
+) -> Fidelity:
+    from samemind.comparison.fidelity_texts import fidelity_of_texts
+
+    columns = ("text_column", "id_column")
+    refuse_other(further, (*columns, "download"), "Fidelity on texts")
+    a, b = text_models(named, bool(further.get("download", False)))
+    held = {name: further[name] for name in columns if name in further}
+    texts = texts_of(inputs, 0, labels=None, count=count, **held)
+    return fidelity_of_texts(a, b, texts, execution, tolerance=tolerance)
 
 
 def _classes_of(side: Side) -> int:

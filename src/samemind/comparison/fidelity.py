@@ -91,6 +91,11 @@ class Fidelity:
     ways: Sequence[str] = ()
     notes: Sequence[str] = ()
 
+    @property
+    def inputs(self) -> str:
+        """What is counted: inputs, or the tokens of texts."""
+        return "tokens" if self.kept.what == "next token" else "inputs"
+
     def is_at_least(self, level: str) -> bool:
         """Whether it is this level or a stricter one."""
         return LEVELS.index(self.level) <= LEVELS.index(level)
@@ -145,10 +150,10 @@ def _verdict(f: Fidelity) -> str:
     what = f"{f.kept.what}s"
     low, high = (f"{100 * end:.2g} %" for end in f.kept.interval)
     said = {
-        BITS: f"Identical bits: {f.b} gives what {f.a} gives, on all {f.n_inputs:,} inputs.",
+        BITS: f"Identical bits: {f.b} gives what {f.a} gives, on all {f.n_inputs:,} {f.inputs}.",
         ROUNDING: (
-            f"Equal up to rounding: on all {f.n_inputs:,} inputs {f.b} differs from {f.a} by no "
-            f"more than computing {f.a} otherwise does."
+            f"Equal up to rounding: on all {f.n_inputs:,} {f.inputs} {f.b} differs from {f.a} by "
+            f"no more than {_rounding(f)}."
         ),
         ANSWERS: (
             f"The same answers: of {f.kept.n_inputs:,} {what} {f.kept.changed:,} change where "
@@ -163,6 +168,13 @@ def _verdict(f: Fidelity) -> str:
     return said[f.level]
 
 
+def _rounding(f: Fidelity) -> str:
+    """What makes the floor, in words."""
+    only = f.ways[0] if len(f.ways) == 1 else ""
+    is_given = only.startswith("one rounding to")
+    return f"{only} makes" if is_given else f"computing {f.a} otherwise does"
+
+
 def _numbers(f: Fidelity) -> list[str]:
     told = []
     if f.level != BITS:
@@ -172,7 +184,7 @@ def _numbers(f: Fidelity) -> list[str]:
             f"{f.difference.largest:.2g} at most"
             + (f"; rounding makes {f.floor.typical:.1g}" if f.ways else "")
             + (
-                f", and {f.n_beyond:,} inputs differ by more than it does."
+                f", and {f.n_beyond:,} {f.inputs} differ by more than it does."
                 if f.ways and f.level != ROUNDING
                 else "."
             )
@@ -252,7 +264,7 @@ def fidelity_of(
     **Cost:** beside the outputs that are there, about twenty passes of at most 32 inputs, and a
     copy of each network at a time.
     """
-    one, other = map(_output_of, sides)
+    one, other = map(output_of, sides)
     if one.shape != other.shape or one.shape[1] == 0:
         return None
     kept, neighbours = kept_of(*sides)
@@ -276,7 +288,8 @@ def fidelity_of(
     )  # fmt: skip
 
 
-def _output_of(side: Side) -> Tensor:
+def output_of(side: Side) -> Tensor:
+    """What is compared of a side: its logits, or the representation of one without any."""
     return side.logits if side.has_logits and not side.has_only_decisions else side.representation
 
 
@@ -332,7 +345,7 @@ def looked_into(
     return {
         "floor": floor,
         "departure": found,
-        "layers": _layer_table(first, second, walked),
+        "layers": layer_table(first, second, walked),
         "hint": hint,
         "ways": tuple(dict.fromkeys([*first.ways, *second.ways])),
         "notes": tuple(notes),
@@ -408,7 +421,8 @@ def _may_be_preprocessing(calls: Sequence[Call], found: Departure | None) -> boo
     return not any(call.kind.startswith(("Conv", "Linear", "Embedding")) for call in before)
 
 
-def _layer_table(first: Traced, second: Traced, walked: Walked) -> pd.DataFrame:
+def layer_table(first: Traced, second: Traced, walked: Walked) -> pd.DataFrame:
+    """A row per matched layer, in order: its difference and its floor."""
     rows = []
     for place, other in sorted(walked.pairs.places.items()):
         call = first.calls[place]

@@ -188,21 +188,31 @@ def two_networks(
         )
     refuse_columns(options["texts"])
     how = loading_for(images, options["loading"], 0)
-    a, b = map(_network, opened_models(_named_two(old, new), images, how).values())
+    a, b = map(_network, opened_models(named_two(old, new), images, how).values())
     refuse_unused(how, [a, b])
     return a, b
+
+
+def refuse_other(given: Mapping[str, Any], known: Sequence[str], what: str) -> None:
+    """Raises `InvalidInput` for an option that is none of those known."""
+    for name in given:
+        if name not in known:
+            raise InvalidInput(
+                f"{what} has no option '{name}'. {did_you_mean(name, list(known))}"
+                f"Known: {', '.join(known)}."
+            )
 
 
 def _network(opened: Model | Side | Array) -> Model:
     if not isinstance(opened, Model):
         raise InvalidInput(
-            f"Fidelity is of two networks, but {type(opened).__name__} was given. Give a module "
-            f"or a reference; arrays go to samemind.compare."
+            f"Fidelity on inputs is of two networks, but {type(opened).__name__} was given. Give a "
+            f"module or a reference; or two arrays, and no inputs."
         )
     return opened
 
 
-def _named_two(old: Any, new: Any) -> dict[str, Any]:
+def named_two(old: Any, new: Any) -> dict[str, Any]:
     """The two by the names that their references say, else as old and new."""
     names = [
         (m.rpartition("=")[0] or usual) if isinstance(m, str) else usual

@@ -89,7 +89,7 @@ def next_tokens(
     sums: list[dict[str, Tensor]] = []
     sample = _Sample(texts)
     groups: list[Tensor] = []
-    for rows, first, second, following in _logits(a, b, texts, execution, watch):
+    for rows, first, second, following in logits_of_tokens(a, b, texts, execution, watch):
         pair = Pair(Side(logits=first, kind="logits"), Side(logits=second, kind="logits"))
         for one in chosen:
             if one.name in values:
@@ -141,7 +141,7 @@ def _clustered(values: Tensor, groups: Tensor) -> tuple[float | None, int]:
 _NO_PAIR: Any = None
 
 
-def _logits(
+def logits_of_tokens(
     a: TextModel, b: TextModel, texts: Encoded, execution: Execution, watch: Watch | None
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """Of a few tokens at a time: their texts, the logits of both models, and what came next."""

@@ -82,12 +82,15 @@ def rounding_of(values: Tensor, precision: torch.dtype) -> Difference:
 class Kept:
     """Of N inputs, how many answers are no longer what they were.
 
-    - `what`: "decision" (the predicted class) or "first neighbour" (of the representation).
+    - `what`: "decision" (the predicted class), "first neighbour" (of the representation) or "next
+      token".
+    - `alike`: how many of them count as one, where they are not independent.
     """
 
     what: str
     n_inputs: int
     changed: int
+    alike: float = 1.0
 
     @property
     def share(self) -> float:
@@ -96,7 +99,8 @@ class Kept:
     @property
     def interval(self) -> tuple[float, float]:
         """The exact 95 % interval of the share that changes (Clopper and Pearson)."""
-        return exact_interval(self.changed, self.n_inputs)
+        n = max(1, round(self.n_inputs / self.alike))
+        return exact_interval(min(n, round(self.changed / self.alike)), n)
 
 
 def level_of(
