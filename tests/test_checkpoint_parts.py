@@ -4,6 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections import defaultdict
 from pathlib import Path
@@ -23,6 +24,7 @@ from samemind.checkpoints.reading import read_weights
 from samemind.cli import app
 from samemind.errors import CheckpointError, InvalidInput
 from samemind.networks.opening import Loading, open_model
+from samemind.store.leases import owner
 from samemind.study import read_study
 
 NAME = "digits_resnet"
@@ -386,3 +388,22 @@ def test_import_recognises_by_keys_and_asks_for_all_that_is_missing_at_once(tmp_
     with pytest.raises(InvalidInput) as caught:
         import_checkpoint(str(tmp_path / "other.pt"), store, Claims())
     assert all(f"--{o} " in str(caught.value) for o in ("dataset", "architecture", "epsilon"))
+
+
+def test_what_a_killed_reading_left_is_removed_by_the_next_and_what_is_read_now_stays(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ended = subprocess.run(
+        [sys.executable, "-c", "from samemind.store.leases import owner; print(owner())"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    left, held = (tmp_path / f"samemind-trusted-x-{who}" for who in (ended.stdout.strip(), owner()))
+    others = tmp_path / "samemind-trusted-by-hand"
+    for folder in (left, held, others):
+        (folder / "inner").mkdir(parents=True)
+    path = tmp_path / "a.pkl"
+    path.write_bytes(pickle.dumps({"w.weight": np.ones((2, 2))}))
+    found = read_weights(path, is_trusted=True)
+    assert found["w.weight"].tolist() == [[1, 1], [1, 1]]
+    assert set(tmp_path.iterdir()) == {held, others, path}

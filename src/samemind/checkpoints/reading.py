@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from samemind.errors import CheckpointError, InvalidInput
 from samemind.files.archives import check_size, check_zip
 from samemind.files.reading import is_file, is_folder
 from samemind.lazy import torch
+from samemind.store.leases import owner, split_owner
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -258,11 +260,24 @@ def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0][:200]
 
 
+PREFIX = "samemind-trusted-"
+
+
+def remove_what_the_dead_left() -> None:
+    """Removes the folders of processes of this machine that were killed while they read a file."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        _, who = split_owner(folder.name)
+        if who is not None and who.is_gone:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _in_separate_process(path: Path, *more: str) -> Any:
     from safetensors import safe_open
 
     script = Path(__file__).with_name("_trusted.py")
-    with tempfile.TemporaryDirectory(prefix="samemind-") as folder:
+    remove_what_the_dead_left()
+    # The name says who may still need it: a process that is killed removes nothing.
+    with tempfile.TemporaryDirectory(prefix=PREFIX, suffix=f"-{owner()}") as folder:
         out = Path(folder) / "tensors.safetensors"
         # -I: neither the current folder nor the environment decides what is imported there.
         done = subprocess.run(
