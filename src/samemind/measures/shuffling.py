@@ -132,8 +132,9 @@ def floors_of_alignments(
     skewness = 2 * deviation / mean
     if is_debiased:
         whole = torch.isfinite(mean)
-        mean = torch.where(whole, 0.0, torch.nan)
-        deviation = torch.where(whole, sqrt(2 / (n * (n - 3))), torch.nan)
+        # Two numbers alone would make it float32.
+        mean = torch.where(whole, torch.zeros_like(mean), torch.nan)
+        deviation = torch.where(whole, mean + sqrt(2 / (n * (n - 3))), torch.nan)
     return mean, deviation, skewness, tail
 
 
