@@ -13,6 +13,8 @@ import torch
 
 import samemind
 from samemind.errors import InvalidInput, UndefinedScore
+from samemind.measures.base import MEASURES
+from samemind.measures.promises import Invariance
 
 N = 40
 RNG = np.random.default_rng(0)
@@ -254,7 +256,11 @@ def test_columns_beside_activations_are_refused_by_name(column: str) -> None:
     assert samemind.measure("linear_cka")(left, B) == pytest.approx(cka(A, B), abs=1e-9)
 
 
-@pytest.mark.parametrize("scales", [(1e-150, 1e150), (1e150, 1e-150), (1e-150, 1e-150)])
+WIDE = np.random.default_rng(1).standard_normal((2, N, 6))
+SCALES = [(1e-150, 1e150), (1e150, 1e-150), (1e-150, 1e-150), (1e-300, 1e300), (1e200, 1)]
+
+
+@pytest.mark.parametrize("scales", SCALES)
 def test_scales_decide_nothing_whatever_is_computed_first(scales: tuple[float, float]) -> None:
     found = compared(A * scales[0], B * scales[1]).scores.set_index("measure")
     plain = compared(A, B).scores.set_index("measure")
@@ -263,6 +269,40 @@ def test_scales_decide_nothing_whatever_is_computed_first(scales: tuple[float, f
         np.testing.assert_allclose(
             found[column].to_numpy(float), plain[column].to_numpy(float), atol=1e-9
         )
+
+
+OF_REPRESENTATIONS = [
+    pytest.param(name, marks=pytest.mark.slow) if name == "geometry_score" else name
+    for name in MEASURES
+    if MEASURES[name].reads == "representation"
+]
+
+
+@pytest.mark.parametrize("name", OF_REPRESENTATIONS)
+def test_no_measure_takes_a_scale_for_a_constant(name: str) -> None:
+    chosen = MEASURES[name]
+    labels = np.arange(N) % 8 if chosen.needs_labels else None
+    plain = chosen(*WIDE, labels=labels)
+    large, small = WIDE[0] * 1e200, WIDE[1] * 1e-200
+    if Invariance.ISOTROPIC_SCALING not in chosen.invariances:
+        with pytest.raises(UndefinedScore, match=r"1e\+200: sums .* Divide both by one number"):
+            chosen(large, small, labels=labels)
+        divided = chosen(*((m * 1e200) / 1e200 for m in WIDE), labels=labels)
+        assert divided == pytest.approx(plain, rel=1e-9, abs=1e-9)
+        return
+    assert chosen(large, small, labels=labels) == pytest.approx(plain, abs=1e-9)
+    pair = chosen.pair(large, small, labels=labels)
+    some = torch.arange(N - 1)
+    assert chosen.score(pair.restricted(some)) == pytest.approx(
+        chosen.score(chosen.pair(*WIDE, labels=labels).restricted(some)), abs=1e-9
+    )
+
+
+def test_a_unit_beyond_all_others_is_not_nothing_in_common() -> None:
+    scales = np.array([1e200, *[1.0] * 5])
+    for name in ("linear_cka", "procrustes_similarity"):
+        chosen = samemind.measure(name)
+        assert chosen(A * scales, B) == pytest.approx(chosen(A[:, :1], B), abs=1e-9)
 
 
 def test_several_labels_per_input_are_compared_one_at_a_time_as_the_message_says() -> None:
@@ -277,3 +317,114 @@ def test_several_labels_per_input_are_compared_one_at_a_time_as_the_message_says
         assert scores["agreement"] == pytest.approx(np.mean((a[:, j] > 0) == (b[:, j] > 0)))
         right = np.mean((a[:, j] > 0) == labels[:, j])
         assert found.models["clean_accuracy"][0] == pytest.approx(right, abs=1e-9)
+
+
+def test_one_number_per_input_that_is_no_logit_is_refused_and_the_ways_named_are_right() -> None:
+    agreement = samemind.measure("agreement")
+    p, q = (1 / (1 + np.exp(-LOGITS[:, :, :1]))).round(6)
+    with pytest.raises(InvalidInput, match=r"decides at 0\.5"):
+        agreement(p, q)
+    truth = np.mean((p > 0.5) == (q > 0.5))
+    assert agreement(p, q, kind="probabilities") == pytest.approx(truth, abs=1e-9)
+    assert agreement(p, q, kind="logits") == 1.0
+    a, b = LOGITS.argmax(2)[:, :, None]
+    for given in (a, a.astype(np.float32)):
+        with pytest.raises(InvalidInput, match="values\\[:, 0\\]"):
+            agreement(given, b)
+        assert agreement(given[:, 0], b[:, 0]) == pytest.approx(np.mean(a == b), abs=1e-9)
+        with pytest.raises(InvalidInput, match="values\\[:, 0\\]"):
+            agreement(given, b, kind="decisions")
+
+
+def test_values_of_sigmoids_are_told_of() -> None:
+    p, q = 1 / (1 + np.exp(-LOGITS))
+    found = compared(samemind.Side(logits=p), samemind.Side(logits=q))
+    assert sum("labels of their own" in note for note in found.notes) == 2
+    for j in range(5):  # as the note says
+        sides = [samemind.Side(logits=m[:, [j]], kind="probabilities") for m in (p, q)]
+        scores = compared(*sides).scores.set_index("measure")["score"]
+        assert scores["agreement"] == np.mean((p[:, j] > 0.5) == (q[:, j] > 0.5))
+
+
+def test_an_index_that_only_counts_meets_no_other_order_in_silence() -> None:
+    order = np.random.default_rng(2).permutation(N)
+    a, b = pd.DataFrame(A), pd.DataFrame(B).iloc[order]
+    chosen = samemind.measure("linear_cka")
+    doors = {
+        "compare": lambda x, y: compared(x, y, measures="linear_cka").scores["score"][0],
+        "Side": lambda x, y: compared(
+            *(samemind.Side(representation=m) for m in (x, y)), measures="linear_cka"
+        ).scores["score"][0],
+        "measure": chosen,
+    }
+    for door in doors.values():
+        with pytest.raises(InvalidInput, match=r"\.sort_index\(\)"):
+            door(a, b)
+        assert door(a, b.sort_index()) == pytest.approx(cka(A, B), abs=1e-9)
+        assert door(a, b.reset_index(drop=True)) == pytest.approx(cka(A, B[order]), abs=1e-9)
+    labels = pd.Series(np.arange(N) % 3)
+    logits = pd.DataFrame(LOGITS[0])
+    with pytest.raises(InvalidInput, match=r"\.sort_index\(\)"):
+        samemind.Side(logits=logits, labels=labels.iloc[order])
+    named = logits.rename(index="x{}".format), labels.rename(index="x{}".format)
+    with pytest.raises(InvalidInput, match=r"labels\.loc\[logits\.index\]"):
+        samemind.Side(logits=named[0], labels=named[1].iloc[order])
+    side = samemind.Side(logits=named[0], labels=named[1].iloc[order].loc[named[0].index])
+    assert side.labels.tolist() == labels.tolist()
+    with pytest.raises(InvalidInput, match=r"samemind\.compare joins them"):
+        chosen(a.rename(index="x{}".format), b.rename(index="x{}".format))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"permutations": 2.5}, "a whole number, 0 or more"),
+        ({"permutations": -1}, "a whole number, 0 or more"),
+        ({"invert": True}, "a whole number, 0 or more"),
+        ({"errors": "no"}, "True or False"),
+        ({"device": "tpu"}, "auto, cpu, cuda"),
+        ({"batch_size": 0}, "1 or more"),
+    ],
+)
+def test_options_that_arrays_need_not_are_read_all_the_same(options, words) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        samemind.compare({"A": A, "B": B}, **options)
+
+
+def test_what_has_a_shape_and_nothing_in_it_is_refused() -> None:
+    for door in DOORS.values():
+        for empty in (torch.empty(N, 4, device="meta"), A[:0], A[:, :0]):
+            with pytest.raises(InvalidInput, match=r"no numbers|nothing to compare"):
+                door(empty, B)
+        assert door([OnlyDlpack(row) for row in A], B) == pytest.approx(cka(A, B), abs=1e-9)
+    with pytest.raises(InvalidInput, match="Leave it out"):
+        samemind.measure("linear_cka")(A, B, kind="probabilities")
+
+
+def small(seed: int) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 4), torch.nn.Linear(4, 3))
+
+
+@pytest.mark.parametrize("count", [0, -3, 5.0, "5"])
+def test_a_count_that_is_none_is_refused(count) -> None:
+    images = torch.rand(8, 3, 2, 2)
+    with pytest.raises(InvalidInput, match="a whole number, 1 or more"):
+        samemind.compare([small(0), small(1)], images, count=count)
+    with pytest.raises(InvalidInput, match="a whole number, 1 or more"):
+        samemind.fidelity(small(0), small(1), images, count=count)
+
+
+@pytest.mark.parametrize("tolerance", [-0.1, 1.5, float("nan"), "a"])
+def test_a_tolerance_is_a_share(tolerance) -> None:
+    with pytest.raises(InvalidInput, match="Give 0 to 1"):
+        samemind.fidelity(small(0), small(1), torch.rand(8, 3, 2, 2), tolerance=tolerance)
+
+
+def test_a_path_is_the_file_that_it_names(tmp_path) -> None:
+    paths = [tmp_path / "a.npy", tmp_path / "b.npy"]
+    for path, values in zip(paths, (A, B), strict=True):
+        np.save(path, values)
+    for models in (paths, dict(zip("ab", paths, strict=True))):
+        found = samemind.compare(models, measures="linear_cka", permutations=0)
+        assert found.scores["score"][0] == pytest.approx(cka(A, B), abs=1e-9)

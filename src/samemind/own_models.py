@@ -6,6 +6,7 @@ The command line and Python come here alike, with what is asked as one value.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -111,6 +112,7 @@ def compare(
         **options["asked"],
     )
     execution = Execution(device=device, batch_size=batch_size)
+    execution.checked()  # arrays need none, but a wrong name is no less wrong
     with process_kept():
         return _compare(models, inputs, labels, count, asked, execution, options, progress)
 
@@ -211,6 +213,8 @@ def fidelity(
 
     **Cost:** a forward pass of every input through both, and about twenty of 32 inputs.
     """
+    if not isinstance(tolerance, Real) or not 0 <= tolerance <= 1:
+        raise InvalidInput(f"tolerance is {tolerance!r}, but it is a share. Give 0 to 1.")
     random_seed = further.pop("random_seed", 0)
     execution = Execution(device=device, batch_size=batch_size)
     named = named_two(old, new)

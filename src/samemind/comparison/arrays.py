@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from samemind.errors import InvalidInput
-from samemind.inputs.joining import ids_in, joined_by_id, without_missing
+from samemind.inputs.joining import joined_by_id, without_missing
 from samemind.lazy import torch
 from samemind.sides.given_distances import GivenDistances, are_distances, checked
-from samemind.sides.held import as_tensor
+from samemind.sides.held import as_tensor, index_of, only_counts, refuse_recounted
 from samemind.sides.predictions import KINDS as PREDICTIONS
 from samemind.sides.predictions import checked_labels
 from samemind.sides.side import Side
@@ -30,10 +30,12 @@ class Rows:
 
     - `held`: arrays by what they are, in `WHAT`, or distances `(N, N)`; or a side as it was given.
     - `ids`: `(N,)`, or None.
+    - `only_counts`: whether it came with an index that says no more than the number of each row.
     """
 
     held: Mapping[str, Tensor] | Side
     ids: Any = None
+    only_counts: bool = False
 
     @property
     def n_inputs(self) -> int:
@@ -90,7 +92,7 @@ def rows_of(name: str, given: Any, kind: str = "representation") -> Rows:
         if isinstance(given, Rows):
             return given
         if isinstance(given, Side):
-            return Rows(given, given.ids)
+            return Rows(given, given.ids, given.only_counts)
         if isinstance(given, Mapping):
             held = {what: _matrix(given[what], what) for what in WHAT if what in given}
             if "distances" in given:
@@ -98,7 +100,7 @@ def rows_of(name: str, given: Any, kind: str = "representation") -> Rows:
             return Rows(held, given.get("ids"))
         if kind not in WHAT:
             raise InvalidInput(f"No kind of array is called '{kind}'. Known: {', '.join(WHAT)}.")
-        return Rows({kind: _matrix(given, kind)}, ids_in(given))
+        return Rows({kind: _matrix(given, kind)}, index_of(given), only_counts(given))
 
 
 def _matrix(given: Any, what: str) -> Tensor:
@@ -111,6 +113,11 @@ def _matrix(given: Any, what: str) -> Tensor:
         raise InvalidInput(
             f"The representation has the shape {tuple(values.shape)}, but a model gives a row per "
             f"input, (N, D). Of class numbers say kind='decisions'; of one unit give (N, 1)."
+        )
+    if not values.numel():
+        raise InvalidInput(
+            f"The representation has the shape {tuple(values.shape)}, so there is nothing to "
+            f"compare. Give at least one input and one value per input."
         )
     # A row per input, whatever the shape of what one input gave.
     return values.reshape(len(values), -1)
@@ -140,11 +147,14 @@ def sides_of_rows(
     ids = {name: one.ids for name, one in rows.items()}
     counts = {name: one.n_inputs for name, one in rows.items()}
     numbers, called = None, "labels" if "labels" not in rows else "the labels given"
+    counting = [name for name, one in rows.items() if one.only_counts]
     if labels is not None:
-        numbers, of_labels = checked_labels(labels, None), ids_in(labels)
+        numbers, of_labels = checked_labels(labels, None), index_of(labels)
+        counting += [called] if only_counts(labels) else []
         if of_labels is None:
             _check_labels(len(numbers), counts, ids)
         ids[called], counts[called] = of_labels, len(numbers)
+    refuse_recounted(counting, ids)
     joined = joined_by_id(ids, counts, join)
     notes = [note for note in joined.notes if not note.startswith(f"{called} came")]
     some = {name: _of_rows(one.missing, joined.rows[name]) for name, one in rows.items()}

@@ -60,6 +60,11 @@ def refuse_columns(given: Mapping[str, Any]) -> None:
             raise InvalidInput(f"'{name}' is of tables of texts, and none is read. Leave it out.")
 
 
+def _reference(model: Any) -> Any:
+    """The path of a file as a reference; anything else as it is."""
+    return str(model) if isinstance(model, Path) else model
+
+
 def named_models(models: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
     """The models by name; references keep the names that they say.
 
@@ -75,7 +80,9 @@ def named_models(models: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
             f"The models were given as {type(models).__name__}. Give a list, or a mapping of names."
         )
     if isinstance(models, Mapping):
-        return {str(name): f"{name}={m}" if isinstance(m, str) else m for name, m in models.items()}
+        models = {str(name): _reference(m) for name, m in models.items()}
+        return {name: f"{name}={m}" if isinstance(m, str) else m for name, m in models.items()}
+    models = [_reference(m) for m in models]
     twice = sorted({m for m in models if isinstance(m, str) and list(models).count(m) > 1})
     if twice:
         raise InvalidInput(
@@ -180,6 +187,7 @@ def two_networks(
 
     **Raises:** `InvalidInput` for arrays, or options that there are not.
     """
+    old, new = _reference(old), _reference(new)
     options = options_of_compare(loading)
     for name in options["asked"]:
         raise InvalidInput(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import count
+from numbers import Integral
 from typing import Any
 
 from samemind.comparison.differences import Differences
@@ -79,7 +80,9 @@ class Asked:
     max_length: int | None = None
 
     def __post_init__(self) -> None:
-        """Short names become canonical ones."""
+        """Short names become canonical ones; what is no number or no choice is refused."""
+        for field in fields(Asked):
+            _check_type(field.name, field.default, getattr(self, field.name))
         if self.measures is not None:
             names = tuple(canonical(name)[0] for name in self.measures)
             object.__setattr__(self, "renamed", self._said([*self.measures, self.layer_measure]))
@@ -92,6 +95,17 @@ class Asked:
         # Asked anew with canonical names (by `replace`), what was said stays.
         said = [why for name in names if (why := canonical(name)[1])]
         return tuple(dict.fromkeys([*self.renamed, *said]))
+
+
+def _check_type(name: str, usual: Any, given: Any) -> None:
+    """Raises `InvalidInput` for a choice that is not True or False, or a count that is none."""
+    if isinstance(usual, bool):
+        if given not in (True, False):
+            raise InvalidInput(f"{name} is {given!r}, but it is a choice. Give True or False.")
+    elif isinstance(usual, int) and (
+        isinstance(given, bool) or not isinstance(given, Integral) or given < 0
+    ):
+        raise InvalidInput(f"{name} is {given!r}. Give a whole number, 0 or more.")
 
 
 #: Options of `Asked` that are of networks on images, and of language models.

@@ -59,17 +59,25 @@ class Execution:
         """
         if self.compiled:
             check_compiler()
-        if self.batch_size < 1:
+        device = self.checked()
+        torch.set_num_threads(self.threads)
+        return device
+
+    def checked(self) -> torch.device:
+        """The device, and nothing set.
+
+        **Raises:** `InvalidInput` for one that is not there, or a batch size below 1.
+        """
+        if not isinstance(self.batch_size, int) or self.batch_size < 1:
             raise InvalidInput(
                 f"A batch size of {self.batch_size} was asked for. Give 1 or more; it changes no "
                 f"result."
             )
-        torch.set_num_threads(self.threads)
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:
             device = torch.device(self.device)
-        except RuntimeError:
+        except (RuntimeError, TypeError):
             raise InvalidInput(
                 f"No device is called '{self.device}'. Use auto, cpu, cuda or cuda:N."
             ) from None

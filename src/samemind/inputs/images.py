@@ -224,10 +224,12 @@ def sampled(images: Images, count: int | None, random_seed: int) -> Images:
 
     **Raises:** `InvalidInput` for fewer than one.
     """
-    if count is None or count == len(images):
+    if count is None:
         return images
-    if count < 1:
-        raise InvalidInput(f"{count} inputs were asked for. Ask for 1 or more.")
+    if not isinstance(count, (int, np.integer)) or count < 1:
+        raise InvalidInput(f"{count} inputs were asked for. Ask for a whole number, 1 or more.")
+    if count == len(images):
+        return images
     if count > len(images):
         said = f"{count:,} inputs were asked for, and there are {len(images):,}: all are used."
         return replace(images, notes=(*images.notes, said))

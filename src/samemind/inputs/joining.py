@@ -24,15 +24,6 @@ class Joined(NamedTuple):
     notes: tuple[str, ...]
 
 
-def ids_in(given: Any) -> np.ndarray | None:
-    """The ids that a table of pandas' carries, `(N,)`: its index, unless that only counts rows."""
-    index = getattr(given, "index", None)
-    if index is None or callable(index) or not hasattr(given, "to_numpy"):
-        return None
-    counts = type(index).__name__ == "RangeIndex" and index.start == 0 and index.step == 1
-    return None if counts else np.asarray(index)
-
-
 def joined_by_id(ids: Mapping[str, Any], counts: Mapping[str, int], join: str = "exact") -> Joined:
     """The rows of every model so that row i of each is one input.
 

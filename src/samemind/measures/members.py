@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from math import ceil, isfinite, nan
+from math import ceil, isfinite, log10, nan
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from samemind.errors import InvalidInput, UndefinedScore, UnknownName
@@ -137,6 +137,11 @@ class Measure:
             return given if labels is None else given.labelled(labels)
         if self.reads == "logits":
             return Side(logits=given, labels=labels, kind=kind)
+        if kind is not None:
+            raise InvalidInput(
+                f"kind='{kind}' is of predictions, but {self.name} reads representations. Leave it "
+                f"out, or choose a measure that reads predictions, such as agreement."
+            )
         return Side(representation=given, labels=labels)
 
     def at(self, value: object) -> Measure:
@@ -165,7 +170,21 @@ class Measure:
         """The score before it is checked: a number, or a tensor `()` that is still on its way."""
         if self.reads == "logits":
             pair.check_classes()
+        elif Invariance.ISOTROPIC_SCALING not in self.invariances:
+            self._check_scales(pair)
         return self.compute(pair, **self.settings)
+
+    def _check_scales(self, pair: Pair) -> None:
+        """Raises `UndefinedScore` where the scale counts and float64 cannot square it."""
+        for place, side in (("first", pair.a), ("second", pair.b)):
+            if side.exponent:
+                scale = round(side.exponent * log10(2))
+                raise UndefinedScore(
+                    f"{self.name} depends on the scale of the representations, and the {place} has "
+                    f"numbers of about 1e{scale:+}: sums of their squares leave the range of "
+                    f"float64. Divide both by one number, or choose a measure that scaling leaves "
+                    f"alone, such as linear_cka."
+                )
 
     def score(self, pair: Pair | Array, second: Array | None = None, **of_arrays: Any) -> float:
         """The score: finite and within its bounds.

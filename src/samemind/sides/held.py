@@ -7,6 +7,7 @@ NumPy, torch (dense, sparse, nested), pandas, SciPy sparse, lists, and what spea
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from samemind.errors import InvalidInput
@@ -36,7 +37,7 @@ def as_tensor(given: Any, what: str) -> Tensor:
             f"As {what}, {type(given).__name__} was given, which is no array. Give numbers: a "
             f"NumPy array, a tensor, a DataFrame or nested lists."
         )
-    if isinstance(given, list | tuple) and any(isinstance(v, torch.Tensor) for v in given):
+    if isinstance(given, list | tuple) and any(_is_tensor(v) for v in given):
         return _stacked([as_tensor(v, what) for v in given], what)
     values: Any = given
     if hasattr(values, "toarray"):  # SciPy sparse
@@ -51,7 +52,56 @@ def as_tensor(given: Any, what: str) -> Tensor:
     return _of_numpy(_array(values, what), what)
 
 
+def _is_tensor(value: Any) -> bool:
+    """Whether NumPy would not take it for numbers: a tensor, or what only speaks DLPack."""
+    if isinstance(value, torch.Tensor):
+        return True
+    return hasattr(value, "__dlpack__") and not hasattr(value, "__array__")
+
+
+def index_of(given: Any) -> np.ndarray | None:
+    """The index of a table of pandas', `(N,)`, unless it only counts the rows."""
+    index = getattr(given, "index", None)
+    if index is None or callable(index) or not hasattr(given, "to_numpy"):
+        return None
+    counts = type(index).__name__ == "RangeIndex" and index.start == 0 and index.step == 1
+    return None if counts else np.asarray(index)
+
+
+def only_counts(given: Any) -> bool:
+    """Whether the index of a table of pandas' is the one that it has unless another is given."""
+    index = getattr(given, "index", None)
+    return type(index).__name__ == "RangeIndex" and index_of(given) is None
+
+
+def refuse_recounted(counting: Sequence[str], ids: Mapping[str, Any]) -> None:
+    """Raises `InvalidInput` for an index that counts rows beside the same numbers in disorder.
+
+    Rows then belong together by index, if a table was shuffled, or by position, if another was
+    made of the shuffled one.
+
+    **Arguments:** `counting`: what came with an index that counts; `ids`: of all others.
+    """
+    for name, held in ids.items():
+        numbers = None if held is None else np.asarray(held)
+        if not counting or numbers is None or numbers.dtype.kind not in "iu":
+            continue
+        is_counted = np.array_equal(np.sort(numbers), np.arange(len(numbers)))
+        if is_counted and (numbers[:-1] > numbers[1:]).any():
+            raise InvalidInput(
+                f"The index of {counting[0]} counts its rows, and that of {name} holds the same "
+                f"numbers in another order: whether rows belong together by index or by position "
+                f"is not known. Give {name} as `.sort_index()` for the first, as "
+                f"`.reset_index(drop=True)` for the second."
+            )
+
+
 def _dense(tensor: Tensor, what: str) -> Tensor:
+    if tensor.is_meta:
+        raise InvalidInput(
+            f"As {what}, a tensor on the device 'meta' was given, which has a shape and no "
+            f"numbers. Compute it on a device that holds some, such as cpu."
+        )
     if tensor.is_nested:
         raise InvalidInput(
             f"As {what}, a nested tensor was given, whose rows may differ in length. Average each "

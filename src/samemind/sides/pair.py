@@ -13,6 +13,7 @@ from samemind.errors import InvalidInput
 from samemind.lazy import torch
 from samemind.sides import polar, preprocessing
 from samemind.sides.groups import of_groups
+from samemind.sides.held import refuse_recounted
 from samemind.sides.side import Prepared, Side
 from samemind.sides.streamed import StreamedSide
 
@@ -38,6 +39,10 @@ class Pair(Prepared):
                 f"has {a.n_inputs} rows and the second {b.n_inputs}. Extract both from one input "
                 f"set."
             )
+        for counting, other in ((a, b), (b, a)):
+            if counting.only_counts:
+                places = {id(a): "the first side", id(b): "the second side"}
+                refuse_recounted([places[id(counting)]], {places[id(other)]: other.ids})
         if a.ids is not None and b.ids is not None and list(a.ids) != list(b.ids):
             raise InvalidInput(
                 "The rows of two sides have other ids, or those in another order. samemind.compare "

@@ -26,11 +26,17 @@ SUM_UNSAID = 1e-4
 ROUNDED = 0.05
 #: Of fewer inputs, the rows of logits may add up to the same by accident.
 LEAST_SHARES = 4
+#: Of fewer inputs, logits of a binary classifier may all lie in [0, 1] or be whole.
+LEAST_NUMBERS = 16
 
 ONE_LOGIT = "one logit per input: a binary classifier, decided at 0, taken as two classes"
 ONE_PROBABILITY = "one probability per input: a binary classifier, decided at 0.5, as two classes"
 SEEN_TO_BE_PROBABILITIES = (
     "rows in [0, 1] that add to 1 are taken as probabilities, not as logits (kind='logits' does)"
+)
+SIGMOIDS = (
+    "rows in [0, 1] that do not add to 1 are taken as logits, all of one softmax; of labels of "
+    "their own compare each column as (N, 1), kind='probabilities'"
 )
 ONE_HOT = "rows of zeros and ones are taken as logits (kind='probabilities' takes them as such)"
 ONLY_DECISIONS = "class numbers: decisions, with no probabilities"
@@ -62,6 +68,8 @@ def read_predictions(values: Any, kind: str | None) -> Predictions:
     if kind == "decisions" or (kind is None and tensor.ndim == 1):
         return Predictions(None, _decisions(tensor), ONLY_DECISIONS)
     logits = preprocessing.as_matrix(tensor, "logits")
+    if kind is None and logits.shape[1] == 1:
+        _refuse_one_that_is_none(logits)
     if kind == "probabilities":
         return _of_probabilities(logits)
     within = SUM if tensor.dtype.itemsize == 2 else SUM_UNSAID
@@ -73,6 +81,8 @@ def read_predictions(values: Any, kind: str | None) -> Predictions:
         _refuse_shares(logits)
     if logits.shape[1] == 1:
         return Predictions(torch.cat([torch.zeros_like(logits), logits], dim=1), None, ONE_LOGIT)
+    if kind is None and bool(((logits >= 0) & (logits <= 1)).all()):
+        return Predictions(logits, None, SIGMOIDS)
     return Predictions(logits, None)
 
 
@@ -106,6 +116,29 @@ def _refuse_shares(rows: Tensor) -> None:
     )
 
 
+def _refuse_one_that_is_none(values: Tensor) -> None:
+    """Raises `InvalidInput` for one number per input that is no logit, by the look of it.
+
+    Decided at 0, all probabilities are one class, and of class numbers all but 0 are.
+    """
+    if len(values) < LEAST_NUMBERS or not bool((values >= 0).all()):
+        return
+    if bool((values == values.round()).all()):
+        if bool((values == values[0]).all()):
+            return  # one class whichever way
+        raise InvalidInput(
+            "One whole number per input, none below 0, was given as logits (N, 1): class numbers, "
+            "by the look of them. Give them as (N,), values[:, 0]; if they are logits of binary "
+            "classifiers, say kind='logits'."
+        )
+    if bool((values <= 1).all()):
+        raise InvalidInput(
+            "One number in [0, 1] per input was given as logits (N, 1): probabilities, by the look "
+            "of them. Say kind='probabilities', which decides at 0.5; if they are logits, which "
+            "are decided at 0, kind='logits'."
+        )
+
+
 def _of_probabilities(rows: Tensor) -> Predictions:
     if rows.shape[1] == 1 and bool(((rows >= 0) & (rows <= 1)).all()):
         return Predictions(torch.cat([1 - rows, rows], dim=1).log(), None, ONE_PROBABILITY)
@@ -123,9 +156,11 @@ def _of_probabilities(rows: Tensor) -> Predictions:
 
 def _decisions(tensor: Tensor) -> Tensor:
     if tensor.ndim != 1 or not len(tensor):
+        how = "values[:, 0]" if tensor.ndim == 2 and tensor.shape[1] == 1 else "values.argmax(1)"
+        how = f", such as {how}" if tensor.ndim == 2 and len(tensor) else ""
         raise InvalidInput(
             f"Class numbers have the shape (N,), but {tuple(tensor.shape)} was found. Give one "
-            f"number per input."
+            f"number per input{how}."
         )
     return whole_numbers(
         tensor,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from samemind.errors import InvalidInput, UndefinedScore
 from samemind.lazy import np, torch
 from samemind.sides import preprocessing
+from samemind.sides.held import index_of, only_counts, refuse_recounted
 from samemind.sides.predictions import Predictions, checked_labels, read_predictions
 
 if TYPE_CHECKING:
@@ -36,6 +37,25 @@ class Prepared:
             self._parts.pop(name, None)
 
 
+def _ids_of(tables: Mapping[str, Any]) -> Any:
+    """The index of the tables of one model, `(N,)`; None where they have none.
+
+    **Raises:** `InvalidInput` for rows that are called otherwise in another of them.
+    """
+    held = {what: index for what, one in tables.items() if (index := index_of(one)) is not None}
+    refuse_recounted([what for what, one in tables.items() if only_counts(one)], held)
+    if not held:
+        return None
+    first, *others = held
+    for other in others:
+        if list(held[other]) != list(held[first]):
+            raise InvalidInput(
+                f"The index of the {other} is another than that of the {first}, or in another "
+                f"order, so that rows do not belong together. Give `{other}.loc[{first}.index]`."
+            )
+    return held[first]
+
+
 class Given(Prepared):
     """The arrays of one model, and twins of it that look at them in another order."""
 
@@ -51,13 +71,18 @@ class Given(Prepared):
         ids: Any = None,
     ) -> None:
         super().__init__()
+        tables = {"representation": representation, "logits": logits, "labels": labels}
         #: What each input is called, `(N,)`, where that is known.
-        self.ids: Any = ids
-        self._representation = (
-            None
-            if representation is None
-            else preprocessing.as_matrix(representation, "representation")
+        self.ids: Any = _ids_of(tables) if ids is None else ids
+        #: Whether its table came with an index that only counts the rows.
+        self.only_counts = (
+            ids is None and self.ids is None and any(map(only_counts, tables.values()))
         )
+        self._representation, self._exponent = None, 0
+        if representation is not None:
+            self._representation, self._exponent = preprocessing.within_range(
+                preprocessing.as_matrix(representation, "representation")
+            )
         read = Predictions(None, None) if logits is None else read_predictions(logits, kind)
         self._logits, self._decisions, self.note = read
         self._labels = None if labels is None else checked_labels(labels, self._known_classes)
@@ -76,7 +101,7 @@ class Given(Prepared):
             )
             if values is not None
         }
-        if not counts:
+        if not counts.keys() - {"labels", "groups"}:
             raise InvalidInput("A side was given neither a representation nor logits. Give one.")
         if len(set(counts.values())) > 1:
             raise InvalidInput(
@@ -131,7 +156,9 @@ class Given(Prepared):
             "groups": None if self._groups is None else self._groups.to(rows.device)[rows],
         }
         ids = None if self.ids is None else np.asarray(self.ids)[rows.cpu().numpy()]
-        return type(self)(**arrays, precision=self._precision, kind=self._kind, ids=ids)
+        some = type(self)(**arrays, precision=self._precision, kind=self._kind, ids=ids)
+        some._exponent += self.exponent
+        return some
 
     @property
     def _said(self) -> Tensor:
@@ -164,7 +191,7 @@ class Given(Prepared):
         Prepared.__init__(twin)
         twin._representation = twin._logits = twin._decisions = None
         twin.note = self.note
-        twin.ids = None  # those of another order would be others
+        twin.ids, twin.only_counts = None, False  # those of another order would be others
         # A label belongs to the input, not to the model's answer, and so does its group.
         twin._labels, twin._groups = self._labels, self._groups
         twin._precision = self._precision
@@ -183,6 +210,7 @@ class Given(Prepared):
             kind=root._kind,
             groups=self._groups,
         )
+        exact._exponent += root._exponent
         return exact if self._order is None else exact.permuted(self._order)
 
     @property
@@ -190,6 +218,14 @@ class Given(Prepared):
         """Where the arrays lie."""
         arrays = (self._root._representation, self._root._logits, self._root._decisions)
         return next(array.device for array in arrays if array is not None)
+
+    @property
+    def exponent(self) -> int:
+        """The power of two that the representation was divided by to be squared; 0 as a rule.
+
+        Numbers beyond 1e±144 have squares that float64 does not hold.
+        """
+        return self._root._exponent
 
     @property
     def has_representation(self) -> bool:
@@ -237,7 +273,7 @@ class Given(Prepared):
 
     @property
     def representation(self) -> Tensor:
-        """The representation as given, `(N, D)`."""
+        """The representation as given, divided by 2 to the `exponent`, `(N, D)`."""
         return self.rows("representation", lambda side: side._given_representation())
 
     def _given_representation(self) -> Tensor:

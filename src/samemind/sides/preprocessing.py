@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from math import isfinite
+from math import frexp, isfinite
 from typing import TYPE_CHECKING
 
 from samemind.errors import InvalidInput, UndefinedScore
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SMALL = 2**21
 #: Numbers that fit into a processor's cache, twice.
 CACHED = 2**18
+#: Powers of two beyond which the sum of squares of an array leaves float64.
+LARGEST_EXPONENT = 480
 #: Rows that are widened to float64 at a time: the piece stays near the processor's cache.
 ROWS_AT_ONCE = 512
 
@@ -57,6 +59,21 @@ def as_matrix(values: Array, what: str) -> Tensor:
         tensor = tensor.to(torch.float32 if tensor.is_floating_point() else torch.float64)
     _refuse_non_finite(tensor, what)
     return tensor
+
+
+def within_range(values: Tensor) -> tuple[Tensor, int]:
+    """An array whose numbers can be squared, and the power of two that it was divided by for it.
+
+    Divided exactly, and only where its largest number lies beyond 2**±480: in float64.
+    """
+    if values.dtype != torch.float64:
+        return values, 0
+    largest = max(abs(float(extreme)) for extreme in torch.aminmax(values))
+    exponent = frexp(largest)[1]
+    if largest == 0 or abs(exponent) <= LARGEST_EXPONENT:
+        return values, 0
+    half = exponent // 2  # 2**exponent itself may lie beyond float64
+    return values * 2.0**-half * 2.0 ** (half - exponent), exponent
 
 
 def _refuse_non_finite(tensor: Tensor, what: str) -> None:
