@@ -1,5 +1,6 @@
 """The store: identity, atomic writes, damage found on opening, and many writers at once."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -8,12 +9,15 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samemind.errors import DamagedArtifact, DataError, StoreError
-from samemind.store.artifacts import Recipe, Store, described, identity_of, later
+from samemind.errors import DamagedArtifact, DataError, StoreError, UnreadableFile
+from samemind.store import artifacts
+from samemind.store.artifacts import Recipe, Store, _short, described, identity_of, later
+from samemind.store.disk import storage_error, system_number
 from samemind.store.leases import Process, owner
 
 
@@ -283,3 +287,82 @@ def test_what_is_kept_in_memory_is_read_once_and_let_go(store: Store):
     assert store.open(kept) is held
     store.keep_in_memory([])
     assert store.open(kept) is not held
+
+
+# -- words of errors, and where limits lie
+
+
+@pytest.mark.parametrize(
+    ("number", "advice", "is_known"),
+    [
+        (errno.ENOSPC, "free some space and run again", True),
+        (errno.EROFS, "name another store with --store", True),
+        (errno.EACCES, "Ask its owner for the right", True),
+        (errno.EPERM, "Ask its owner for the right", True),
+        (errno.EIO, "Name another store with --store, or mend this one", False),
+    ],
+)
+def test_what_the_system_says_is_told_with_what_to_do(number, advice, is_known, tmp_path):
+    place = tmp_path / "place"
+    place.touch()
+    place.chmod(0o640)
+    os_error = OSError(number, "in the system's words", str(place))
+    # Libraries that write files say the number in their text only.
+    for error in (os_error, OSError(f"IO error: x (os error {number})")):
+        found = storage_error(tmp_path, error)
+        assert os.strerror(number) in str(found)
+        assert advice in str(found)
+        assert found.cannot_write == is_known
+    told = str(storage_error(tmp_path, os_error))
+    is_about_rights = number in (errno.EACCES, errno.EPERM)
+    assert (str(place) in told) == is_about_rights
+    assert ("-rw-r-----" in told) == is_about_rights
+    assert system_number(os_error) == number
+    assert system_number(OSError(f"x (os error {number})")) == number
+    assert system_number(OSError("no number")) == 0
+    # The number of the error counts before one that its text has.
+    assert system_number(OSError(number, "errno 99")) == number
+    plain = storage_error(tmp_path, OSError("something else"))
+    assert "something else" in str(plain)
+    assert storage_error(tmp_path, plain) is plain
+
+
+def test_what_a_disk_does_is_told_otherwise_than_what_a_file_is(tmp_path):
+    artifact = made_in(tmp_path)
+
+    def told(error: Exception) -> str:
+        with pytest.raises(StoreError) as caught, artifact._reading("data.safetensors"):
+            raise error
+        return str(caught.value)
+
+    broken = OSError(errno.EIO, "Input/output error")
+    unreadable = UnreadableFile("x", "it is short")
+    assert "Look after the disk" in told(broken)
+    assert "Its checksum is right" in told(ValueError("no table"))
+    assert "Its checksum is right" in told(unreadable)
+    unreadable.__cause__ = broken
+    assert "Look after the disk" in told(unreadable)
+    error = ValueError("no table")
+    error.__cause__ = broken
+    assert "Its checksum is right" in told(error)
+
+
+def made_in(folder: Path):
+    store = Store(folder / "store")
+    make(store, Thing(size=1))
+    return store.open(Thing(size=1))
+
+
+def test_names_that_are_told_are_cut_at_two_hundred_letters():
+    assert _short("x" * 200) == "x" * 200
+    assert _short("x" * 201) == "x" * 200 + "…"
+
+
+def test_a_table_counts_as_eight_bytes_a_number(tmp_path, monkeypatch):
+    store = Store(tmp_path / "store")
+    with store.create(Thing(size=1)) as draft:
+        draft.write_table("t.parquet", pd.DataFrame({"a": range(10), "b": range(10)}))
+    counted = []
+    monkeypatch.setattr(artifacts, "check_size", lambda size, _: counted.append(size))
+    assert len(store.open(Thing(size=1)).table("t.parquet")) == 10
+    assert counted == [10 * 2 * 8]
