@@ -12,6 +12,8 @@ from samemind.figures.gallery import KINDS
 from samemind.figures.matrices import has_several_seeds, matrix_of, short_names, symmetric
 from samemind.figures.style import measure_label
 from samemind.lazy import np, pd
+from samemind.measures.base import MEASURES
+from samemind.reporting.layer_maps import maps_of as maps_of_layers
 from samemind.reporting.sheets import Sheets, sheets_of
 from samemind.statistics import classical_map, cluster_order, normalised
 
@@ -21,13 +23,20 @@ LISTED = (
     "inputs_dataset", "inverted_by", "layer", "measure", "reason",
 )  # fmt: skip
 NUMBERS = (
-    "epsilon", "random_seed_a", "random_seed_b", "score", "standard_error", "floor", "n_inputs",
+    "epsilon", "random_seed_a", "random_seed_b", "score", "standard_error", "floor",
+    "floor_p95", "n_inputs",
 )  # fmt: skip
 MODEL_FACTS = [
     "model", "dataset", "architecture", "epsilon", "random_seed", "parameters",
     "representation_size", "clean_accuracy", "adversarial_accuracy", "is_weak",
 ]  # fmt: skip
 EXTREMES = 6
+# Of the maps of layers; `floor` is what 95 % of shuffled inputs stay below.
+LAYER_NUMBERS = {
+    "score": "score", "standard_error": "standard_error", "floor": "floor_p95",
+    "p_value": "p_value", "p_map": "p_map",
+}  # fmt: skip
+MOST_LAYER_CELLS = 60_000  # each takes about 40 bytes
 FEWEST_ON_A_MAP = 3
 SHOWN_NEIGHBOURS = 3
 MOST_IMAGE_CHARACTERS = 4_000_000  # so that the page stays below 15 MB whatever the images are
@@ -43,7 +52,9 @@ def embedded(study: Results) -> dict[str, Any]:
         "scores": columns_of(rows) | {"normalised": plain(normalised_column(rows, cells))},
         "lists": {name: lists_of(rows[name])[1] for name in LISTED},
         "cells": {"|".join(key_texts(key)): cell for key, cell in cells.items()},
-        "labels": {name: measure_label(name) for name in measures_in(rows)},
+        "labels": {name: measure_label(name) for name in _measures_of(study, rows)},
+        "measures": {name: said_of(name) for name in _measures_of(study, rows)},
+        "layer_maps": layer_maps_of(study),
         "orders": orders_of(study),
         "maps": maps_of(study),
         "has_seeds": has_several_seeds(rows),
@@ -55,6 +66,57 @@ def embedded(study: Results) -> dict[str, Any]:
         "gallery": gallery_of(study, sheets),
         "images": sheets.as_record(),
     }
+
+
+def _measures_of(study: Results, rows: pd.DataFrame) -> list[str]:
+    """The measures of pairs, and of layers."""
+    layers = [] if study.layers is None else measures_in(study.layers)
+    return list(dict.fromkeys([*measures_in(rows), *layers]))
+
+
+def said_of(name: str) -> dict[str, Any]:
+    """What a measure sees and does not see, and in which direction it goes."""
+    member = MEASURES[name]
+    return {
+        "sees": member.sees,
+        "cannot_see": member.cannot_see,
+        "larger_is_more_similar": member.larger_is_more_similar,
+    }
+
+
+def layer_maps_of(study: Results) -> list[dict[str, Any]]:
+    """The maps of layers, cells row by row; those that the page has room for, the first ones."""
+    found: list[dict[str, Any]] = []
+    room = MOST_LAYER_CELLS
+    for one in [] if study.layers is None else maps_of_layers(study.layers):
+        room -= one.scores.size
+        if room < 0:
+            break
+        told = {
+            name: [plain_value(_rounded(value)) for value in one.wide(column).ravel()]
+            for name, column in LAYER_NUMBERS.items()
+            if column in one.table and one.table[column].notna().any()
+        }
+        if one.has_chance:
+            marks = (one.is_chance, one.is_best, one.is_tied)
+            names = ("is_chance", "is_best", "is_tied")
+            told |= {n: [int(v) for v in m.ravel()] for n, m in zip(names, marks, strict=True)}
+        found.append(
+            {
+                "model_a": one.place[-2],
+                "model_b": one.place[-1],
+                "of": ", ".join(one.place[:-2]),
+                "measure": str(one.table["measure"].iloc[0]),
+                "rows": list(one.rows),
+                "columns": list(one.columns),
+                **told,
+            }
+        )
+    return found
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.5g}")
 
 
 def columns_of(rows: pd.DataFrame) -> dict[str, list[Any]]:

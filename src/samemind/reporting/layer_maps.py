@@ -27,6 +27,11 @@ class Map:
     is_tied: np.ndarray
     table: pd.DataFrame
 
+    def wide(self, column: str) -> np.ndarray:
+        """A column of its table, a cell for every two layers."""
+        wide = self.table.pivot(index="layer_a", columns="layer_b", values=column)
+        return wide.loc[list(self.rows), list(self.columns)].to_numpy(dtype=float)
+
     @property
     def best(self) -> pd.Series:
         """The most alike cell, as a row of the table."""

@@ -22,7 +22,7 @@ from samemind.figures.style import measure_label
 from samemind.files.pictures import open_picture
 from samemind.reporting.answers import cards_of, note_of
 from samemind.reporting.comparison import Comparison
-from samemind.reporting.embedded import embedded
+from samemind.reporting.embedded import embedded, layer_maps_of
 from samemind.reporting.flips import flips_of
 from samemind.reporting.shown import shown_on_page
 from samemind.reporting.table import Table
@@ -35,6 +35,12 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 MOST_PICTURE_CHARACTERS = 4_000_000  # of 15 MB, with as much for images, the rest for numbers
 SMALLEST_PICTURE = 10_000
+COLOUR_MAPPED = ("heat_maps", "layer_map", "measure_agreement")
+# The parts of the page's script: one script, in this order, as the page is one file.
+SCRIPT = (
+    *("ground", "rows", "address", "taking", "light", "meaning", "drawing", "boxes", "heat"),
+    *("map", "scatter", "layers", "pairs", "pair", "tables", "start"),
+)
 # Tables that open on demand.
 FOLDED = (
     *("ranking", "layer-maps", "sets", "layers", "readings", "fidelity", "fidelity-layers"),
@@ -77,6 +83,7 @@ def page_of(
     )  # fmt: skip
     held = pictures_of(drawn, figures)
     environment.globals["picture"] = lambda entry: held.get(entry.file)
+    environment.globals["keeps_colours"] = keeps_colours
     parts: Any = environment.get_template("parts.html.j2").module
     recipes = recipe_list(study.recipes)
     shown, left_out = shown_on_page(study)
@@ -107,6 +114,7 @@ def page_of(
         },
         tables=tables,
         folded=FOLDED,
+        has_layer_maps=bool(layer_maps_of(shown)),
         flips=flips_of(study),
         drawn=drawn,
         variants=variants_of(drawn),
@@ -117,7 +125,7 @@ def page_of(
         show=parts.show,
         draw=parts.draw,
         css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
-        script=Markup((HERE / "page.js").read_text(encoding="utf-8")),
+        script=Markup(script_text()),
         data=Markup(
             script_safe_json(
                 embedded(shown)
@@ -125,6 +133,13 @@ def page_of(
                 | {"axis": {"text": study.axis.text, "symbol": study.axis.symbol}}
             )
         ),
+    )
+
+
+def script_text() -> str:
+    """The page's script: the parts of the folder script/, joined."""
+    return "\n".join(
+        (HERE / "script" / f"{part}.js").read_text(encoding="utf-8") for part in SCRIPT
     )
 
 
@@ -173,12 +188,22 @@ def pictures_of(drawn: Sequence[Drawn], figures: Path) -> dict[str, str]:
     for entry in sorted(drawn, key=lambda entry: bool(entry.measure or entry.variant)):
         if room < SMALLEST_PICTURE:
             break
-        has_photographs = {"gallery", "contributions"} & set(FIGURES[entry.name].needs)
-        address = picture_uri(figures / f"{entry.file}.png", is_drawing=not has_photographs)
+        file = figures / f"{entry.file}.png"
+        address = picture_uri(file, is_drawing=not has_photographs(entry))
         if len(address) <= room:
             found[entry.file] = address
             room -= len(address)
     return found
+
+
+def has_photographs(entry: Drawn) -> bool:
+    """Whether a figure shows images, whose colours must stay."""
+    return bool({"gallery", "contributions"} & set(FIGURES[entry.name].needs))
+
+
+def keeps_colours(entry: Drawn) -> bool:
+    """Whether a figure's colours say something bright or dark, so that a dark page keeps them."""
+    return has_photographs(entry) or entry.name in COLOUR_MAPPED
 
 
 def picture_uri(file: Path, *, is_drawing: bool) -> str:
