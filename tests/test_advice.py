@@ -438,11 +438,6 @@ ROWS: list[Row] = [
         lambda: scores(Changed(), Changed(), inputs=PIXELS, representation="inner.1"),
     ),
     (
-        "Fidelity is of two networks",
-        lambda: samemind.fidelity(A, network(), PIXELS),
-        lambda: samemind.fidelity(network(), network(), PIXELS),
-    ),
-    (
         "Fidelity needs outputs of the same shape",
         lambda: samemind.fidelity(network(), network(classes=4), PIXELS),
         lambda: scores(network(), network(1, classes=4), inputs=PIXELS),
