@@ -44,7 +44,8 @@ def fidelity_of_texts(
     """Whether language model `b` is still model `a`.
 
     Models that say the next token over one vocabulary are asked for it after every token; others
-    for what a text is to them: their own pooling where both have one, else the mean over tokens.
+    for what a text is to them: their own pooling where both are sentence encoders, else the mean
+    over tokens.
 
     **Raises:** `InvalidInput` for representations of other sizes.
 
@@ -52,7 +53,7 @@ def fidelity_of_texts(
     """
     made = {m.name: encoded(m, texts, None) for m in (a, b)}
     is_next = why_not_shared(a, b, made) is None
-    tokens = "model" if a.own_pooling is not None and b.own_pooling is not None else "mean"
+    tokens = "model" if all(_is_of_sentences(m) for m in (a, b)) else "mean"
     known = _looked_into(a, b, made, None if is_next else tokens, execution)
     if is_next:
         return _of_next_tokens(a, b, made[a.name], execution, tolerance, known)
@@ -74,6 +75,12 @@ def fidelity_of_texts(
         a=a.name, b=b.name, level=level, tolerance=tolerance, n_inputs=len(one), difference=apart,
         n_beyond=n_beyond, kept=kept, neighbours=neighbours, **known,
     )  # fmt: skip
+
+
+def _is_of_sentences(m: TextModel) -> bool:
+    """Whether it pools as a sentence encoder; what a body of BERT's kind calls its pooler is not
+    made for that."""
+    return m.own_pooling is not None and not m.own_pooling.reads_pooler
 
 
 def _side(m: TextModel, texts: Encoded, tokens: str, execution: Execution) -> Side:
