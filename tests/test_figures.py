@@ -3,6 +3,7 @@
 import itertools
 import re
 import tempfile
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -372,6 +373,19 @@ def test_weak_models_are_counted_in_the_datasets_that_a_figure_or_table_shows():
     files = [entry.file for _, _, entry in drawing_plan(study) if "heat_maps" in entry.file]
     assert "heat_maps-agreement-birds-on-birds" in files
     assert "heat_maps-agreement-set10-on-away" in files
+
+
+def test_a_panel_keeps_its_room_beside_a_long_legend_and_a_note():
+    small = {"architectures": ("residual", "vgg"), "epsilons": (0.0, 0.5, 1.0)}
+    study = together([simulated(**small), simulated(name="b", inputs_dataset="away", **small)])
+    study = with_a_weak_model(study, "vgg-eps1-seed0").only(measure="agreement")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # that the panel has no room left
+        drawing = FIGURES["similarity_by_epsilon"](study)
+        drawing.draw_without_rendering()
+    (panel,) = (axis for axis in drawing.axes if axis.get_visible())
+    height = panel.get_window_extent().height / drawing.dpi
+    assert height > 0.9  # inches; 2.1 are the whole figure without legend and note
 
 
 def test_files_of_datasets_of_one_name_keep_them_apart():

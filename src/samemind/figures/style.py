@@ -248,14 +248,18 @@ def letter(axes: Sequence[Axes]) -> None:
 
 
 def legend_below(figure: Figure, handles: Sequence[Any]) -> None:
-    """A legend under the figure, in as many columns as its width has room for, evenly filled."""
+    """A legend under the figure, in as many columns as its width has room for, evenly filled.
+
+    The figure grows by the lines of the legend beyond the first.
+    """
     if not handles:
         return
     size = STYLE["legend.fontsize"]
     longest = max(len(str(handle.get_label())) for handle in handles)
     entry = size * (4.8 + 0.56 * longest)  # points: the mark, the gaps and the letters
     most = max(1, min(len(handles), int(72 * figure.get_figwidth() / entry)))
-    _, columns = grid_of(len(handles), most)
+    lines, columns = grid_of(len(handles), most)
+    figure.set_figheight(figure.get_figheight() + (lines - 1) * 1.7 * size / 72)
     figure.legend(handles=list(handles), loc="outside lower center", ncols=columns)
 
 
