@@ -16,6 +16,7 @@ from samemind.execution import InProcess
 from samemind.figures.evidence import verdicts
 from samemind.inversion import adversarial_examples, load_inputs
 from samemind.measures.attack_transfer import attack_transfer
+from samemind.reporting.pairs_table import latex_of
 from samemind.reporting.report import write_report
 from samemind.sides.side import Side
 from samemind.store.artifacts import Store
@@ -200,6 +201,13 @@ def test_the_verdict_has_a_sentence_on_attacks(attacked_study):
     assert stated >= {
         "Predictions under attack", "Representations under attack", "Attack transfers",
     }  # fmt: skip
+
+
+def test_the_table_for_papers_has_the_transfers(attacked_study):
+    *_, results = attacked_study
+    table = latex_of(results)
+    assert "Attack transfer" in table
+    assert "adversarial inputs" in table
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, Literal
 
 from samemind.errors import UnknownName
@@ -38,6 +39,12 @@ def kind_of(name: str) -> Kind:
         f"No measure is called '{name}'. {did_you_mean(name, known)}"
         f"{known_names(name, known, '`samemind list measures`')}"
     )
+
+
+@cache
+def larger_is_more_similar(name: str) -> bool:
+    """Whether larger scores of a measure of any kind mean more alike."""
+    return bool(KINDS[kind_of(name)][name].as_record()["larger_is_more_similar"])
 
 
 def of_kind(kind: Kind, names: Iterable[str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from samemind.figures.boxes import measures_in
 from samemind.figures.matrices import has_several_seeds, short_names
 from samemind.figures.style import measure_label, place_label
 from samemind.lazy import np, pd
-from samemind.measures.base import MEASURES
+from samemind.measures.kinds import larger_is_more_similar
 from samemind.reporting.table import escape_latex, math, not_a_formula
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _caption(
     if _is_chance(rows).any():
         said.append(" Italics: not beyond 95 % of shuffled inputs.")
     names = {str(name) for name in rows["measure"].unique()}
-    if any(not MEASURES[name].larger_is_more_similar for name in names):
+    if any(not larger_is_more_similar(name) for name in names):
         said.append(" Of distances and divergences smaller is more alike.")
     if part[1] > 1:
         said.append(f" Part {part[0]} of {part[1]}.")
@@ -155,7 +155,7 @@ def _caption(
 
 def _is_chance(rows: pd.DataFrame) -> pd.Series:
     """Which scores shuffled inputs reach in more than 5 % of cases."""
-    is_larger = rows["measure"].map(lambda name: MEASURES[str(name)].larger_is_more_similar)
+    is_larger = rows["measure"].map(lambda name: larger_is_more_similar(str(name)))
     beyond = np.where(
         is_larger, rows["score"] > rows["floor_p95"], rows["score"] < rows["floor_p95"]
     )
@@ -208,7 +208,7 @@ def _best(rows: pd.DataFrame) -> float:
     scores = rows["score"].dropna()
     if len(scores) < 2 or scores.nunique() < 2:
         return float("nan")
-    is_larger = MEASURES[str(rows["measure"].iloc[0])].larger_is_more_similar
+    is_larger = larger_is_more_similar(str(rows["measure"].iloc[0]))
     return float(scores.max() if is_larger else scores.min())
 
 
