@@ -41,10 +41,15 @@ def kind_of(name: str) -> Kind:
     )
 
 
+def record_of(name: str) -> dict[str, Any]:
+    """A measure of any kind with its promises, as plain data."""
+    return KINDS[kind_of(name)][name].as_record()
+
+
 @cache
 def larger_is_more_similar(name: str) -> bool:
     """Whether larger scores of a measure of any kind mean more alike."""
-    return bool(KINDS[kind_of(name)][name].as_record()["larger_is_more_similar"])
+    return bool(record_of(name)["larger_is_more_similar"])
 
 
 def of_kind(kind: Kind, names: Iterable[str]) -> tuple[str, ...]:

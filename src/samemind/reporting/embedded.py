@@ -12,7 +12,7 @@ from samemind.figures.gallery import KINDS
 from samemind.figures.matrices import has_several_seeds, matrix_of, short_names, symmetric
 from samemind.figures.style import measure_label
 from samemind.lazy import np, pd
-from samemind.measures.base import MEASURES
+from samemind.measures.kinds import record_of
 from samemind.reporting.layer_maps import maps_of as maps_of_layers
 from samemind.reporting.sheets import Sheets, sheets_of
 from samemind.statistics import classical_map, cluster_order, normalised
@@ -76,11 +76,11 @@ def _measures_of(study: Results, rows: pd.DataFrame) -> list[str]:
 
 def said_of(name: str) -> dict[str, Any]:
     """What a measure sees and does not see, and in which direction it goes."""
-    member = MEASURES[name]
+    record = record_of(name)
     return {
-        "sees": member.sees,
-        "cannot_see": member.cannot_see,
-        "larger_is_more_similar": member.larger_is_more_similar,
+        "sees": record.get("sees", record["summary"]),
+        "cannot_see": record.get("cannot_see", ""),
+        "larger_is_more_similar": record["larger_is_more_similar"],
     }
 
 
