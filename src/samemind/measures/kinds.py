@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from samemind.errors import UnknownName
+from samemind.errors import SamemindError, UnknownName
 from samemind.measures.base import MEASURES
 from samemind.measures.mechanism import MECHANISM_MEASURES
 from samemind.measures.of_sets import SET_MEASURES
@@ -41,12 +40,17 @@ def kind_of(name: str) -> Kind:
     )
 
 
-def record_of(name: str) -> dict[str, Any]:
-    """A measure of any kind with its promises, as plain data."""
-    return KINDS[kind_of(name)][name].as_record()
+def record_of(name: str) -> Mapping[str, Any]:
+    """What a measure of any kind promises; of one that only the scores know, that large is alike.
+
+    A report is read where the measures of one's own that a study used may not be registered.
+    """
+    try:
+        return KINDS[kind_of(name)][name].as_record()
+    except SamemindError:
+        return {"larger_is_more_similar": True}
 
 
-@cache
 def larger_is_more_similar(name: str) -> bool:
     """Whether larger scores of a measure of any kind mean more alike."""
     return bool(record_of(name)["larger_is_more_similar"])

@@ -78,7 +78,7 @@ def said_of(name: str) -> dict[str, Any]:
     """What a measure sees and does not see, and in which direction it goes."""
     record = record_of(name)
     return {
-        "sees": record.get("sees", record["summary"]),
+        "sees": record.get("sees") or record.get("summary", "").rstrip("."),
         "cannot_see": record.get("cannot_see", ""),
         "larger_is_more_similar": record["larger_is_more_similar"],
     }

@@ -155,7 +155,8 @@ def _caption(
 
 def _is_chance(rows: pd.DataFrame) -> pd.Series:
     """Which scores shuffled inputs reach in more than 5 % of cases."""
-    is_larger = rows["measure"].map(lambda name: larger_is_more_similar(str(name)))
+    names = map(str, rows["measure"].unique())
+    is_larger = rows["measure"].map({name: larger_is_more_similar(name) for name in names})
     beyond = np.where(
         is_larger, rows["score"] > rows["floor_p95"], rows["score"] < rows["floor_p95"]
     )
