@@ -305,15 +305,17 @@ def save(
 
     with drawn_at(width):
         drawing = member(results)
-    files = [path.with_name(f"{path.name}.{one}") for one in formats]
+    files = {one: path.with_name(f"{path.name}.{one}") for one in formats}
     with house_style():
-        # The layout stands; finding it again for each file would cost as much as drawing.
-        drawing.draw_without_rendering()
-        drawing.set_layout_engine("none")
-        for one, file in zip(formats, files, strict=True):
+        if "png" not in files:
+            drawing.draw_without_rendering()
+            drawing.set_layout_engine("none")
+        for one in sorted(files, key=lambda one: one != "png"):
             # Without a date the same results give the same bytes.
-            drawing.savefig(file, metadata=UNDATED[one])
-    return files
+            drawing.savefig(files[one], metadata=UNDATED[one])
+            # The layout stands; finding it again for each file would cost as much as drawing.
+            drawing.set_layout_engine("none")
+    return list(files.values())
 
 
 def safe_file_name(name: str) -> str:
