@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from samemind.architectures.heads import head_output, read_by_linear, refuse_nan
+from samemind.architectures.heads import gives_logits, read_by_linear, refuse_nan
 from samemind.arrays import logits_in
 from samemind.errors import InvalidInput, SamemindError
 from samemind.execution.unchanged import unchanged
@@ -230,7 +230,7 @@ def check_head(classifier: Classifier, images: Tensor) -> None:
     with unchanged(classifier), torch.no_grad():
         out = classifier.eval()(images)
         refuse_nan(classifier.network, out.logits)
-        if not torch.equal(head_output(classifier.head, out.representation), out.logits):
+        if not gives_logits(classifier.network, classifier.head, out.representation, out.logits):
             raise SamemindError(
                 "The logits are not what the head makes of the representation: the network "
                 "changes them after its last linear layer. Name another head."

@@ -137,6 +137,20 @@ def _which_output(output: object) -> str:
     )
 
 
+def gives_logits(network: nn.Module, head: nn.Module, representation: Tensor, logits: Any) -> bool:
+    """Whether the head turns the representation into exactly the logits.
+
+    A program that cuts its batches made them from fewer rows at once: there up to their rounding.
+    """
+    made = head_output(head, representation)
+    if torch.equal(made, logits):
+        return True
+    if not any(getattr(module, "cuts_batches", False) for module in network.modules()):
+        return False
+    most = float(logits.abs().max())
+    return made.shape == logits.shape and torch.allclose(made, logits, rtol=1e-4, atol=1e-5 * most)
+
+
 def refuse_nan(network: nn.Module, logits: Tensor) -> None:
     """Raises `InvalidInput` for logits that are no numbers: they equal nothing, themselves neither.
 

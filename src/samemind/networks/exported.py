@@ -68,6 +68,11 @@ class Exported(Program):
         """The shape of one input; None where any number will do."""
         return self._flat.shape
 
+    @property
+    def cuts_batches(self) -> bool:
+        """Whether batches of some lengths are given in parts."""
+        return self._flat.most is not None or self._flat.least > 1
+
     def forward(self, *inputs: Any, **named: Any) -> Any:
         flat = self._flat
         given = [*inputs, *(named[name] for name in flat.names[len(inputs) :] if name in named)]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from samemind.architectures.heads import Head, found_head, head_output, refuse_nan
+from samemind.architectures.heads import Head, found_head, gives_logits, refuse_nan
 from samemind.arrays import first_tensor, logits_in
 from samemind.classifier import OneHead
 from samemind.errors import InvalidInput, SamemindError
@@ -102,13 +102,14 @@ def verified(encoder: Encoder, inputs: Any) -> Encoder:
         out = encoder.eval()(inputs)
         refuse_nan(encoder.network, out.logits)
         refuse_nan(encoder.network, out.representation)
-        if encoder.head_name and encoder.has_logits and encoder.autocast is None:
-            made = head_output(encoder.head, out.representation)
-            if not torch.equal(made, out.logits):
-                raise SamemindError(
-                    "The logits are not what the head makes of the representation: the network "
-                    "changes them after its last linear layer. Name another head."
-                )
+        has_head = encoder.head_name and encoder.has_logits and encoder.autocast is None
+        if has_head and not gives_logits(
+            encoder.network, encoder.head, out.representation, out.logits
+        ):
+            raise SamemindError(
+                "The logits are not what the head makes of the representation: the network "
+                "changes them after its last linear layer. Name another head."
+            )
     return encoder
 
 
