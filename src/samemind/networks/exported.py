@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -170,10 +171,7 @@ class _Runs(Interpreter):
         try:
             return self.module.held(target)  # pyright: ignore[reportCallIssue]
         except AttributeError:  # the graphs inside of a condition, and what is no tensor
-            found = self.flat.module
-            for part in target.split("."):
-                found = getattr(found, part)
-            return found
+            return attrgetter(target)(self.flat.module)
 
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
         return self.flat.module.get_submodule(target)(*args, **kwargs)
@@ -206,7 +204,7 @@ def exported_network(program: Any) -> Program:
         for name, value in held:
             made.hold(name, value)
     for node in flat.graph.nodes:
-        if node.op == "get_attr" and isinstance(value := _attribute(module, node.target), Tensor):
+        if node.op == "get_attr" and isinstance(value := attrgetter(node.target)(module), Tensor):
             try:
                 made.held(node.target)
             except AttributeError:  # a constant of the graph
@@ -214,12 +212,6 @@ def exported_network(program: Any) -> Program:
     made.note = IN_TRAINING if flat.trains else ""
     made.find_rows()
     return made.eval()
-
-
-def _attribute(module: Any, name: str) -> Any:
-    for part in name.split("."):
-        module = getattr(module, part)
-    return module
 
 
 def _name_of(graph: Graph) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from samemind.classifier import OneHead
-from samemind.errors import InvalidInput
+from samemind.errors import InvalidInput, reason
 from samemind.lazy import torch
 from samemind.networks.wrappers import is_scripted, unwrapped
 from samemind.registry import listing
@@ -67,7 +67,7 @@ def usable(name: str, network: nn.Module) -> nn.Module:
 
 def unreadable(name: str, network: nn.Module, images: Tensor, error: Exception) -> InvalidInput:
     """What is said of a network that failed on the first of the inputs."""
-    why = (str(error).strip() or type(error).__name__).splitlines()[0][:200].rstrip(".")
+    why = reason(error)
     return InvalidInput(
         f"'{name}' could not read the inputs, of shape (N, {', '.join(map(str, images.shape[1:]))})"
         f" ({why}). {_other_axes(network, images)}"

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from samemind.errors import CheckpointError, InvalidInput, MissingExtra
+from samemind.errors import CheckpointError, InvalidInput, MissingExtra, reason
 from samemind.files.reading import is_file
 from samemind.networks.encoders import Encoder, Where
 from samemind.networks.model import Loading, Model
@@ -51,8 +51,7 @@ class OnnxNetwork(nn.Module):
             self.graph: Any = onnx.load(str(path))
             session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         except Exception as error:
-            why = str(error).strip().splitlines()[0][:200].rstrip(".")
-            raise CheckpointError(f"{path} cannot be read as ONNX: {why}.") from None
+            raise CheckpointError(f"{path} cannot be read as ONNX: {reason(error)}.") from None
         self._sessions: dict[tuple[str, ...], Any] = {(): session}
         held = {one.name for one in self.graph.graph.initializer}
         self.inputs = [one for one in self.graph.graph.input if one.name not in held]

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from samemind.errors import CheckpointError, InvalidInput
+from samemind.errors import CheckpointError, InvalidInput, reason
 from samemind.networks.axes import FIRST_TYPES, LAST_TYPES
 
 IN_TRAINING = (
@@ -223,7 +223,7 @@ def as_network(name: str, program: Any) -> Program:
         except InvalidInput:
             raise
         except Exception as error:
-            why = (str(error).strip() or type(error).__name__).splitlines()[0][:200].rstrip(".")
+            why = reason(error)
             raise InvalidInput(
                 f"'{name}' is a program that cannot be read here ({why}). Load its weights into "
                 f"the network in Python, or compare its outputs: samemind.Side(logits=...) takes "
@@ -256,7 +256,7 @@ def read_program(path: Path, kind: str, *, is_trusted: bool) -> Program:
             else:
                 program = torch.export.load(str(path))
     except Exception as error:  # a damaged file makes torch raise anything at all
-        why = (str(error).strip() or type(error).__name__).splitlines()[0][:200].rstrip(".")
+        why = reason(error)
         raise CheckpointError(
             f"{path} is {PROGRAM_FILES[kind]} that cannot be read ({why}). Save it anew, with "
             f"the PyTorch that is installed here ({torch.__version__})."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -121,7 +122,7 @@ def script_network(program: torch.jit.ScriptModule) -> Program:
             try:
                 made.held(where)
             except AttributeError:  # under another name, or an attribute that is no buffer
-                made.hold(where, _attribute(copied, where).detach())
+                made.hold(where, attrgetter(where)(copied).detach())
         made.note = IN_TRAINING if lowered.trains else ""
     made.is_training_lent = is_training
     return made.eval()
@@ -141,7 +142,7 @@ def _lowered(program: Any) -> Lowered:
             continue
         out, path = node.output(), _path(node, itself)
         if path not in added:
-            value = _attribute(program, path)
+            value = attrgetter(path)(program)
             if isinstance(value, Tensor):
                 added[path] = graph.addInput(HELD + path.replace(".", "_"))
                 added[path].setType(torch._C.TensorType.get())
@@ -195,13 +196,6 @@ def _path(node: Any, itself: Any) -> str:
         parts.append(inner.s("name"))
         source = next(iter(inner.inputs()))
     return ".".join(reversed(parts))
-
-
-def _attribute(program: Any, name: str) -> Any:
-    found = program
-    for part in name.split("."):
-        found = getattr(found, part)
-    return found
 
 
 # -- what the graph says of the original's modules
