@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from samemind.arrays import logits_in, tensors_in
-from samemind.errors import InvalidInput
+from samemind.errors import InvalidInput, SamemindError
 from samemind.execution.unchanged import unchanged
 from samemind.lazy import torch
 
@@ -137,18 +137,22 @@ def _which_output(output: object) -> str:
     )
 
 
-def gives_logits(network: nn.Module, head: nn.Module, representation: Tensor, logits: Any) -> bool:
-    """Whether the head turns the representation into exactly the logits.
+def check_logits(network: nn.Module, head: nn.Module, representation: Tensor, logits: Any) -> None:
+    """Raises `SamemindError` unless the head turns the representation into exactly the logits.
 
     A program that cuts its batches made them from fewer rows at once: there up to their rounding.
     """
     made = head_output(head, representation)
     if torch.equal(made, logits):
-        return True
-    if not any(getattr(module, "cuts_batches", False) for module in network.modules()):
-        return False
-    most = float(logits.abs().max())
-    return made.shape == logits.shape and torch.allclose(made, logits, rtol=1e-4, atol=1e-5 * most)
+        return
+    cuts = any(getattr(module, "cuts_batches", False) for module in network.modules())
+    atol = 1e-5 * float(logits.abs().max())
+    if cuts and made.shape == logits.shape and torch.allclose(made, logits, rtol=1e-4, atol=atol):
+        return
+    raise SamemindError(
+        "The logits are not what the head makes of the representation: the network changes them "
+        "after its last linear layer. Name another head."
+    )
 
 
 def refuse_nan(network: nn.Module, logits: Tensor) -> None:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from samemind.architectures.heads import Head, found_head, gives_logits, refuse_nan
+from samemind.architectures.heads import Head, check_logits, found_head, refuse_nan
 from samemind.arrays import first_tensor, logits_in
 from samemind.classifier import OneHead
-from samemind.errors import InvalidInput, SamemindError
+from samemind.errors import InvalidInput
 from samemind.execution.unchanged import unchanged
 from samemind.lazy import torch
 from samemind.networks.batches import called, field_of, n_inputs
@@ -102,14 +102,8 @@ def verified(encoder: Encoder, inputs: Any) -> Encoder:
         out = encoder.eval()(inputs)
         refuse_nan(encoder.network, out.logits)
         refuse_nan(encoder.network, out.representation)
-        has_head = encoder.head_name and encoder.has_logits and encoder.autocast is None
-        if has_head and not gives_logits(
-            encoder.network, encoder.head, out.representation, out.logits
-        ):
-            raise SamemindError(
-                "The logits are not what the head makes of the representation: the network "
-                "changes them after its last linear layer. Name another head."
-            )
+        if encoder.head_name and encoder.has_logits and encoder.autocast is None:
+            check_logits(encoder.network, encoder.head, out.representation, out.logits)
     return encoder
 
 
