@@ -90,8 +90,25 @@ class Descent:
     until: Until | None = later(None)
 
 
+class MadeFor(Recipe):
+    """Images that were made for one checkpoint, from natural ones."""
+
+    checkpoint: Checkpoint
+    targets: Natural
+
+    @property
+    def owner(self) -> Checkpoint:
+        """The model that the images were made for."""
+        return self.checkpoint
+
+    @property
+    def source(self) -> Natural:
+        """The natural inputs that they were made from."""
+        return self.targets
+
+
 @dataclass(frozen=True, kw_only=True)
-class Inverted(Recipe):
+class Inverted(MadeFor):
     """The inverted images of one checkpoint. Targets and seeds are the same for every model."""
 
     kind: ClassVar[str] = "inputs"
@@ -111,19 +128,9 @@ class Inverted(Recipe):
         """What tables call this kind of inputs."""
         return "inverted"
 
-    @property
-    def owner(self) -> Checkpoint:
-        """The model that the images were inverted for."""
-        return self.checkpoint
-
-    @property
-    def source(self) -> Natural:
-        """The natural inputs that they were made from."""
-        return self.targets
-
 
 @dataclass(frozen=True, kw_only=True)
-class Adversarial(Recipe):
+class Adversarial(MadeFor):
     """The adversarial examples of one checkpoint: natural images under an attack on it.
 
     - `ball`: how far an image is moved, the same for every model, so that all are seen alike.
@@ -147,16 +154,6 @@ class Adversarial(Recipe):
     def form(self) -> str:
         """What tables call this kind of inputs."""
         return "adversarial"
-
-    @property
-    def owner(self) -> Checkpoint:
-        """The model that was attacked."""
-        return self.checkpoint
-
-    @property
-    def source(self) -> Natural:
-        """The natural inputs that they were made from."""
-        return self.targets
 
 
 Inputs = Natural | Inverted | Adversarial
