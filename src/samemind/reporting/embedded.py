@@ -48,12 +48,13 @@ def embedded(study: Results) -> dict[str, Any]:
     cells = cells_of(study)
     driving = driving_of(study, rows)
     sheets = _sheets(study, driving)
+    measures = _measures_of(study, rows)
     return {
         "scores": columns_of(rows) | {"normalised": plain(normalised_column(rows, cells))},
         "lists": {name: lists_of(rows[name])[1] for name in LISTED},
         "cells": {"|".join(key_texts(key)): cell for key, cell in cells.items()},
-        "labels": {name: measure_label(name) for name in _measures_of(study, rows)},
-        "measures": {name: said_of(name) for name in _measures_of(study, rows)},
+        "labels": {name: measure_label(name) for name in measures},
+        "measures": {name: said_of(name) for name in measures},
         "layer_maps": layer_maps_of(study),
         "orders": orders_of(study),
         "maps": maps_of(study),

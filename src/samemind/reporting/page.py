@@ -22,7 +22,7 @@ from samemind.figures.style import measure_label
 from samemind.files.pictures import open_picture
 from samemind.reporting.answers import cards_of, note_of
 from samemind.reporting.comparison import Comparison
-from samemind.reporting.embedded import embedded, layer_maps_of
+from samemind.reporting.embedded import embedded
 from samemind.reporting.flips import flips_of
 from samemind.reporting.shown import shown_on_page
 from samemind.reporting.table import Table
@@ -87,6 +87,7 @@ def page_of(
     parts: Any = environment.get_template("parts.html.j2").module
     recipes = recipe_list(study.recipes)
     shown, left_out = shown_on_page(study)
+    held_by_script = embedded(shown)
     is_comparison = isinstance(study, Comparison)
     if is_comparison:
         tables = [_of_comparison(table) for table in tables if not table.paper]
@@ -114,7 +115,7 @@ def page_of(
         },
         tables=tables,
         folded=FOLDED,
-        has_layer_maps=bool(layer_maps_of(shown)),
+        has_layer_maps=bool(held_by_script["layer_maps"]),
         flips=flips_of(study),
         drawn=drawn,
         variants=variants_of(drawn),
@@ -128,7 +129,7 @@ def page_of(
         script=Markup(script_text()),
         data=Markup(
             script_safe_json(
-                embedded(shown)
+                held_by_script
                 | {"recipes": recipes, "is_comparison": is_comparison}
                 | {"axis": {"text": study.axis.text, "symbol": study.axis.symbol}}
             )
