@@ -11,7 +11,7 @@ from samemind.axis import Axis
 from samemind.cli import app
 from samemind.commands.arms import tell
 from samemind.errors import InvalidInput
-from samemind.figures._arms import arms_of, arms_table, draw_arms, settings_in
+from samemind.reporting.arms import arms_of, arms_table, draw_arms, settings_in
 from samemind.statistics import PairScores
 from samemind.statistics.arms import Arm, matched
 from simulated_results import simulated

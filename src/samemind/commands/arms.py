@@ -51,8 +51,8 @@ def arms(
 def tell(results: Sequence[Results], measures: Sequence[str], out: Path | None) -> None:
     """Prints the table of the arms, and writes it with its figure into a folder."""
     from samemind.commands.rows import print_rows
-    from samemind.figures._arms import arms_table, draw_arms
     from samemind.figures.style import house_style
+    from samemind.reporting.arms import arms_table, draw_arms
     from samemind.reporting.table import not_a_formula, text_of
 
     table = arms_table(results, measures)

@@ -12,10 +12,9 @@ from samemind.commands import completing
 from samemind.commands.options import DEFAULT_STORE, StorePath
 from samemind.commands.terminal import console
 from samemind.errors import InvalidInput
+from samemind.registry import listing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from samemind.figures.base import Results
 
 
@@ -25,6 +24,20 @@ class Format(StrEnum):
     PDF = "pdf"
     SVG = "svg"
     PNG = "png"
+
+
+Width = Annotated[
+    str | None,
+    typer.Option(
+        metavar="one|two|MM",
+        help="One or two columns of a two-column paper, or millimetres. "
+        "[default: what the figure needs]",
+    ),
+]
+Formats = Annotated[
+    list[Format] | None,
+    typer.Option("--format", help="Again for another. [default: pdf and png]"),
+]
 
 
 def figure(
@@ -56,18 +69,8 @@ def figure(
         Path | None,
         typer.Option(help="The file, without ending [default: runs/STUDY/FIGURE]."),
     ] = None,
-    width: Annotated[
-        str | None,
-        typer.Option(
-            metavar="one|two|MM",
-            help="One or two columns of a two-column paper, or millimetres. "
-            "[default: what the figure needs]",
-        ),
-    ] = None,
-    formats: Annotated[
-        list[Format] | None,
-        typer.Option("--format", help="Again for another. [default: pdf and png]"),
-    ] = None,
+    width: Width = None,
+    formats: Formats = None,
 ) -> None:
     """Draw one figure of a study, or of several together, from what is finished.
 
@@ -97,15 +100,10 @@ def figure(
         # One drawing has the name that was asked for; several need one each.
         file = path if len(drawn) == 1 and (out or measure) else path.with_name(path.name + ending)
         written = save(member, chosen, file, formats=endings, width=wide)
-        console.print(f"The figure is in {in_words(written)}", soft_wrap=True)
+        told = listing([str(one) for one in written])
+        console.print(f"The figure is in {told}", soft_wrap=True)
     if readings:
         console.print(readings, soft_wrap=True)
-
-
-def in_words(files: Sequence[Path]) -> str:
-    """The files as a list in a sentence: 'a, b and c'."""
-    *first, last = map(str, files)
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def of_measures(results: Results, names: list[str]) -> Results:

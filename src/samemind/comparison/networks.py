@@ -52,27 +52,7 @@ def compare_models(
     **Cost:** one forward pass per model and image; memory for the outputs of all.
     """
     asked, execution = asked or Asked(), execution or Execution()
-    if len(models) < 2:
-        raise InvalidInput(
-            f"A comparison needs two models or more, but {len(models)} was given. Name another."
-        )
-    refuse_options(
-        asked, OF_TEXTS, "'{}' is of language models on texts, but these look at images."
-    )
-    if asked.invert and isinstance(images, Tensors):
-        raise InvalidInput(
-            "Inverted inputs are images: pixels are moved until a model takes one for another. "
-            "Leave --invert out for other inputs."
-        )
-    add_inversion = "it needs inverted images. Add --invert N, or leave it out."
-    check_kinds(asked.measures, {} if asked.invert else {"mechanism": add_inversion})
-    for name in of_kind("mechanism", asked.measures or ()):
-        if MECHANISM_MEASURES[name].made != "inverted":
-            raise InvalidInput(
-                f"The measure '{name}' cannot be computed here: it needs "
-                f"{MECHANISM_MEASURES[name].made} images of every model, which a study makes "
-                f"([adversarial] epsilon). Leave it out."
-            )
+    _check(models, images, asked)
     work = Work(asked=asked, sides=look(models, images, execution, watch), name=images.name)
     work.watch = watch
     work.notes += told_of(models)
@@ -112,6 +92,31 @@ def compare_models(
     elif asked.probe:
         work.add_probes()
     return work.finished(readings=pd.DataFrame([m.reading for m in models]))
+
+
+def _check(models: Sequence[Model], images: Images, asked: Asked) -> None:
+    """Refuses what can be refused before a model has run."""
+    if len(models) < 2:
+        raise InvalidInput(
+            f"A comparison needs two models or more, but {len(models)} was given. Name another."
+        )
+    refuse_options(
+        asked, OF_TEXTS, "'{}' is of language models on texts, but these look at images."
+    )
+    if asked.invert and isinstance(images, Tensors):
+        raise InvalidInput(
+            "Inverted inputs are images: pixels are moved until a model takes one for another. "
+            "Leave --invert out for other inputs."
+        )
+    add_inversion = "it needs inverted images. Add --invert N, or leave it out."
+    check_kinds(asked.measures, {} if asked.invert else {"mechanism": add_inversion})
+    for name in of_kind("mechanism", asked.measures or ()):
+        if MECHANISM_MEASURES[name].made != "inverted":
+            raise InvalidInput(
+                f"The measure '{name}' cannot be computed here: it needs "
+                f"{MECHANISM_MEASURES[name].made} images of every model, which a study makes "
+                f"([adversarial] epsilon). Leave it out."
+            )
 
 
 def _fidelities(

@@ -16,6 +16,7 @@ from samemind.figures._predictions import pair_bounds
 from samemind.figures._trend_table import (
     ALL,
     COMMON,
+    SETTING,
     levels_of,
     pairs_of,
     settings_of,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ALL",
     "COMMON",
+    "SETTING",
     "levels_of",
     "pairs_of",
     "representation_measures",

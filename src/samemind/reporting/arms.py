@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from samemind.errors import InvalidInput
-from samemind.figures._trend_table import SETTING, unit_names
+from samemind.figures.evidence import SETTING, unit_names
 from samemind.figures.style import (
     CYCLE,
     MARKERS,

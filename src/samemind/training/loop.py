@@ -79,8 +79,7 @@ def train(
     group = group or alone()
     group.check_batches(len(labels), schedule.batch_size)
     memory_format = memory_format_for(classifier, device)
-    classifier.to(device, memory_format=memory_format)  # pyright: ignore[reportCallIssue]
-    classifier.train()
+    classifier.to(device, memory_format=memory_format).train()  # pyright: ignore[reportCallIssue]
     group.share_statistics(classifier)
     labels = labels.to(device)
     so_far = SoFar(classifier, labels, schedule, group, looks, state)
@@ -101,9 +100,7 @@ def train(
             so_far.optimiser.step()
             so_far.end_step(losses, right, len(indices))
             # Before the state is saved: a run that goes on from it must not miss the look.
-            if looks is not None and looks.are_enough(classifier, so_far.done):
-                return so_far.ended_early()
-            if so_far.is_at_its_end:
+            if (looks and looks.are_enough(classifier, so_far.done)) or so_far.is_at_its_end:
                 return so_far.ended_early()
             if after_step is not None:
                 after_step(so_far.done, so_far.total, so_far.state)
